@@ -1,0 +1,49 @@
+# Each dependency comes from the system (Debian 12: libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev)
+# or, where that is missing, from a pinned download.
+include(FetchContent)
+
+macro(qcnet_fetch name repository tag)
+  message(STATUS "${name} was not found on the system: fetching ${repository} ${tag}")
+  FetchContent_Declare(${name} GIT_REPOSITORY ${repository} GIT_TAG ${tag} GIT_SHALLOW TRUE)
+  FetchContent_MakeAvailable(${name})
+endmacro()
+
+# No version: 8.1 would refuse a request for 14 and the other way round; both work.
+if(NOT TARGET xsimd)
+  find_package(xsimd CONFIG QUIET)
+  if(NOT xsimd_FOUND)
+    qcnet_fetch(xsimd https://github.com/xtensor-stack/xsimd 14.0.0)
+  endif()
+endif()
+
+if(QCNET_BUILD_TESTS)
+  find_package(doctest CONFIG QUIET)
+  if(NOT doctest_FOUND)
+    qcnet_fetch(doctest https://github.com/doctest/doctest v2.4.11)
+  endif()
+endif()
+
+if(QCNET_BUILD_BENCH)
+  find_package(benchmark CONFIG QUIET)
+  if(NOT benchmark_FOUND)
+    set(BENCHMARK_ENABLE_TESTING OFF)
+    set(BENCHMARK_ENABLE_INSTALL OFF)
+    qcnet_fetch(benchmark https://github.com/google/benchmark v1.9.1)
+  endif()
+endif()
+
+if(QCNET_BUILD_EXAMPLES)
+  find_package(CLI11 CONFIG QUIET)
+  if(NOT CLI11_FOUND)
+    qcnet_fetch(CLI11 https://github.com/CLIUtils/CLI11 v2.4.2)
+  endif()
+endif()
+
+# stb_image is one header; vision/image.hpp includes <stb/stb_image.h>. Only programs that read pictures need it.
+find_path(QCNET_STB_INCLUDE_DIR stb/stb_image.h)
+if(NOT QCNET_STB_INCLUDE_DIR AND (QCNET_BUILD_TESTS OR QCNET_BUILD_EXAMPLES))
+  FetchContent_Declare(stb GIT_REPOSITORY https://github.com/nothings/stb
+    GIT_TAG 5736b15f7ea0ffb08dd38af21067c314d6a3aae9 SOURCE_DIR ${CMAKE_BINARY_DIR}/_deps/include/stb)
+  FetchContent_MakeAvailable(stb)
+  set(QCNET_STB_INCLUDE_DIR ${CMAKE_BINARY_DIR}/_deps/include CACHE PATH "" FORCE)
+endif()

@@ -1,0 +1,15 @@
+# What all our own tests, benchmarks and examples are built with; users of the library see none of it.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+add_library(qcnet_program INTERFACE)
+target_link_libraries(qcnet_program INTERFACE qcnet::qcnet)
+target_compile_options(qcnet_program INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+if(QCNET_ARCH)
+  target_compile_options(qcnet_program INTERFACE -march=${QCNET_ARCH})
+endif()
+if(QCNET_STB_INCLUDE_DIR)
+  target_include_directories(qcnet_program SYSTEM INTERFACE ${QCNET_STB_INCLUDE_DIR})
+endif()

@@ -1,0 +1,58 @@
+// The instruction set this translation unit is compiled for: the one place that reads target macros.
+#pragma once
+
+// Exactly one of these is 1. QCNET_SCALAR (from the user) turns SIMD off.
+#define QCNET_ISA_AVX512 0
+#define QCNET_ISA_AVX2 0
+#define QCNET_ISA_SSE2 0
+#define QCNET_ISA_NEON 0
+#define QCNET_ISA_SCALAR 0
+
+#if defined(QCNET_SCALAR)
+#undef QCNET_ISA_SCALAR
+#define QCNET_ISA_SCALAR 1
+#define QCNET_ISA scalar
+#elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#undef QCNET_ISA_AVX512
+#define QCNET_ISA_AVX512 1
+#define QCNET_ISA avx512
+#elif defined(__AVX2__) && defined(__FMA__)
+#undef QCNET_ISA_AVX2
+#define QCNET_ISA_AVX2 1
+#define QCNET_ISA avx2
+#elif defined(__SSE2__)
+#undef QCNET_ISA_SSE2
+#define QCNET_ISA_SSE2 1
+#define QCNET_ISA sse2
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+#undef QCNET_ISA_NEON
+#define QCNET_ISA_NEON 1
+#define QCNET_ISA neon
+#else
+#undef QCNET_ISA_SCALAR
+#define QCNET_ISA_SCALAR 1
+#define QCNET_ISA scalar
+#endif
+
+// 1 where a fused multiply-add is one instruction. SSE2 has none: there, and only there, fma() rounds twice.
+#if QCNET_ISA_AVX512 || QCNET_ISA_AVX2 || QCNET_ISA_NEON || defined(__FP_FAST_FMAF)
+#define QCNET_HAS_FMA 1
+#else
+#define QCNET_HAS_FMA 0
+#endif
+
+// The inline namespace of the whole library, keyed by version and ISA: objects compiled with different flags
+// keep different symbols, so a linker can never hand an AVX-512 body to a machine that lacks it.
+#define QCNET_CONCAT_(a, b) a##b
+#define QCNET_CONCAT(a, b) QCNET_CONCAT_(a, b)
+#define QCNET_ABI QCNET_CONCAT(v1_, QCNET_ISA)
+
+#define QCNET_STRING_(a) #a
+#define QCNET_STRING(a) QCNET_STRING_(a)
+
+namespace qcnet::inline QCNET_ABI {
+
+/// Name of the instruction set the kernels were compiled for: "avx512", "avx2", "sse2", "neon" or "scalar".
+inline constexpr const char* isa_name = QCNET_STRING(QCNET_ISA);
+
+}  // namespace qcnet::inline QCNET_ABI
