@@ -1,0 +1,49 @@
+// Where a sliding window looks: shared by float and bit convolutions and by pooling.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include <qcnet/core/shape.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// Kernel size, stride, padding and dilation of a 2-D sliding window, in pixels. Bottom and right padding
+/// equal top and left. `groups` splits the channels (convolutions only).
+struct ConvGeometry {
+  std::size_t kernel_h = 1, kernel_w = 1;
+  std::size_t stride_h = 1, stride_w = 1;
+  std::size_t pad_h = 0, pad_w = 0;
+  std::size_t dilation_h = 1, dilation_w = 1;
+  std::size_t groups = 1;
+
+  /// A square window.
+  static ConvGeometry square(std::size_t kernel, std::size_t stride = 1, std::size_t pad = 0) {
+    ConvGeometry g;
+    g.kernel_h = g.kernel_w = kernel;
+    g.stride_h = g.stride_w = stride;
+    g.pad_h = g.pad_w = pad;
+    return g;
+  }
+
+  std::size_t taps() const { return kernel_h * kernel_w; }
+
+  /// Shape `[N, H', W', channels]` of the output for an input `[N, H, W, C]`; an Error if the input is not of
+  /// rank 4 or the window does not fit into it.
+  Result<Shape> output(const Shape& input, std::size_t channels) const {
+    if (input.rank() != 4) return Error("expected an input [N, H, W, C], found " + input.to_string());
+    if (taps() == 0 || stride_h == 0 || stride_w == 0 || dilation_h == 0 || dilation_w == 0)
+      return Error("kernel size, stride and dilation must be at least 1");
+    const std::size_t reach_h = (kernel_h - 1) * dilation_h + 1, reach_w = (kernel_w - 1) * dilation_w + 1;
+    const std::size_t padded_h = input[1] + 2 * pad_h, padded_w = input[2] + 2 * pad_w;
+    if (padded_h < reach_h || padded_w < reach_w)
+      return Error("a window of " + std::to_string(reach_h) + "x" + std::to_string(reach_w) +
+                   " does not fit into the padded input " + std::to_string(padded_h) + "x" +
+                   std::to_string(padded_w));
+    const std::size_t dims[] = {input[0], (padded_h - reach_h) / stride_h + 1,
+                                (padded_w - reach_w) / stride_w + 1, channels};
+    return Shape::make(std::span<const std::size_t>(dims));
+  }
+};
+
+}  // namespace qcnet::inline QCNET_ABI

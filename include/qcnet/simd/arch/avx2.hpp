@@ -1,0 +1,73 @@
+// AVX2 with FMA: 8 floats.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <qcnet/core/config.hpp>
+
+namespace qcnet::inline QCNET_ABI::simd {
+
+using Register = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
+inline constexpr std::size_t width = 8;
+static_assert(Register::size == width);
+
+inline Register load(const float* p) {
+  return Register::load_unaligned(p);
+}
+inline void store(float* p, Register x) {
+  x.store_unaligned(p);
+}
+inline Register broadcast(float x) {
+  return Register(x);
+}
+
+inline __m256i first(std::size_t count) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
+}
+inline Register load_partial(const float* p, std::size_t count) {
+  return _mm256_maskload_ps(p, first(count));
+}
+inline void store_partial(float* p, Register x, std::size_t count) {
+  _mm256_maskstore_ps(p, first(count), x);
+}
+
+inline Register add(Register a, Register b) {
+  return a + b;
+}
+inline Register sub(Register a, Register b) {
+  return a - b;
+}
+inline Register mul(Register a, Register b) {
+  return a * b;
+}
+inline Register div(Register a, Register b) {
+  return a / b;
+}
+inline Register fma(Register a, Register b, Register c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+inline Register min(Register a, Register b) {
+  return _mm256_min_ps(a, b);
+}
+inline Register max(Register a, Register b) {
+  return _mm256_max_ps(a, b);
+}
+inline Register exp(Register x) {
+  return xsimd::exp(x);
+}
+inline Register tanh(Register x) {
+  return xsimd::tanh(x);
+}
+
+inline std::uint32_t greater_bits(Register a, Register b) {
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)));
+}
+inline Register blend_bits(std::uint32_t bits, Register zero, Register one) {
+  const __m256i lane_bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane_bit);
+  return _mm256_blendv_ps(zero, one, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane_bit)));
+}
+
+}  // namespace qcnet::inline QCNET_ABI::simd

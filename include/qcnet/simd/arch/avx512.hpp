@@ -1,0 +1,71 @@
+// AVX-512 (F, BW, DQ, VL): 16 floats, masks in their own registers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <qcnet/core/config.hpp>
+
+namespace qcnet::inline QCNET_ABI::simd {
+
+using Register = xsimd::batch<float, xsimd::avx512f>;
+inline constexpr std::size_t width = 16;
+static_assert(Register::size == width);
+
+inline Register load(const float* p) {
+  return Register::load_unaligned(p);
+}
+inline void store(float* p, Register x) {
+  x.store_unaligned(p);
+}
+inline Register broadcast(float x) {
+  return Register(x);
+}
+
+inline __mmask16 first(std::size_t count) {
+  return static_cast<__mmask16>((1u << count) - 1u);
+}
+inline Register load_partial(const float* p, std::size_t count) {
+  return _mm512_maskz_loadu_ps(first(count), p);
+}
+inline void store_partial(float* p, Register x, std::size_t count) {
+  _mm512_mask_storeu_ps(p, first(count), x);
+}
+
+inline Register add(Register a, Register b) {
+  return a + b;
+}
+inline Register sub(Register a, Register b) {
+  return a - b;
+}
+inline Register mul(Register a, Register b) {
+  return a * b;
+}
+inline Register div(Register a, Register b) {
+  return a / b;
+}
+// xsimd 8.1's fma is a multiplication and an addition here.
+inline Register fma(Register a, Register b, Register c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+inline Register min(Register a, Register b) {
+  return _mm512_min_ps(a, b);
+}
+inline Register max(Register a, Register b) {
+  return _mm512_max_ps(a, b);
+}
+inline Register exp(Register x) {
+  return xsimd::exp(x);
+}
+inline Register tanh(Register x) {
+  return xsimd::tanh(x);
+}
+
+inline std::uint32_t greater_bits(Register a, Register b) {
+  return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
+inline Register blend_bits(std::uint32_t bits, Register zero, Register one) {
+  return _mm512_mask_blend_ps(static_cast<__mmask16>(bits), zero, one);
+}
+
+}  // namespace qcnet::inline QCNET_ABI::simd

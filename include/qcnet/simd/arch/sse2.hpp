@@ -1,0 +1,74 @@
+// SSE2: 4 floats, no fused multiply-add.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <qcnet/core/config.hpp>
+
+namespace qcnet::inline QCNET_ABI::simd {
+
+using Register = xsimd::batch<float, xsimd::sse2>;
+inline constexpr std::size_t width = 4;
+static_assert(Register::size == width);
+
+inline Register load(const float* p) {
+  return Register::load_unaligned(p);
+}
+inline void store(float* p, Register x) {
+  x.store_unaligned(p);
+}
+inline Register broadcast(float x) {
+  return Register(x);
+}
+
+inline Register load_partial(const float* p, std::size_t count) {
+  alignas(16) float lanes[width] = {};
+  for (std::size_t i = 0; i < count; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+inline void store_partial(float* p, Register x, std::size_t count) {
+  alignas(16) float lanes[width];
+  store(lanes, x);
+  for (std::size_t i = 0; i < count; ++i) p[i] = lanes[i];
+}
+
+inline Register add(Register a, Register b) {
+  return a + b;
+}
+inline Register sub(Register a, Register b) {
+  return a - b;
+}
+inline Register mul(Register a, Register b) {
+  return a * b;
+}
+inline Register div(Register a, Register b) {
+  return a / b;
+}
+inline Register fma(Register a, Register b, Register c) {
+  return a * b + c;
+}
+inline Register min(Register a, Register b) {
+  return _mm_min_ps(a, b);
+}
+inline Register max(Register a, Register b) {
+  return _mm_max_ps(a, b);
+}
+inline Register exp(Register x) {
+  return xsimd::exp(x);
+}
+inline Register tanh(Register x) {
+  return xsimd::tanh(x);
+}
+
+inline std::uint32_t greater_bits(Register a, Register b) {
+  return static_cast<std::uint32_t>(_mm_movemask_ps(_mm_cmpgt_ps(a, b)));
+}
+inline Register blend_bits(std::uint32_t bits, Register zero, Register one) {
+  const __m128i lane_bit = _mm_setr_epi32(1, 2, 4, 8);
+  const __m128i set = _mm_and_si128(_mm_set1_epi32(static_cast<int>(bits)), lane_bit);
+  const __m128 mask = _mm_castsi128_ps(_mm_cmpeq_epi32(set, lane_bit));
+  return _mm_or_ps(_mm_and_ps(mask, one), _mm_andnot_ps(mask, zero));
+}
+
+}  // namespace qcnet::inline QCNET_ABI::simd

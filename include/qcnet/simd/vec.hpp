@@ -1,0 +1,102 @@
+// One SIMD register of floats: the only place that includes xsimd.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include <qcnet/core/config.hpp>
+
+#if !QCNET_ISA_SCALAR
+// GCC 12 warns of uninitialized variables inside its own AVX-512 header (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+#endif
+
+#if QCNET_ISA_AVX512
+#include <qcnet/simd/arch/avx512.hpp>
+#elif QCNET_ISA_AVX2
+#include <qcnet/simd/arch/avx2.hpp>
+#elif QCNET_ISA_SSE2
+#include <qcnet/simd/arch/sse2.hpp>
+#elif QCNET_ISA_NEON
+#include <qcnet/simd/arch/neon.hpp>
+#else
+#include <qcnet/simd/arch/scalar.hpp>
+#endif
+
+namespace qcnet::inline QCNET_ABI {
+
+/// `size` floats. What xsimd offers alike in 8.1 and 14 goes through it; what differs between them, or is
+/// missing (fused multiply-add on AVX-512, masks as bits, partial loads), is in `simd/arch/`.
+struct vec {
+  static constexpr std::size_t size = simd::width;
+  simd::Register raw;
+
+  static vec load(const float* p) { return {simd::load(p)}; }
+  /// The first `count` (at most `size`) floats, zero behind them; reads nothing past them.
+  static vec load_partial(const float* p, std::size_t count) { return {simd::load_partial(p, count)}; }
+  static vec broadcast(float x) { return {simd::broadcast(x)}; }
+  static vec zero() { return broadcast(0.0f); }
+
+  void store(float* p) const { simd::store(p, raw); }
+  /// Writes the first `count` (at most `size`) floats and nothing past them.
+  void store_partial(float* p, std::size_t count) const { simd::store_partial(p, raw, count); }
+
+  friend vec operator+(vec a, vec b) { return {simd::add(a.raw, b.raw)}; }
+  friend vec operator-(vec a, vec b) { return {simd::sub(a.raw, b.raw)}; }
+  friend vec operator*(vec a, vec b) { return {simd::mul(a.raw, b.raw)}; }
+  friend vec operator/(vec a, vec b) { return {simd::div(a.raw, b.raw)}; }
+};
+
+/// a * b + c, rounded once wherever the machine can (QCNET_HAS_FMA).
+inline vec fma(vec a, vec b, vec c) {
+  return {simd::fma(a.raw, b.raw, c.raw)};
+}
+/// The smaller / the larger of each pair; if `a` is NaN the result is `b`'s.
+inline vec min(vec a, vec b) {
+  return {simd::min(a.raw, b.raw)};
+}
+inline vec max(vec a, vec b) {
+  return {simd::max(a.raw, b.raw)};
+}
+inline vec exp(vec x) {
+  return {simd::exp(x.raw)};
+}
+inline vec tanh(vec x) {
+  return {simd::tanh(x.raw)};
+}
+
+/// One bit per element, element 0 in bit 0: a > b. NaN compares false.
+inline std::uint32_t greater_bits(vec a, vec b) {
+  return simd::greater_bits(a.raw, b.raw);
+}
+/// Element i is `one`'s where bit i is set, else `zero`'s. Bits past the last element are ignored.
+inline vec blend_bits(std::uint32_t bits, vec zero, vec one) {
+  return {simd::blend_bits(bits, zero.raw, one.raw)};
+}
+/// Sum and maximum over the elements.
+inline float sum(vec x) {
+  alignas(64) float lanes[vec::size];
+  x.store(lanes);
+  for (std::size_t width = vec::size / 2; width > 0; width /= 2)
+    for (std::size_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  return lanes[0];
+}
+inline float max_element(vec x) {
+  alignas(64) float lanes[vec::size];
+  x.store(lanes);
+  for (std::size_t width = vec::size / 2; width > 0; width /= 2)
+    for (std::size_t i = 0; i < width; ++i)
+      lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  return lanes[0];
+}
+
+}  // namespace qcnet::inline QCNET_ABI
