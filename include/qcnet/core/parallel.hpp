@@ -34,12 +34,13 @@ inline int num_threads() {
 }
 
 /// Calls `body(i)` for every i below `count`, in any order, possibly at the same time. A body must not depend
-/// on which thread runs it, so that results are the same for any number of threads.
+/// on which thread runs it, so that results are the same for any number of threads. `worth_it` false: too
+/// little work to wake threads for, stay on the calling one.
 template <class Body>
-void parallel_for(std::size_t count, const Body& body) {
+void parallel_for(std::size_t count, const Body& body, [[maybe_unused]] bool worth_it = true) {
 #if defined(_OPENMP)
   const int threads = num_threads();
-  if (threads > 1 && count > 1) {
+  if (worth_it && threads > 1 && count > 1) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::size_t i = 0; i < count; ++i) body(i);
     return;

@@ -1,0 +1,28 @@
+// Fully connected layer: a 1x1 convolution over rows.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include <qcnet/kernels/conv2d.hpp>
+
+namespace qcnet::inline QCNET_ABI::kernels {
+
+/// Packs `weights` `[out, in]` and `bias` (`out` values or none) for `linear`.
+inline Result<PackedConv2d> pack_linear(ConstTensorView weights, std::span<const float> bias) {
+  if (weights.shape.rank() != 2)
+    return Error("expected weights [out, in], found " + weights.shape.to_string());
+  const Shape as_conv{weights.shape[0], 1, 1, weights.shape[1]};
+  return PackedConv2d::make({weights.data, as_conv}, bias, ConvGeometry{});
+}
+
+/// output[r] = activation(input[r] * weights^T + bias + residual[r]) for every row: input `[..., in]`, output
+/// `[..., out]`. `residual` (data == nullptr: none) has the output's shape and may be `output` itself.
+inline void linear(const PackedConv2d& weights, ConstTensorView input, TensorView output,
+                   Activation activation = Activation::none, ConstTensorView residual = {}) {
+  const std::size_t rows = input.shape.pixels();
+  conv2d(weights, {input.data, {1, 1, rows, weights.input_channels()}},
+         {output.data, {1, 1, rows, weights.output_channels()}}, activation, residual);
+}
+
+}  // namespace qcnet::inline QCNET_ABI::kernels

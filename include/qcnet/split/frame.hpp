@@ -1,0 +1,186 @@
+// What travels from node to server: bitplanes with their names and shapes, checksummed. Format:
+// docs/frame.md.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <qcnet/core/bitplane.hpp>
+#include <qcnet/core/crc32c.hpp>
+#include <qcnet/core/endian.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// Name of a cut ("layer2") and the shape of its map, channels last.
+struct MapSpec {
+  std::string name;
+  Shape shape;
+};
+
+/// A frame that owns its bytes. A node makes one, then for every image writes the bits in place and seals it:
+/// nothing is copied or allocated after `make`. A server gets it from `parse`.
+class Frame {
+ public:
+  static constexpr std::uint16_t version = 1;
+  static constexpr std::size_t max_maps = 255, max_name = 64, max_rank = 4;
+  static constexpr std::uint64_t max_bytes = std::uint64_t{1} << 30;
+
+  /// A frame for these maps, all bits zero, not sealed. Error: anything that the format cannot carry (no map,
+  /// a rank other than 1 to 4, a zero dimension, a name twice, more than 1 GiB, ...).
+  static Result<Frame> make(std::uint64_t model_hash, std::span<const MapSpec> maps) {
+    // Here only what would not fit its field on the wire; read_header judges the rest, as for any frame.
+    if (maps.size() > max_maps) return Error("a frame cannot carry " + std::to_string(maps.size()) + " maps");
+    Frame frame;
+    frame.append(magic);
+    frame.append(version);
+    frame.append(static_cast<std::uint16_t>(maps.size()));
+    frame.append(model_hash);
+    frame.append(std::uint64_t{0});
+    for (const MapSpec& map : maps) {
+      if (map.name.size() > max_name) return Error("a map's name is longer than 64 characters");
+      frame.append(static_cast<std::uint8_t>(map.name.size()));
+      frame.bytes_.insert(frame.bytes_.end(), map.name.begin(), map.name.end());
+      frame.append(static_cast<std::uint8_t>(map.shape.rank()));
+      for (const std::size_t dim : map.shape.dims()) {
+        if (dim > std::numeric_limits<std::uint32_t>::max())
+          return Error("a map's dimension is above 2^32 - 1");
+        frame.append(static_cast<std::uint32_t>(dim));
+      }
+    }
+    QCNET_TRY(const std::size_t size, frame.read_header(std::as_bytes(std::span(frame.bytes_))));
+    frame.bytes_.resize(size);
+    return frame;
+  }
+
+  /// Checks bytes that nobody vouches for and copies them. Accepts exactly what `make`, writing bits and
+  /// `seal` can produce; memory used is bounded by the size of the input.
+  static Result<Frame> parse(std::span<const std::byte> bytes) {
+    if (bytes.size() < header_bytes + checksum_bytes)
+      return Error("a frame cannot have " + std::to_string(bytes.size()) + " bytes");
+    if (load_le<std::uint32_t>(bytes.data()) != magic)
+      return Error("this is not a frame: it does not begin with QCNF");
+    const auto found = load_le<std::uint16_t>(bytes.data() + 4);
+    if (found != version)
+      return Error("frame version " + std::to_string(found) + " is not supported, this build reads version " +
+                   std::to_string(version));
+    const auto body = bytes.first(bytes.size() - checksum_bytes);
+    if (crc32c(body) != load_le<std::uint32_t>(bytes.data() + body.size()))
+      return Error("the frame's checksum is wrong: it was damaged or cut on the way");
+    Frame frame;
+    QCNET_TRY(const std::size_t size, frame.read_header(body));
+    if (size != bytes.size())
+      return Error("the frame has " + std::to_string(bytes.size()) + " bytes, its header asks for " +
+                   std::to_string(size));
+    const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
+    frame.bytes_.assign(first, first + bytes.size());
+    for (std::size_t i = 0; i < frame.map_count(); ++i)
+      if (!padding_is_zero(std::as_const(frame).bits(i)))
+        return Error("map '" + frame.name(i) + "' of the frame has padding bits that are not zero");
+    return frame;
+  }
+
+  std::uint64_t model_hash() const { return load_le<std::uint64_t>(bytes_.data() + 8); }
+  std::uint64_t sequence() const { return load_le<std::uint64_t>(bytes_.data() + sequence_at); }
+
+  std::size_t map_count() const { return maps_.size(); }
+  const std::string& name(std::size_t map) const { return maps_[map].spec.name; }
+  const Shape& shape(std::size_t map) const { return maps_[map].spec.shape; }
+
+  /// The packed bits of a map, in place. After writing them the frame must be sealed.
+  BitplaneView bits(std::size_t map) { return {bytes_.data() + maps_[map].bits_at, shape(map)}; }
+  ConstBitplaneView bits(std::size_t map) const { return {bytes_.data() + maps_[map].bits_at, shape(map)}; }
+
+  /// Writes the sequence number and the checksum. Numbers must rise from frame to frame of a connection
+  /// (ReplayGuard). Allocates nothing.
+  void seal(std::uint64_t sequence) {
+    store_le(bytes_.data() + sequence_at, sequence);
+    const std::size_t body = bytes_.size() - checksum_bytes;
+    store_le(bytes_.data() + body, crc32c(bytes().first(body)));
+  }
+
+  /// The frame as it is sent.
+  std::span<const std::byte> bytes() const { return std::as_bytes(std::span(bytes_)); }
+
+ private:
+  static constexpr std::uint32_t magic = 0x464E4351;  // "QCNF"
+  static constexpr std::size_t sequence_at = 16, header_bytes = 24, checksum_bytes = 4;
+
+  struct Map {
+    MapSpec spec;
+    std::size_t bits_at = 0;
+  };
+
+  Frame() = default;
+
+  template <class T>
+  void append(T value) {
+    bytes_.resize(bytes_.size() + sizeof(T));
+    store_le(bytes_.data() + bytes_.size() - sizeof(T), value);
+  }
+
+  template <class T>
+  static bool take(std::span<const std::byte>& rest, T& number) {
+    if (rest.size() < sizeof(T)) return false;
+    number = load_le<T>(rest.data());
+    rest = rest.subspan(sizeof(T));
+    return true;
+  }
+
+  /// Reads a map's name and shape from the start of `rest`, which moves on behind them.
+  static Result<MapSpec> take_map(std::span<const std::byte>& rest) {
+    const Error ends_early("the frame ends within its header");
+    std::uint8_t name_size = 0, rank = 0;
+    if (!take(rest, name_size) || rest.size() < name_size) return ends_early;
+    if (name_size == 0 || name_size > max_name)
+      return Error("its name has " + std::to_string(name_size) + " characters, not 1 to 64");
+    MapSpec map{std::string(reinterpret_cast<const char*>(rest.data()), name_size), {}};
+    rest = rest.subspan(name_size);
+    constexpr const char* allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    if (map.name.find_first_not_of(allowed) != std::string::npos)
+      return Error("its name has characters other than letters, digits, '_', '.' and '-'");
+    if (!take(rest, rank)) return ends_early;
+    if (rank == 0 || rank > max_rank)
+      return Error("it has " + std::to_string(rank) + " dimensions, not 1 to 4");
+    std::array<std::uint32_t, max_rank> dims{};
+    for (std::size_t i = 0; i < rank; ++i) {
+      if (!take(rest, dims[i])) return ends_early;
+      if (dims[i] == 0) return Error("a dimension is zero");
+    }
+    QCNET_TRY(map.shape, Shape::make(std::span<const std::uint32_t>(dims.data(), rank)));
+    return map;
+  }
+
+  /// Finds the maps of a frame, given all but its checksum, and returns how many bytes it should have.
+  Result<std::size_t> read_header(std::span<const std::byte> body) {
+    const std::size_t count = load_le<std::uint16_t>(body.data() + 6);
+    if (count == 0 || count > max_maps)
+      return Error("a frame cannot carry " + std::to_string(count) + " maps");
+    auto rest = body.subspan(header_bytes);
+    for (std::size_t i = 0; i < count; ++i) {
+      Result<MapSpec> map = take_map(rest);
+      if (!map.ok()) return map.error().in("map " + std::to_string(i) + " of the frame");
+      for (const Map& other : maps_)
+        if (other.spec.name == map->name) return Error("the frame has two maps named '" + map->name + "'");
+      maps_.push_back({std::move(*map)});
+    }
+    std::uint64_t size = body.size() - rest.size();
+    for (Map& map : maps_) {
+      map.bits_at = static_cast<std::size_t>(size);
+      // Neither wraps: the bytes are no more than the shape has elements (below 2^60), `size` is below 2^31.
+      size += std::uint64_t{map.spec.shape.pixels()} * packed_bytes(map.spec.shape.channels());
+      if (size > max_bytes) return Error("the frame's maps need more than 1 GiB");
+    }
+    return static_cast<std::size_t>(size + checksum_bytes);
+  }
+
+  std::vector<std::uint8_t> bytes_;
+  std::vector<Map> maps_;
+};
+
+}  // namespace qcnet::inline QCNET_ABI

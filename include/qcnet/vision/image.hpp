@@ -1,0 +1,54 @@
+// Pictures as bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <qcnet/core/shape.hpp>
+
+namespace qcnet::inline QCNET_ABI::vision {
+
+/// A picture of 8 bits a channel, rows from top to bottom, channels interleaved: `pixels[(y * width + x) *
+/// channels + c]`. 1 channel is gray, 3 are RGB.
+struct Image {
+  std::size_t height = 0;
+  std::size_t width = 0;
+  std::size_t channels = 0;
+  std::vector<std::uint8_t> pixels;
+};
+
+/// Says what is wrong with an image that someone filled by hand: no pixels, other than 1 or 3 channels, or
+/// `pixels` of another size than height * width * channels.
+inline Result<void> check(const Image& image) {
+  const std::size_t dims[] = {image.height, image.width, image.channels};
+  QCNET_TRY(const Shape shape, Shape::make(std::span<const std::size_t>(dims)));
+  if (shape.elements() == 0) return Error("the image " + shape.to_string() + " has no pixels");
+  if (image.channels != 1 && image.channels != 3)
+    return Error("the image " + shape.to_string() + " has neither 1 channel (gray) nor 3 (RGB)");
+  if (image.pixels.size() != shape.elements())
+    return Error("the image " + shape.to_string() + " needs " + std::to_string(shape.elements()) +
+                 " bytes, found " + std::to_string(image.pixels.size()));
+  return {};
+}
+
+/// Luma of an RGB pixel (ITU-R BT.601, 16-bit fixed point), as PIL's convert("L").
+inline std::uint8_t luma(const std::uint8_t* rgb) {
+  return static_cast<std::uint8_t>((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 0x8000u) >> 16);
+}
+
+/// Writes `count` pixels of 1 to 4 channels (gray, gray+alpha, RGB, RGBA) as gray (1) or RGB (3): luma from
+/// RGB, gray replicated into RGB, alpha dropped (as PIL does).
+inline void convert_pixels_into(const std::uint8_t* source, std::size_t source_channels, std::size_t count,
+                                std::size_t channels, std::uint8_t* target) {
+  const bool source_is_rgb = source_channels >= 3;
+  for (std::size_t i = 0; i < count; ++i, source += source_channels, target += channels) {
+    if (channels == 1)
+      target[0] = source_is_rgb ? luma(source) : source[0];
+    else
+      for (std::size_t c = 0; c < 3; ++c) target[c] = source[source_is_rgb ? c : 0];
+  }
+}
+
+}  // namespace qcnet::inline QCNET_ABI::vision

@@ -1,0 +1,120 @@
+// From a picture to the network's input: resize, crop, normalize, as torchvision's ImageClassification
+// preset.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include <qcnet/core/tensor.hpp>
+#include <qcnet/vision/image.hpp>
+#include <qcnet/vision/resize.hpp>
+
+namespace qcnet::inline QCNET_ABI::vision {
+
+/// Resize the shorter side, crop the centre, scale to [0, 1] and normalize per channel: (x / 255 - mean) /
+/// std. Equals torchvision's Resize, CenterCrop, ToTensor and Normalize on PIL images. The number of means is
+/// the number of channels the network wants: pictures are converted (gray 1, RGB 3) before the resize.
+struct Preprocess {
+  std::size_t resize = 0;  ///< pixels of the shorter side; 0 leaves the picture as it is
+  std::size_t height = 0;  ///< of the crop; a smaller picture is padded with black
+  std::size_t width = 0;
+  std::vector<float> mean;
+  std::vector<float> std;
+
+  /// Memory that `apply_into` keeps between calls: a second picture of the same size allocates nothing.
+  struct Scratch {
+    Image converted;
+    Resizer resizer;
+  };
+
+  /// `[1, height, width, mean.size()]`
+  Shape output_shape() const { return {1, height, width, mean.size()}; }
+
+  /// Error if these settings make no sense; for settings read from a file.
+  Result<void> check() const {
+    if (height == 0 || width == 0 || std::max({resize, height, width}) > max_size)
+      return Error("preprocessing: crop " + std::to_string(height) + " x " + std::to_string(width) +
+                   " and resize " + std::to_string(resize) + " must be between 1 and " +
+                   std::to_string(max_size));
+    if ((mean.size() != 1 && mean.size() != 3) || std.size() != mean.size())
+      return Error("preprocessing: expected 1 or 3 means and as many standard deviations, found " +
+                   std::to_string(mean.size()) + " and " + std::to_string(std.size()));
+    for (const float value : std)
+      if (!(value > 0)) return Error("preprocessing: a standard deviation is not positive");
+    return {};
+  }
+
+  /// The network's input `[1, height, width, channels]`.
+  Result<Tensor> operator()(const Image& image) const {
+    QCNET_CHECK(check());
+    Tensor out(output_shape());
+    Scratch scratch;
+    QCNET_CHECK(apply_into(image, out, scratch));
+    return out;
+  }
+
+  /// The same into `out`, which must have `output_shape()`.
+  Result<void> apply_into(const Image& image, TensorView out, Scratch& scratch) const {
+    QCNET_CHECK(check());
+    QCNET_CHECK(vision::check(image));
+    if (!(out.shape == output_shape()))
+      return Error("preprocessing: expected an output of " + output_shape().to_string() + ", found " +
+                   out.shape.to_string());
+    const std::size_t channels = mean.size();
+    const Image* source = &image;
+    if (image.channels != channels) {
+      Image& converted = scratch.converted;
+      converted.height = image.height;
+      converted.width = image.width;
+      converted.channels = channels;
+      converted.pixels.resize(image.height * image.width * channels);
+      convert_pixels_into(image.pixels.data(), image.channels, image.height * image.width, channels,
+                          converted.pixels.data());
+      source = &converted;
+    }
+
+    const std::size_t shorter = std::min(image.height, image.width);
+    const std::size_t target = resize == 0 ? shorter : resize;
+    const Crop rows(image.height * target / shorter, height);
+    const Crop columns(image.width * target / shorter, width);
+    if (target != shorter)
+      source = &scratch.resizer(*source, {image.height, rows.size, rows.skip, rows.count},
+                                {image.width, columns.size, columns.skip, columns.count});
+    const std::size_t top = target == shorter ? rows.skip : 0;
+    const std::size_t left = target == shorter ? columns.skip : 0;
+
+    // Each of the 256 values of a channel becomes a float once.
+    std::array<std::array<float, 256>, 3> table;
+    for (std::size_t c = 0; c < channels; ++c)
+      for (std::size_t v = 0; v < 256; ++v)
+        table[c][v] = (static_cast<float>(v) / 255.0f - mean[c]) / std[c];
+    for (std::size_t y = 0; y < height; ++y)
+      for (std::size_t x = 0; x < width; ++x) {
+        const bool inside = y - rows.pad < rows.count && x - columns.pad < columns.count;  // or it wraps
+        const std::size_t at = (top + y - rows.pad) * source->width + left + x - columns.pad;
+        float* pixel = out.pixel(y * width + x);
+        for (std::size_t c = 0; c < channels; ++c)
+          pixel[c] = table[c][inside ? source->pixels[at * channels + c] : 0];
+      }
+    return {};
+  }
+
+ private:
+  static constexpr std::size_t max_size = 16384;
+
+  // torchvision's CenterCrop on one axis: skip samples when there are too many, pad when there are too few.
+  struct Crop {
+    Crop(std::size_t have, std::size_t want)
+        : size(have),
+          skip(have > want ? half_to_even(have - want) : 0),
+          pad(want > have ? (want - have) / 2 : 0),
+          count(std::min(have, want)) {}
+    static std::size_t half_to_even(std::size_t n) { return n / 2 + (n % 2) * (n / 2 % 2); }
+    std::size_t size, skip, pad, count;
+  };
+};
+
+}  // namespace qcnet::inline QCNET_ABI::vision
