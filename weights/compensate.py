@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Quantizes a base model's feature map at a cut to one bit per feature and trains the server's side.
+
+Methods (each for every seed, all with the same number of epochs over the training set):
+  qcnet-mse             QCNet alone, no labels, reconstruction error; node and tail stay as they are
+  qcnet                 the same, then distillation from the unpartitioned model through the frozen tail
+  lloyd-max-finetuned   dequantization, fine-tuned tail
+  qcnet-finetuned       QCNet (after the epochs of qcnet-mse, which count) and tail, fine-tuned together
+  control               no quantization, fine-tuned tail
+Writes one file for each method and seed, and results.json, to --out. --resume skips what is finished.
+"""
+
+import argparse
+import copy
+import json
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from qcnet_train import loop, models, options
+from qcnet_train.compensator import Compensator, Dequantizer, round_to_half
+from qcnet_train.quantizer import Quantizer, binarize
+from qcnet_train.runtime import seed_everything, versions
+from qcnet_train.stages import Stages
+
+METHODS = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control")
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_common(parser)
+    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py")
+    parser.add_argument("--cut", required=True, help="where to split, e.g. layer2 or layer2.1")
+    parser.add_argument("--out", required=True, type=Path, help="folder for results")
+    parser.add_argument("--width", type=int, help="QCNet channels (default: a quarter of the map's, at least 8)")
+    parser.add_argument("--blocks", type=int, default=1, help="QCNet residual 3x3 blocks")
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--reconstruction-epochs", type=int, default=1, help="epochs of qcnet-mse")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of every other method, all stages together")
+    parser.add_argument("--calibration", type=int, default=2000, help="training images for thresholds and levels")
+    parser.add_argument("--no-test", action="store_true", help="validation accuracy only (to choose variants)")
+    parser.add_argument("--resume", action="store_true", help="keep finished results, continue unfinished ones")
+    return parser.parse_args()
+
+
+def calibration_maps(runtime, dataset, head, count):
+    """Feature maps [N, C, H, W] of `count` training images, in fp32 as a node computes them."""
+    with torch.no_grad():
+        for images, _, i in dataset.batches("train", 250, augment=False, shuffle=True):
+            if i * 250 >= count:
+                return
+            yield head(runtime.put(images))[:count - i * 250]
+
+
+class Experiment:
+    """All methods at one cut of one base model."""
+
+    def __init__(self, runtime, dataset, arguments):
+        self.runtime, self.dataset, self.arguments = runtime, dataset, arguments
+        self.splits = ("validation",) if arguments.no_test else ("validation", "test")
+        base = torch.load(arguments.base, map_location="cpu")
+        model = models.build(base["spec"], len(dataset.classes), dataset.channels)
+        model.load_state_dict(base["model"])
+        self.model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
+        self.head, self.tail = models.partition(self.model, arguments.cut)
+        self.activation = models.cuts(self.model)[arguments.cut]
+        self.quantizer = Quantizer.fit(calibration_maps(runtime, dataset, self.head, arguments.calibration))
+        channels = len(self.quantizer.thresholds)
+        self.width = arguments.width or max(8, channels // 4 // 8 * 8)
+        self.stages = Stages(runtime, dataset, self.model, self.head, self.tail, self.quantizer,
+                             batch=arguments.batch, resume=arguments.resume)
+        self.results = {}
+
+    def measure(self, restore, tail, quantizer):
+        """Accuracy on each split in fp32; without `quantizer` the float map goes to the tail."""
+        def forward(images):
+            z = self.head(images)
+            if quantizer is None:
+                return tail(z)
+            return tail(restore(binarize(z, quantizer.thresholds.to(z.device))))
+        return {split: loop.accuracy(self.runtime, self.dataset, split, forward) for split in self.splits}
+
+    def baselines(self):
+        """What needs no training: the whole model, uniform and Lloyd-Max dequantization."""
+        place = self.runtime.place
+        uniform = self.quantizer.uniform()
+        return {
+            "unpartitioned": self.measure(None, self.tail, None),
+            "uniform": self.measure(place(Dequantizer(uniform)), self.tail, uniform),
+            "lloyd-max": self.measure(place(Dequantizer(self.quantizer)), self.tail, self.quantizer),
+        }
+
+    def compensator(self):
+        return self.runtime.place(Compensator(self.quantizer, self.activation, self.width,
+                                              self.arguments.blocks))
+
+    def path(self, method, seed):
+        return self.arguments.out / f"{method}-seed{seed}.pt"
+
+    def train(self, method, seed):
+        """Trains one method; returns (reconstruction or None, tail, history)."""
+        a = self.arguments
+        common = {"seed": seed, "checkpoint": self.path(method, seed).with_suffix(".running")}
+        first = a.reconstruction_epochs
+        seed_everything(seed)
+        restore = self.compensator() if method.startswith("qcnet") else None
+        if method == "qcnet-mse":
+            return restore, self.tail, self.stages.reconstruct(restore, epochs=first, **common)
+        if method.startswith("qcnet"):
+            trained = torch.load(self.path("qcnet-mse", seed), map_location="cpu")
+            restore.load_state_dict(trained["compensator"])
+        if method == "qcnet":
+            return restore, self.tail, self.stages.distil(restore, epochs=a.epochs - first, first_epoch=first,
+                                                          **common)
+        tail = copy.deepcopy(self.tail).requires_grad_(True)
+        parts = OrderedDict(tail=tail)
+        if method != "control":
+            restore = restore or self.runtime.place(Dequantizer(self.quantizer))
+            parts = OrderedDict(restore=restore, tail=tail)
+        done = first if method == "qcnet-finetuned" else 0
+        history = self.stages.finetune(nn.Sequential(parts), quantized=method != "control", label=method,
+                                       epochs=a.epochs - done, first_epoch=done, **common)
+        return restore, tail, history
+
+    def run(self, method, seed):
+        path = self.path(method, seed)
+        if self.arguments.resume and path.exists():
+            return
+        restore, tail, history = self.train(method, seed)
+        if self.runtime.is_main:
+            # What is measured is what is deployed: weights as float16 holds them, inference in fp32.
+            for part in (restore, tail):
+                if part is not None:
+                    round_to_half(part.eval())
+            quantizer = None if method == "control" else self.quantizer
+            figures = self.measure(restore, tail, quantizer)
+            loop.save(path, {
+                "compensator": restore.state_dict() if isinstance(restore, Compensator) else None,
+                "tail": None if tail is self.tail else tail.state_dict(),
+                "result": {"method": method, "seed": seed, **figures, "history": history}})
+            path.with_suffix(".running").unlink()
+            print(method, "seed", seed, figures, flush=True)
+        self.runtime.barrier()
+
+    def log(self, baselines):
+        a = self.arguments
+        found = [torch.load(p, map_location="cpu")["result"] for p in sorted(a.out.glob("*-seed*.pt"))]
+        return {"cut": a.cut, "activation": self.activation, "width": self.width, "blocks": a.blocks,
+                "compensator_parameters": sum(p.numel() for p in self.compensator().parameters()),
+                "reconstruction_epochs": a.reconstruction_epochs, "epochs": a.epochs, "batch": a.batch,
+                "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
+
+
+def main():
+    arguments = parse()
+    runtime, dataset = options.open_run(arguments)
+    experiment = Experiment(runtime, dataset, arguments)
+    baselines = experiment.baselines()
+    runtime.print(json.dumps(baselines))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if runtime.is_main:
+        loop.save(arguments.out / "quantizer.pt", vars(experiment.quantizer))
+    for seed in arguments.seeds:
+        for method in METHODS:
+            if method in arguments.methods:
+                experiment.run(method, seed)
+                if runtime.is_main:
+                    log = json.dumps(experiment.log(baselines), indent=1)
+                    (arguments.out / "results.json").write_text(log + "\n")
+        experiment.stages.teacher.forget()
+    runtime.close()
+
+
+if __name__ == "__main__":
+    main()

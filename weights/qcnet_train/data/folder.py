@@ -1,0 +1,58 @@
+"""Any folder of train/<class>/* and test/<class>/* pictures (also val/ for test/), ImageNet's layout.
+
+Preprocessing is torchvision's: shorter side to `resize` (antialiased bilinear), centre crop `size`;
+for training a random resized crop and a flip.
+"""
+
+import torch
+import torchvision
+from torchvision import transforms
+
+from . import locate
+from .memory import split_off
+from .order import epoch_batches
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+ADVICE = "Give --data a folder with train/<class>/* and test/<class>/* (or val/<class>/*) pictures."
+
+
+class FolderDataset:
+    def __init__(self, root, resize, size, limit, workers=2):
+        self.name, self.channels, self.mean, self.std = root.name, 3, MEAN, STD
+        self.resize, self.size, self.workers = resize, (size, size), workers
+        finish = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+        augmented = transforms.Compose(
+            [transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip()] + finish)
+        plain = transforms.Compose([transforms.Resize(resize), transforms.CenterCrop(size)] + finish)
+        test = root / "test" if (root / "test").exists() else root / "val"
+        folders = {
+            (split, augment): torchvision.datasets.ImageFolder(folder, augmented if augment else plain)
+            for split, folder in (("train", root / "train"), ("test", test)) for augment in (False, True)}
+        self.classes = tuple(folders["train", False].classes)
+        labels = torch.tensor(folders["train", False].targets)
+        kept, held = split_off(len(labels) // 20, labels)
+        everything = torch.arange(len(folders["test", False]))
+        subset = torch.utils.data.Subset
+        self.parts = {}
+        for augment in (False, True):
+            self.parts["train", augment] = subset(folders["train", augment], kept[:limit])
+            self.parts["validation", augment] = subset(folders["train", augment], held[:limit])
+            self.parts["test", augment] = subset(folders["test", augment], everything[:limit])
+
+    def count(self, split):
+        return len(self.parts[split, False])
+
+    def batches(self, split, batch, augment=False, seed=0, epoch=0, rank=0, world=1, shuffle=None):
+        part = self.parts[split, augment]
+        shuffle = augment if shuffle is None else shuffle
+        order = epoch_batches(len(part), batch, shuffle, seed, epoch, rank, world)
+        generator = torch.Generator().manual_seed((seed * 1009 + epoch) * 97 + rank)
+        loader = torch.utils.data.DataLoader(part, batch_sampler=[i.tolist() for i in order],
+                                             num_workers=self.workers, generator=generator)
+        for i, (images, labels) in enumerate(loader):
+            yield images, labels, i
+
+
+def load(path=None, limit=None, resize=None, size=None):
+    root = locate.find(path, ("train",), ADVICE).parent
+    return FolderDataset(root, resize or 256, size or 224, limit)

@@ -1,0 +1,24 @@
+"""Where a dataset lies: the argument, then $QCNET_DATA, then ../shared/data beside the checkout."""
+
+import os
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def roots(path):
+    if path:
+        return [Path(path)]
+    places = [Path(os.environ["QCNET_DATA"])] if os.environ.get("QCNET_DATA") else []
+    return places + [CHECKOUT.parent / "shared" / "data"]
+
+
+def find(path, names, advice):
+    """First existing `names` entry under the roots (or a root itself); exits with `advice` if none."""
+    tried = []
+    for root in roots(path):
+        for candidate in [root / name for name in names] + [root]:
+            tried.append(candidate)
+            if candidate.name in names and candidate.exists():
+                return candidate
+    raise SystemExit("dataset not found, looked for:\n  " + "\n  ".join(map(str, tried)) + "\n" + advice)

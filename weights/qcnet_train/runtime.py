@@ -1,0 +1,75 @@
+"""Where a run happens: device, ranks (torchrun), mixed precision, seeds, versions."""
+
+import os
+import platform
+import random
+
+import numpy as np
+import torch
+import torchvision
+
+
+class Runtime:
+    """One process of a run. Under torchrun every rank has one; without it rank is 0 of 1."""
+
+    def __init__(self, threads=None, bf16=True):
+        if threads:
+            torch.set_num_threads(threads)
+        self.rank = int(os.environ.get("RANK", 0))
+        self.world = int(os.environ.get("WORLD_SIZE", 1))
+        self.bf16 = bf16
+        cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(self.device)
+        if self.world > 1:
+            torch.distributed.init_process_group("nccl" if cuda else "gloo")
+
+    @property
+    def is_main(self):
+        return self.rank == 0
+
+    def close(self):
+        if self.world > 1:
+            torch.distributed.destroy_process_group()
+
+    def barrier(self):
+        if self.world > 1:
+            torch.distributed.barrier()
+
+    def autocast(self):
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def place(self, module):
+        return module.to(self.device, memory_format=torch.channels_last)
+
+    def put(self, images):
+        return images.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def distribute(self, module):
+        """Wraps a module in DDP when there are several ranks."""
+        if self.world == 1:
+            return module
+        return torch.nn.parallel.DistributedDataParallel(module)
+
+    def sum(self, *values):
+        """Sums numbers over all ranks."""
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        if self.world > 1:
+            torch.distributed.all_reduce(total)
+        return total.tolist()
+
+    def print(self, *words):
+        if self.is_main:
+            print(*words, flush=True)
+
+
+def seed_everything(seed):
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def versions():
+    return {"python": platform.python_version(), "torch": torch.__version__,
+            "torchvision": torchvision.__version__}
