@@ -30,7 +30,8 @@ class FolderDataset:
             for split, folder in (("train", root / "train"), ("test", test)) for augment in (False, True)}
         self.classes = tuple(folders["train", False].classes)
         labels = torch.tensor(folders["train", False].targets)
-        kept, held = split_off(len(labels) // 20, labels)
+        kept, held = (part[torch.randperm(len(part), generator=torch.Generator().manual_seed(0))]
+                      for part in split_off(len(labels) // 20, labels))
         everything = torch.arange(len(folders["test", False]))
         subset = torch.utils.data.Subset
         self.parts = {}

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Fast checks of the training side: python3 weights/selftest.py (under a minute, no dataset needed)."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from qcnet_train import deployment, models, safetensors
+from qcnet_train.compensator import Compensator, Dequantizer
+from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
+
+HERE = Path(__file__).resolve().parent
+SMALL = {"architecture": "resnet", "name": "small", "depths": (1, 2, 1, 1), "width": 8}
+
+
+def randomized(spec, classes=10):
+    """A model in eval mode whose batch normalization does something."""
+    model = models.build(spec, classes, 3)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.running_mean, 0, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model.eval()
+
+
+class Safetensors(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "file.safetensors"
+        self.tensors = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.float16([1.5]),
+                        "scalar": np.float32(2), "empty": np.zeros((0, 4), np.float32)}
+
+    def test_round_trip(self):
+        safetensors.save(self.path, self.tensors, {"classes": "Läufer\nball"})
+        tensors, metadata = safetensors.load(self.path)
+        self.assertEqual(metadata, {"classes": "Läufer\nball"})
+        self.assertEqual(set(tensors), set(self.tensors))
+        for name, array in self.tensors.items():
+            self.assertEqual(tensors[name].dtype, array.dtype)
+            np.testing.assert_array_equal(tensors[name], array)
+        data = self.path.read_bytes()
+        self.assertEqual(struct.unpack_from("<Q", data)[0] % 8, 0)
+
+    def test_hostile_files(self):
+        safetensors.save(self.path, self.tensors, {})
+        whole = self.path.read_bytes()
+        size = struct.unpack_from("<Q", whole)[0]
+
+        def header(text):
+            return struct.pack("<Q", len(text)) + text
+        entry = b'{"x":{"dtype":"F32","shape":[%s],"data_offsets":[%s]}}'
+        bad = [whole[:4], whole[:-1], whole + b"\0", struct.pack("<Q", 2 ** 64 - 1) + whole[8:],
+               struct.pack("<Q", size + 8) + whole[8:], header(entry % (b"1", b"0,8")) + bytes(8),
+               header(entry % (b"1", b"4,8")) + bytes(8), header(b'{"__metadata__":{},"__metadata__":{}}')]
+        for data in bad:
+            self.path.write_bytes(data)
+            with self.assertRaises(ValueError):
+                safetensors.load(self.path)
+
+
+class QuantizerTest(unittest.TestCase):
+    def test_lloyd_max_is_a_local_optimum_of_brute_force(self):
+        generator = torch.Generator().manual_seed(3)
+        for values in (torch.randn(4000, generator=generator),
+                       torch.randn(4000, generator=generator).relu(),
+                       torch.rand(999, generator=generator) ** 3):
+            threshold, low, high = lloyd_max(values)
+            above = values > threshold
+            self.assertAlmostEqual(low, float(values[~above].double().mean()), places=5)
+            self.assertAlmostEqual(high, float(values[above].double().mean()), places=5)
+            self.assertAlmostEqual(threshold, (low + high) / 2, places=3)
+
+            def error(t):
+                high_side = values > t
+                return sum(float((part - part.mean()).square().sum())
+                           for part in (values[high_side], values[~high_side]))
+            grid = torch.linspace(float(values.min()), float(values.max()), 400)[1:-1]
+            self.assertLessEqual(error(threshold), min(map(error, grid)) * 1.001)
+
+    def test_dead_channels(self):
+        maps = torch.rand(8, 3, 4, 4)
+        maps[:, 1] = 0
+        quantizer = Quantizer.fit([maps[:5], maps[5:]])
+        self.assertEqual([float(v[1]) for v in (quantizer.thresholds, quantizer.low, quantizer.high,
+                                                quantizer.scale)], [0, 0, 0, 0])
+        self.assertEqual(float(binarize(maps, quantizer.thresholds)[:, 1].sum()), 0)
+        restored = Dequantizer(quantizer)(binarize(maps, quantizer.thresholds))
+        self.assertTrue(torch.isfinite(restored).all())
+        self.assertEqual(quantizer.range.tolist(), [float(maps.min()), float(maps.max())])
+
+    def test_training_starts_at_plain_dequantization(self):
+        maps = torch.rand(6, 8, 5, 5)
+        quantizer = Quantizer.fit([maps])
+        bits = binarize(maps, quantizer.thresholds)
+        compensator = Compensator(quantizer, "relu", width=16, blocks=2).eval()
+        torch.testing.assert_close(compensator(bits), Dequantizer(quantizer)(bits))
+
+
+class Partition(unittest.TestCase):
+    def check(self, model, size):
+        images, names = torch.randn(2, 3, size, size), set(model.state_dict())
+        with torch.no_grad():
+            expected = model(images)
+            for cut in models.cuts(model):
+                head, tail = models.partition(model, cut)
+                torch.testing.assert_close(tail(head(images)), expected)
+                self.assertEqual(set(head.state_dict()) | set(tail.state_dict()), names)
+                self.assertFalse(set(head.state_dict()) & set(tail.state_dict()))
+
+    def test_head_and_tail_are_the_model(self):
+        self.check(randomized(SMALL), 32)
+        self.check(randomized({**SMALL, "block": "bottleneck"}), 32)
+        self.check(randomized({"architecture": "resnet", "name": "resnet50"}), 64)
+
+    def test_unknown_cut_names_the_known_ones(self):
+        with self.assertRaisesRegex(SystemExit, "layer2.1"):
+            models.partition(randomized(SMALL), "layer9")
+
+    def test_hash_depends_on_head_thresholds_and_cut(self):
+        head, thresholds = {"w": np.zeros(3, np.float32)}, np.zeros(2, np.float32)
+        seen = {deployment.fingerprint(*case) for case in (
+            (head, thresholds, "layer1"), (head, thresholds, "layer2"), (head, thresholds + 1, "layer1"),
+            ({"w": np.ones(3, np.float32)}, thresholds, "layer1"))}
+        self.assertEqual(len(seen), 4)
+
+
+class EndToEnd(unittest.TestCase):
+    """The three scripts on a folder of random pictures, as a user runs them."""
+
+    def run_script(self, script, *arguments, ranks=1):
+        launcher = [sys.executable] if ranks == 1 else [
+            sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={ranks}", "--master_port=29517"]
+        done = subprocess.run([*launcher, str(HERE / script), *map(str, arguments)], text=True,
+                              capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    def pictures(self, root):
+        generator = np.random.default_rng(0)
+        for split, count in (("train", 40), ("test", 6)):
+            for name in ("blue", "red"):
+                folder = root / split / name
+                folder.mkdir(parents=True)
+                for i in range(count):
+                    pixels = generator.integers(0, 200, (40, 48, 3), dtype=np.uint8)
+                    pixels[..., 0 if name == "red" else 2] += 50
+                    Image.fromarray(pixels).save(folder / f"{i:03}.png")
+
+    def chain(self, ranks=1, model=("--depths", 1, 1, 1, 1, "--width", 8), size=32):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            data = ("--dataset", "folder", "--data", root, "--resize", size + 4, "--size", size)
+            base, run, out = root / "base.pt", root / "run", root / "out"
+            training = ("--batch", 16, "--threads", 1, "--resume")
+            for epochs in (1, 2):
+                self.run_script("train.py", *data, *training, *model, "--epochs", epochs, "--out", base,
+                                ranks=ranks)
+            log = json.loads(base.with_suffix(".json").read_text())
+            self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
+            self.run_script("compensate.py", *data, *training, "--base", base, "--cut", "layer2", "--epochs", 2,
+                            "--calibration", 64, "--out", run, ranks=ranks)
+            said = self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny", "--whole",
+                                   "--out", out, "--predictions", root)
+            self.assertIn("tiny-layer2-qcnet-finetuned", said)
+            node, about = safetensors.load(out / "tiny-layer2.node.safetensors")
+            self.assertEqual((about["qcnet.role"], about["qcnet.cut"]), ("node", "layer2"))
+            server, about = safetensors.load(out / "tiny-layer2-qcnet.server.safetensors")
+            self.assertEqual(node["qcnet.check.map"].shape, server["qcnet.check.map"].shape)
+            self.assertEqual(about["qcnet.classes"], "blue\nred")
+            self.assertEqual(len(list(out.iterdir())), 5)
+
+    def test_small_model(self):
+        self.chain()
+
+    @unittest.skipUnless("--all" in sys.argv, "slow: run with --all")
+    def test_two_ranks(self):
+        self.chain(ranks=2)
+
+    @unittest.skipUnless("--all" in sys.argv, "slow: run with --all")
+    def test_resnet50_of_torchvision(self):
+        self.chain(model=("--model", "resnet50"), size=64)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[a for a in sys.argv if a != "--all"])
