@@ -65,6 +65,12 @@ class PackedConv2d {
   const float* bias(std::size_t group) const {
     return bias_.data() + group * PackedWeights::padded(group_output_channels());
   }
+  /// Bytes of the packed weights and biases.
+  std::size_t bytes() const {
+    std::size_t total = bias_.size() * sizeof(float);
+    for (const PackedWeights& group : weights_) total += group.bytes();
+    return total;
+  }
   const float* zeros() const { return zeros_.data(); }
   std::size_t runs() const { return geometry_.kernel_h * runs_w_; }
   std::size_t runs_per_kernel_row() const { return runs_w_; }

@@ -27,8 +27,8 @@ inline vec activate(vec x, Activation activation) {
 
 /// The plain twin of the above for one value.
 inline float activate(float x, Activation activation) {
-  if (x > 0.0f || activation == Activation::none) return x;
-  return activation == Activation::relu ? 0.0f * x : leaky_slope * x;
+  if (!(x < 0.0f) || activation == Activation::none) return x;
+  return activation == Activation::relu ? 0.0f : leaky_slope * x;
 }
 
 /// A block of one pixel's channels, as every epilogue sees it.

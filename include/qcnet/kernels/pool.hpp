@@ -53,7 +53,7 @@ void pool(const ConvGeometry& g, ConstTensorView input, TensorView output, float
 
 }  // namespace detail
 
-/// Largest value of each window of `[N, H, W, C]`; padding never wins. NaN in a window gives NaN.
+/// Largest value of each window of `[N, H, W, C]`; padding never wins. A NaN may hide behind a number.
 inline void max_pool(const ConvGeometry& geometry, ConstTensorView input, TensorView output) {
   detail::pool(
       geometry, input, output, -std::numeric_limits<float>::infinity(),

@@ -67,8 +67,7 @@ inline void max_pool(const ConvGeometry& g, ConstTensorView input, TensorView ou
     for (std::size_t c = 0; c < output.shape[3]; ++c) {
       float largest = -std::numeric_limits<float>::infinity();
       for_each_tap(g, input.shape, n, y, x, [&](std::size_t in_pixel, std::size_t) {
-        const float value = input.pixel(in_pixel)[c];
-        if (!(value <= largest)) largest = std::isnan(largest) ? largest : value;
+        largest = std::max(largest, input.pixel(in_pixel)[c]);
       });
       output.pixel(p)[c] = largest;
     }

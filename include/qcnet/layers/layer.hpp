@@ -1,0 +1,43 @@
+// A step of a network: weights plus the kernel that uses them.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include <qcnet/core/bitplane.hpp>
+#include <qcnet/core/tensor.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// What a Network is made of. Immutable once built, so that networks and threads may share it.
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  /// The layer's kind, in the field's words: "conv2d", "max_pool", "linear".
+  virtual std::string_view kind() const = 0;
+
+  /// Shape of the output for these inputs, or an Error that says what does not fit.
+  virtual Result<Shape> output_shape(std::span<const Shape> inputs) const = 0;
+
+  /// Computes `output`, of the shape `output_shape` gave. Allocates nothing.
+  virtual void forward(std::span<const ConstTensorView> inputs, TensorView output) const = 0;
+
+  /// Whether `forward_bits` is there: a layer that can compare with thresholds before its output leaves the
+  /// registers.
+  virtual bool emits_bits() const { return false; }
+
+  /// Like `forward`, but writes the bits output > threshold[channel]. `thresholds` is padded with +infinity
+  /// to `padded_channels(C)` values.
+  virtual void forward_bits(std::span<const ConstTensorView>, std::span<const float> /*thresholds*/,
+                            BitplaneView) const {}
+
+  /// Bytes of the packed weights.
+  virtual std::size_t weight_bytes() const { return 0; }
+
+  /// Multiply-adds for one forward pass over these inputs.
+  virtual std::size_t multiply_adds(std::span<const Shape>) const { return 0; }
+};
+
+}  // namespace qcnet::inline QCNET_ABI

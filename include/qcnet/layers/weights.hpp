@@ -1,0 +1,82 @@
+// Reading a layer's weights out of a file, with errors that name the tensor.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include <qcnet/core/tensor.hpp>
+#include <qcnet/io/safetensors.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// The named tensor; an Error if it is missing or holds NaN or infinity.
+inline Result<Tensor> load_tensor(const io::Safetensors& file, const std::string& name) {
+  QCNET_TRY(Tensor tensor, file.tensor(name));
+  for (const float x : tensor.span())
+    if (!std::isfinite(x)) return Error(name + ": holds NaN or infinity, a weight must be finite");
+  return tensor;
+}
+
+/// The same, and an Error if its shape is not `expected`.
+inline Result<Tensor> load_tensor(const io::Safetensors& file, const std::string& name,
+                                  const Shape& expected) {
+  QCNET_CHECK(file.tensor(name, expected));
+  return load_tensor(file, name);
+}
+
+/// PyTorch's weight order [Cout, Cin, Kh, Kw] to ours, [Cout, Kh, Kw, Cin]; also feature maps [N, C, H, W] to
+/// NHWC.
+inline Tensor channels_last(ConstTensorView from) {
+  const std::size_t n = from.shape[0], c = from.shape[1], h = from.shape[2], w = from.shape[3];
+  Tensor to({n, h, w, c});
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t k = 0; k < c; ++k)
+      for (std::size_t p = 0; p < h * w; ++p)
+        to[(i * h * w + p) * c + k] = from.data[(i * c + k) * h * w + p];
+  return to;
+}
+
+/// A convolution's weights `[Cout, Kh, Kw, Cin / groups]` and bias.
+struct ConvWeights {
+  Tensor weights;
+  std::vector<float> bias;
+};
+
+/// Reads `<name>.weight` (`[Cout, Cin / groups, Kh, Kw]`) and `<name>.bias` if it is there. A `batch_norm`
+/// that is not empty names the normalization behind the convolution, which is folded in (eps 1e-5, PyTorch's
+/// default).
+inline Result<ConvWeights> load_conv_weights(const io::Safetensors& file, const std::string& name,
+                                             const std::string& batch_norm = {}, double eps = 1e-5) {
+  QCNET_TRY(Tensor weight, load_tensor(file, name + ".weight"));
+  if (weight.shape().rank() != 4)
+    return Error(name + ".weight: expected 4 dimensions, found shape " + weight.shape().to_string());
+  const std::size_t cout = weight.shape()[0];
+  ConvWeights conv{channels_last(weight), std::vector<float>(cout)};
+  if (file.find(name + ".bias") != nullptr) {
+    QCNET_TRY(Tensor bias, load_tensor(file, name + ".bias", {cout}));
+    std::copy(bias.span().begin(), bias.span().end(), conv.bias.begin());
+  }
+  if (batch_norm.empty()) return conv;
+
+  QCNET_TRY(Tensor gamma, load_tensor(file, batch_norm + ".weight", {cout}));
+  QCNET_TRY(Tensor beta, load_tensor(file, batch_norm + ".bias", {cout}));
+  QCNET_TRY(Tensor mean, load_tensor(file, batch_norm + ".running_mean", {cout}));
+  QCNET_TRY(Tensor variance, load_tensor(file, batch_norm + ".running_var", {cout}));
+  const std::size_t depth = cout == 0 ? 0 : conv.weights.shape().elements() / cout;
+  for (std::size_t c = 0; c < cout; ++c) {
+    if (variance[c] < 0.0f) return Error(batch_norm + ".running_var: a variance is negative");
+    const double scale = static_cast<double>(gamma[c]) / std::sqrt(static_cast<double>(variance[c]) + eps);
+    for (std::size_t k = 0; k < depth; ++k) {
+      float& w = conv.weights[c * depth + k];
+      w = static_cast<float>(static_cast<double>(w) * scale);
+    }
+    conv.bias[c] =
+        static_cast<float>(static_cast<double>(beta[c]) +
+                           (static_cast<double>(conv.bias[c]) - static_cast<double>(mean[c])) * scale);
+  }
+  return conv;
+}
+
+}  // namespace qcnet::inline QCNET_ABI
