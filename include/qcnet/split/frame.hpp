@@ -136,9 +136,10 @@ class Frame {
   static Result<MapSpec> take_map(std::span<const std::byte>& rest) {
     const Error ends_early("the frame ends within its header");
     std::uint8_t name_size = 0, rank = 0;
-    if (!take(rest, name_size) || rest.size() < name_size) return ends_early;
+    if (!take(rest, name_size)) return ends_early;
     if (name_size == 0 || name_size > max_name)
       return Error("its name has " + std::to_string(name_size) + " characters, not 1 to 64");
+    if (rest.size() < name_size) return ends_early;
     MapSpec map{std::string(reinterpret_cast<const char*>(rest.data()), name_size), {}};
     rest = rest.subspan(name_size);
     constexpr const char* allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";

@@ -1,0 +1,31 @@
+#include <atomic>
+#include <vector>
+
+#include <qcnet/core/parallel.hpp>
+
+#include <doctest/doctest.h>
+
+TEST_CASE("parallel: every index once, for any number of threads") {
+  for (const int threads : {1, 2, 3, 0}) {
+    qcnet::set_num_threads(threads);
+    for (const std::size_t count : {0, 1, 2, 3, 100}) {
+      std::vector<std::atomic<int>> calls(count);
+      qcnet::parallel_for(count, [&](std::size_t i) { ++calls[i]; });
+      for (const auto& n : calls) REQUIRE(n == 1);
+      int plain = 0;  // not worth threads: all on this one
+      qcnet::parallel_for(
+          count, [&](std::size_t) { ++plain; }, false);
+      REQUIRE(plain == static_cast<int>(count));
+    }
+  }
+}
+
+TEST_CASE("parallel: the number of threads is what was asked for") {
+  qcnet::set_num_threads(0);
+  const int standard = qcnet::num_threads();
+  CHECK(standard >= 1);
+  qcnet::set_num_threads(3);
+  CHECK((qcnet::num_threads() == 3 || standard == 1));  // 1: built without OpenMP
+  qcnet::set_num_threads(-1);
+  CHECK(qcnet::num_threads() == standard);
+}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Writes the files of tests/corpus: well-formed and hostile inputs of the parsers.
+
+They are committed; run this again after changing a case. It needs nothing but Python and is written
+independently of the C++ code, so the two check each other.
+"""
+import json
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def safetensors(header, data=b"", length=None):
+    """A file from a header (JSON value, or bytes taken as they are); `length` overrides its true length."""
+    if not isinstance(header, bytes):
+        header = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def one(dtype="F32", shape="[1]", offsets="[0,4]", data=b"\0\0\0\0"):
+    """A file with a single tensor `w`, its fields written as given."""
+    text = '{"w":{"dtype":"%s","shape":%s,"data_offsets":%s}}' % (dtype, shape, offsets)
+    return safetensors(text.encode(), data)
+
+
+W = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'  # its object is left open
+F32 = b"\0\0\0\0"
+
+GOOD = {
+    "empty": safetensors(b"{}"),
+    "padded": safetensors(W + b"}      ", F32),
+    "scalar": one(shape="[]", data=struct.pack("<f", 2.5)),
+    "zero_size": safetensors({"a": entry("F32", [0], 0, 0), "b": entry("F32", [2, 0, 3], 0, 0),
+                              "c": entry("F32", [1], 0, 4), "d": entry("F64", [0, 4294967296], 4, 4)},
+                             struct.pack("<f", 1.0)),
+    "unaligned": safetensors({"byte": entry("U8", [1], 0, 1), "floats": entry("F32", [2, 2], 1, 17),
+                              "halves": entry("F16", [3], 17, 23), "longs": entry("I64", [2], 23, 39)},
+                             struct.pack("<B4f3e2q", 7, 1, -2, 3.5, 1e-3, 1, 2, -0.5, 5, -6)),
+    "f16": one("F16", "[12]", "[0,24]", struct.pack("<12H", 0, 0x8000, 1, 0x8001, 0x3FF, 0x400, 0x3C00, 0xC000,
+                                                    0x7BFF, 0x7C00, 0xFC00, 0x7E01)),
+    "bf16": one("BF16", "[9]", "[0,18]", struct.pack("<9H", 0, 0x8000, 1, 0x3F80, 0xC049, 0x7F7F, 0x7F80, 0xFF80,
+                                                     0x7FC1)),
+    "f32": one("F32", "[6]", "[0,24]", struct.pack("<6I", 1, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00001,
+                                                   0x7F7FFFFF)),
+    "i64": safetensors({"exact": entry("I64", [6], 0, 48), "odd": entry("I64", [2], 48, 64),
+                        "largest": entry("I64", [1], 64, 72)},
+                       struct.pack("<9q", 0, -1, 2**24, -2**24, 2**62, -2**63, 1, 2**24 + 1, 2**63 - 1)),
+    "types": safetensors({name: entry(name, [1], 8 * i, 8 * i + 8) for i, name in enumerate(["F64", "I64", "U64"])}
+                         | {name: entry(name, [2], 24 + 8 * i, 32 + 8 * i) for i, name in enumerate(["F32", "I32", "U32"])}
+                         | {name: entry(name, [4], 48 + 8 * i, 56 + 8 * i) for i, name in enumerate(["F16", "BF16", "I16", "U16"])}
+                         | {name: entry(name, [8], 80 + 8 * i, 88 + 8 * i) for i, name in enumerate(["I8", "U8", "BOOL"])},
+                         bytes(104)),
+    "eight_dims": one(shape="[1,1,1,1,1,1,1,1]"),
+    "text": safetensors(b'{"\\u00e9\\ud83d\\ude00\\n\\/":{ "shape" : [ ] , "data_offsets":[0,1],\t"dtype":"U8"},\n'
+                        b'"__metadata__":{"k\xc3\xa9y":"\\"v\\"","":""}}', b"\1"),
+}
+
+BAD = {
+    # The header's length.
+    "no_bytes": b"",
+    "seven_bytes": b"\2\0\0\0\0\0\0",
+    "length_wraps": safetensors(b"{}", length=2**64 - 4),
+    "length_largest": safetensors(b"{}", length=2**64 - 1),
+    "length_beyond_file": safetensors(b"{}", length=3),
+    "length_above_limit": safetensors(b"{}", length=100_000_001),
+    "length_zero": safetensors(b""),
+    "length_cuts_header": safetensors(W + b"}", F32, length=len(W)),
+    # The header's text.
+    "text_leading_space": safetensors(b" {}"),
+    "text_array": safetensors(b"[]"),
+    "text_after_end": safetensors(b"{}x"),
+    "text_newline_after_end": safetensors(b"{}\n"),
+    "text_two_objects": safetensors(b"{}{}"),
+    "text_comma_at_end": safetensors(W + b",}", F32),
+    "text_no_comma": safetensors(W + b' "v":{}}', F32),
+    "text_no_colon": safetensors(b'{"w" {}}'),
+    "text_single_quotes": safetensors(b"{'w':1}"),
+    "text_open_string": safetensors(b'{"w'),
+    "text_zero_byte": safetensors(b'{"w\0":{}}'),
+    "text_newline_in_string": safetensors(b'{"w\n":{}}'),
+    "text_unknown_escape": safetensors(b'{"\\x41":{}}'),
+    "text_escape_at_end": safetensors(b'{"\\'),
+    "text_short_hex": safetensors(b'{"\\u12":{}}'),
+    "text_lone_high_surrogate": safetensors(b'{"\\ud800":{}}'),
+    "text_lone_low_surrogate": safetensors(b'{"\\udc00":{}}'),
+    "text_two_high_surrogates": safetensors(b'{"\\ud800\\ud800":{}}'),
+    "utf8_stray_byte": safetensors(b'{"\x80":{}}'),
+    "utf8_overlong": safetensors(b'{"\xc0\xaf":{}}'),
+    "utf8_overlong_three": safetensors(b'{"\xe0\x80\xaf":{}}'),
+    "utf8_surrogate": safetensors(b'{"\xed\xa0\x80":{}}'),
+    "utf8_above_range": safetensors(b'{"\xf4\x90\x80\x80":{}}'),
+    "utf8_cut": safetensors(b'{"\xe2\x82'),
+    "utf8_escape_codes": safetensors(b'{"\\u001b[31mred":1}'),
+    "nested_arrays": safetensors(b'{"w":' + b"[" * 5000),
+    "nested_objects": safetensors(b'{"w":' + b'{"shape":' * 1000),
+    "nested_shape": one(shape="[" * 1000 + "]" * 1000),
+    "nested_metadata": safetensors(b'{"__metadata__":{"a":' + b'{"a":' * 1000),
+    "metadata_number": safetensors(b'{"__metadata__":{"a":1}}'),
+    "metadata_list": safetensors(b'{"__metadata__":[]}'),
+    "metadata_null": safetensors(b'{"__metadata__":null}'),
+    # Keys.
+    "twice_tensor": safetensors(W + b"," + W[1:] + b"}", F32),
+    "twice_tensor_escaped": safetensors(W + b"," + W[1:].replace(b"w", b"\\u0077", 1) + b"}", F32),
+    "twice_metadata": safetensors(b'{"__metadata__":{},"__metadata__":{}}'),
+    "twice_metadata_key": safetensors(b'{"__metadata__":{"a":"1","a":"2"}}'),
+    "twice_shape": safetensors(b'{"w":{"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}', F32),
+    "twice_dtype": safetensors(b'{"w":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', F32),
+    "unknown_field": safetensors(b'{"w":{"dtype":"F32","shape":[1],"strides":[1],"data_offsets":[0,4]}}', F32),
+    "missing_dtype": safetensors(b'{"w":{"shape":[1],"data_offsets":[0,4]}}', F32),
+    "missing_shape": safetensors(b'{"w":{"dtype":"F32","data_offsets":[0,4]}}', F32),
+    "missing_offsets": safetensors(b'{"w":{"dtype":"F32","shape":[1]}}', F32),
+    "dtype_unknown": one(dtype="F8_E4M3"),
+    "dtype_lower_case": one(dtype="f32"),
+    "dtype_number": safetensors(b'{"w":{"dtype":1,"shape":[1],"data_offsets":[0,4]}}', F32),
+    # Shapes.
+    "shape_wraps_to_zero": one(shape="[4294967296,4294967296]", offsets="[0,0]", data=b""),
+    "shape_wraps_beside_zero": one(shape="[4294967296,0,4294967296]", offsets="[0,0]", data=b""),
+    "shape_bytes_wrap": one(shape="[4611686018427387904]", offsets="[0,0]", data=b""),
+    "shape_eight_dims_beyond_file": one(shape="[1,1,1,1,1,1,1,100]", offsets="[0,400]"),
+    "shape_nine_dims": one(shape="[1,1,1,1,1,1,1,1,1]"),
+    "shape_negative": one(shape="[-1]"),
+    "shape_two_negatives": one(shape="[-1,-1]"),
+    "shape_minus_zero": one(shape="[-0]"),
+    "shape_exponent": one(shape="[1e30]"),
+    "shape_fraction": one(shape="[2.5]"),
+    "shape_one_point_zero": one(shape="[1.0]"),
+    "shape_leading_zero": one(shape="[01]"),
+    "shape_plus": one(shape="[+1]"),
+    "shape_hex": one(shape="[0x1]"),
+    "shape_above_64_bits": one(shape="[18446744073709551616]"),
+    "shape_string": one(shape='["1"]'),
+    "shape_true": one(shape="[true]"),
+    "shape_null": one(shape="null"),
+    "shape_number": one(shape="1"),
+    "shape_comma_at_end": one(shape="[1,]"),
+    # Offsets.
+    "offsets_none": one(offsets="[]"),
+    "offsets_one": one(offsets="[4]"),
+    "offsets_three": one(offsets="[0,4,4]"),
+    "offsets_nine": one(offsets="[0,4,0,4,0,4,0,4,0]"),
+    "offsets_backwards": one(offsets="[4,0]"),
+    "offsets_wrap": one(offsets="[18446744073709551612,0]"),
+    "offsets_beyond_file": one(shape="[2]", offsets="[0,8]"),
+    "offsets_empty_beyond_file": one(shape="[0]", offsets="[1000,1000]"),
+    "offsets_empty_far_beyond_file": one(shape="[0]", offsets="[18446744073709551615,18446744073709551615]"),
+    "offsets_negative": one(offsets="[-4,0]"),
+    "span_too_short": one(shape="[2]"),
+    "span_too_long": one(shape="[0]"),
+    "span_other_type": one(dtype="F16"),
+    # Where the tensors lie.
+    "gap_at_start": one(offsets="[4,8]", data=bytes(8)),
+    "gap_between": safetensors({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 8, 12)}, bytes(12)),
+    "overlap": safetensors({"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)}, bytes(12)),
+    "same_span_100_times": safetensors({"t%d" % i: entry("U8", [1], 0, 1) for i in range(100)}, b"\0"),
+    "empty_inside_another": safetensors({"a": entry("F32", [1], 0, 4), "b": entry("F32", [0], 2, 2)}, F32),
+    "trailing_byte": one(data=bytes(5)),
+    "trailing_without_tensors": safetensors(b"{}", b"\0"),
+    "data_cut": one(data=bytes(3)),
+}
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def frame(model_hash, sequence, *maps):
+    """A frame as docs/frame.md defines it; each map is (name, dims, pixels), a pixel a list of its set channels."""
+    head = b"QCNF" + struct.pack("<HHQQ", 1, len(maps), model_hash, sequence)
+    bits = b""
+    for name, dims, pixels in maps:
+        head += struct.pack("B", len(name)) + name.encode() + struct.pack("<B%dI" % len(dims), len(dims), *dims)
+        for channels in pixels:
+            bits += sum(1 << c for c in channels).to_bytes((dims[-1] + 7) // 8, "little")
+    return head + bits + struct.pack("<I", crc32c(head + bits))
+
+
+FRAMES = {
+    "one_map": frame(0x0123456789ABCDEF, 1, ("layer2", [1, 2, 2, 9], [[0], [8], [0, 1, 2, 3, 4, 5, 6, 7, 8], []])),
+    "three_maps": frame(0xFFFFFFFFFFFFFFFF, 2**64 - 1, ("8", [1, 1, 1, 8], [[7]]),
+                        ("encoder.layers.encoder_layer_3", [1, 3, 3], [[0], [1], [2]]), ("a-b", [2], [[1]])),
+}
+
+for folder, suffix, cases in [
+    ("safetensors", "safetensors", {"good_" + k: v for k, v in GOOD.items()} | {"bad_" + k: v for k, v in BAD.items()}),
+    ("frame", "frame", FRAMES),
+]:
+    (HERE / folder).mkdir(exist_ok=True)
+    for old in (HERE / folder).glob("*." + suffix):
+        old.unlink()
+    for name, content in cases.items():
+        (HERE / folder / f"{name}.{suffix}").write_bytes(content)

@@ -1,0 +1,212 @@
+#include "allocations.hpp"
+#include "files.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <qcnet/split/frame.hpp>
+
+#include <doctest/doctest.h>
+
+using qcnet::Frame;
+using qcnet::MapSpec;
+using qcnet::Shape;
+
+namespace {
+
+std::string text_of(const Frame& frame) {
+  return {reinterpret_cast<const char*>(frame.bytes().data()), frame.bytes().size()};
+}
+
+/// The test vectors of docs/frame.md.
+std::vector<std::string> documented() {
+  const std::string page = read_file(QCNET_TEST_DATA "/../docs/frame.md");
+  std::vector<std::string> frames;
+  for (std::size_t at = page.find("```hex\n"); at != std::string::npos; at = page.find("```hex\n", at + 1)) {
+    const std::size_t begin = at + 7;
+    std::string digits = page.substr(begin, page.find("```", begin) - begin), frame;
+    std::erase_if(digits, [](char c) { return c == ' ' || c == '\n'; });
+    for (std::size_t i = 0; i < digits.size(); i += 2)
+      frame += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+    frames.push_back(frame);
+  }
+  return frames;
+}
+
+/// The first test vector, made by hand.
+Frame one_map() {
+  const MapSpec maps[] = {{"layer2", {1, 2, 2, 9}}};
+  Frame frame = Frame::make(0x0123456789ABCDEF, maps).value();
+  const std::uint8_t bits[] = {0x01, 0x00, 0x00, 0x01, 0xFF, 0x01, 0x00, 0x00};
+  std::copy(std::begin(bits), std::end(bits), frame.bits(0).data);
+  frame.seal(1);
+  return frame;
+}
+
+Frame three_maps() {
+  const MapSpec maps[] = {{"8", {1, 1, 1, 8}}, {"encoder.layers.encoder_layer_3", {1, 3, 3}}, {"a-b", {2}}};
+  Frame frame = Frame::make(~std::uint64_t{0}, maps).value();
+  frame.bits(0).data[0] = 0x80;
+  for (std::size_t token = 0; token < 3; ++token)
+    *frame.bits(1).pixel(token) = static_cast<std::uint8_t>(1u << token);
+  frame.bits(2).data[0] = 0x02;
+  frame.seal(~std::uint64_t{0});
+  return frame;
+}
+
+/// Parses `text` with its last four bytes replaced by the right checksum.
+qcnet::Result<Frame> parse_resealed(std::string text) {
+  const auto body = as_bytes(text).first(text.size() - 4);
+  qcnet::store_le(text.data() + body.size(), qcnet::crc32c(body));
+  return Frame::parse(as_bytes(text));
+}
+
+}  // namespace
+
+TEST_CASE("frame: the test vectors of docs/frame.md, byte for byte") {
+  const auto frames = documented();
+  REQUIRE(frames.size() == 2);
+  CHECK(text_of(one_map()) == frames[0]);
+  CHECK(text_of(three_maps()) == frames[1]);
+  // Written by tests/corpus/make.py, which knows nothing of the C++ code.
+  CHECK(read_file(QCNET_TEST_DATA "/corpus/frame/one_map.frame") == frames[0]);
+  CHECK(read_file(QCNET_TEST_DATA "/corpus/frame/three_maps.frame") == frames[1]);
+}
+
+TEST_CASE("frame: what was sealed is what is parsed") {
+  const Frame sent = three_maps();
+  const Frame got = Frame::parse(sent.bytes()).value();
+  CHECK(got.model_hash() == ~std::uint64_t{0});
+  CHECK(got.sequence() == ~std::uint64_t{0});
+  REQUIRE(got.map_count() == 3);
+  CHECK(got.name(1) == "encoder.layers.encoder_layer_3");
+  CHECK(got.shape(1) == Shape{1, 3, 3});
+  for (std::size_t i = 0; i < 3; ++i) CHECK(std::ranges::equal(got.bits(i).bytes(), sent.bits(i).bytes()));
+  CHECK(got.bits(1).get(2, 2));
+  CHECK_FALSE(got.bits(1).get(2, 1));
+  CHECK(text_of(got) == text_of(sent));
+}
+
+TEST_CASE("frame: copies and moves carry their own bytes") {
+  Frame frame = one_map();
+  Frame copy = frame;
+  copy.bits(0).data[0] = 0;
+  CHECK(frame.bits(0).data[0] == 1);
+  const std::byte* memory = frame.bytes().data();
+  const Frame moved = std::move(frame);
+  CHECK(moved.bytes().data() == memory);
+  CHECK(moved.name(0) == "layer2");
+}
+
+TEST_CASE("frame: writing bits and sealing allocate nothing") {
+  const MapSpec maps[] = {{"layer2", {1, 28, 28, 512}}, {"layer3", {1, 14, 14, 1024}}};
+  Frame frame = Frame::make(1, maps).value();
+  const std::size_t before = allocations();
+  for (std::uint64_t sequence = 1; sequence < 4; ++sequence) {
+    for (std::size_t i = 0; i < frame.map_count(); ++i)
+      std::ranges::fill(frame.bits(i).bytes(), std::uint8_t{0x55});
+    frame.seal(sequence);
+  }
+  CHECK(allocations() == before);
+  CHECK(Frame::parse(frame.bytes()).value().sequence() == 3);
+}
+
+TEST_CASE("frame: every flipped bit, every truncation and every longer frame is refused") {
+  for (const Frame& frame : {one_map(), three_maps()}) {
+    const std::string good = text_of(frame);
+    REQUIRE(Frame::parse(as_bytes(good)).ok());
+    for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
+      std::string bad = good;
+      bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
+      REQUIRE_FALSE(Frame::parse(as_bytes(bad)).ok());
+    }
+    for (std::size_t size = 0; size < good.size(); ++size) {
+      REQUIRE_FALSE(Frame::parse(as_bytes(good).first(size)).ok());
+      if (size >= 4) REQUIRE_FALSE(parse_resealed(good.substr(0, size)).ok());
+    }
+    CHECK_FALSE(Frame::parse(as_bytes(good + '\0')).ok());
+    CHECK_FALSE(parse_resealed(good + '\0').ok());
+  }
+}
+
+TEST_CASE("frame: hostile headers under a right checksum") {
+  const std::string good = text_of(one_map());
+  const std::string map = good.substr(24, 24), bits = good.substr(48, 8), crc = "....";
+  REQUIRE(good.size() == 60);
+  const std::string max(4, '\xFF'), one("\1\0\0\0", 4), zero(4, '\0');
+  const auto with = [&](std::size_t at, const std::string& bytes) {
+    std::string bad = good;
+    return bad.replace(at, bytes.size(), bytes);
+  };
+  const auto head = [&](char count) { return with(6, {count, '\0'}).substr(0, 24); };
+  const struct {
+    std::string frame, message;
+  } cases[] = {
+      {with(0, "QCNG"), "does not begin with QCNF"},
+      {with(4, {7, 0}), "frame version 7 is not supported, this build reads version 1"},
+      {with(4, {1, 1}), "frame version 257 is not supported"},
+      {with(6, {0, 0}), "a frame cannot carry 0 maps"},
+      {with(6, {0, 1}), "a frame cannot carry 256 maps"},
+      {with(6, {2, 0}), "map 1 of the frame: its name has characters other than"},
+      {with(24, {0}), "its name has 0 characters"},
+      {with(24, {65}), "its name has 65 characters"},
+      {with(24, {64}), "ends within its header"},
+      {with(25, "a/b"), "its name has characters other than"},
+      {with(25, {'a', 0, 'b'}), "its name has characters other than"},
+      {with(25, "\xC3\xA9"), "its name has characters other than"},
+      {with(31, {0}), "it has 0 dimensions, not 1 to 4"},
+      {with(31, {5}), "it has 5 dimensions, not 1 to 4"},
+      {with(32, zero), "a dimension is zero"},
+      {with(44, zero), "a dimension is zero"},
+      {with(32, max + max + max + max), "is too large for this machine"},
+      {with(32, max + one + one + one), "more than 1 GiB"},
+      {with(36, "\3"), "has 60 bytes, its header asks for 64"},
+      {with(44, "\x08"), "has 60 bytes, its header asks for 56"},
+      {with(49, "\x02"), "map 'layer2' of the frame has padding bits that are not zero"},
+      {with(55, "\x80"), "padding bits"},
+      {head(2) + map + map + bits + bits + crc, "two maps named 'layer2'"},
+      {good + "0", "has 61 bytes, its header asks for 60"},
+      {good.substr(0, 27), "a frame cannot have 27 bytes"},
+  };
+  for (const auto& [bad, message] : cases) {
+    CAPTURE(message);
+    const auto frame = parse_resealed(bad);
+    REQUIRE_FALSE(frame.ok());
+    CHECK_MESSAGE(frame.error().message().find(message) != std::string::npos, frame.error().message());
+  }
+  CHECK(Frame::parse({}).error().message() == "a frame cannot have 0 bytes");
+  CHECK(Frame::parse(as_bytes(with(50, "\1"))).error().message().find("checksum") != std::string::npos);
+}
+
+TEST_CASE("frame: a small frame that asks for much memory gets none") {
+  // 255 maps of the largest dimensions whose product passes for a shape
+  std::string bad = text_of(one_map()).substr(0, 24);
+  bad[6] = '\xFF';
+  for (int i = 0; i < 255; ++i)
+    bad += std::string("\2", 1) + "0123456789abcdef"[i / 16] + "0123456789abcdef"[i % 16] + "\2" +
+           std::string("\xFF\xFF\xFF\x1F\xFF\xFF\xFF\x1F", 8);
+  const auto frame = parse_resealed(bad + "....");
+  CHECK(frame.error().message() == "the frame's maps need more than 1 GiB");
+}
+
+TEST_CASE("frame: make refuses what the format cannot carry") {
+  const auto message = [](const std::vector<MapSpec>& maps) {
+    return Frame::make(0, maps).error().message();
+  };
+  const auto has = [](const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+  };
+  CHECK(has(message({}), "cannot carry 0 maps"));
+  CHECK(has(message(std::vector<MapSpec>(256)), "cannot carry 256 maps"));
+  CHECK(has(message({{"", {1}}}), "0 characters"));
+  CHECK(has(message({{std::string(256 + 5, 'a'), {1}}}), "longer than 64"));
+  CHECK(has(message({{"layer 2", {1}}}), "characters other than"));
+  CHECK(has(message({{"a", {}}}), "0 dimensions"));
+  CHECK(has(message({{"a", {1, 1, 1, 1, 1}}}), "5 dimensions"));
+  CHECK(has(message({{"a", {1, 0, 4}}}), "a dimension is zero"));
+  CHECK(has(message({{"a", {std::size_t{1} << 32}}}), "above 2^32 - 1"));
+  CHECK(has(message({{"a", {1 << 20, 1 << 14}}}), "more than 1 GiB"));
+  CHECK(has(message({{"a", {1}}, {"b", {1}}, {"a", {2}}}), "two maps named 'a'"));
+  CHECK(Frame::make(0, std::vector<MapSpec>{{std::string(64, 'a'), {1}}}).ok());
+}
