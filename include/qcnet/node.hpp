@@ -1,0 +1,4 @@
+// All that a node needs: pictures to frames. Reading picture files (stb_image) is in vision/read_image.hpp.
+#pragma once
+
+#include <qcnet/split/node.hpp>

@@ -1,0 +1,33 @@
+// Files carry an input and what training computed from it, so that a load proves that the two sides agree.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include <qcnet/core/tensor.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// Whether loading a deployment runs its check input through it (one forward pass).
+enum class Verify { yes, no };
+
+/// An Error if `computed` is further from `recorded` than `tolerance` times the largest recorded value.
+inline Result<void> compare_check(ConstTensorView computed, ConstTensorView recorded, float tolerance,
+                                  const std::string& what) {
+  if (!(computed.shape == recorded.shape))
+    return Error(what + ": expected shape " + recorded.shape.to_string() + ", computed " +
+                 computed.shape.to_string());
+  float largest = 0.0f, difference = 0.0f;
+  for (std::size_t i = 0; i < recorded.span().size(); ++i) {
+    largest = std::max(largest, std::fabs(recorded.data[i]));
+    const float d = std::fabs(computed.data[i] - recorded.data[i]);
+    if (!(d <= difference)) difference = d;  // NaN too
+  }
+  if (difference <= tolerance * largest) return {};
+  return Error(what + ": differs by " + std::to_string(difference) +
+               " from the recorded one, whose largest value is " + std::to_string(largest) +
+               "; the weights are not what was exported");
+}
+
+}  // namespace qcnet::inline QCNET_ABI

@@ -1,0 +1,45 @@
+// From bits back to a feature map: what every reconstruction looks like to a server.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
+#include <qcnet/bits/expand.hpp>
+#include <qcnet/core/tensor.hpp>
+#include <qcnet/split/quantizer.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// Rebuilds the float feature map of a cut from its bits. Holds its own memory, so one reconstruction at a
+/// time.
+class Compensator {
+ public:
+  virtual ~Compensator() = default;
+
+  /// "dequantizer", "convolutional QCNet".
+  virtual std::string_view kind() const = 0;
+
+  /// Writes the map for `bits`; both have the shape the compensator was made for. Allocates nothing.
+  virtual void reconstruct_into(ConstBitplaneView bits, TensorView map) = 0;
+
+  /// Multiply-adds a float engine would spend on one reconstruction.
+  virtual std::size_t multiply_adds() const = 0;
+};
+
+/// Plain dequantization: each bit becomes its channel's low or high level. The baseline a QCNet starts from.
+class Dequantizer final : public Compensator {
+ public:
+  explicit Dequantizer(Quantizer levels) : levels_(std::move(levels)) {}
+
+  std::string_view kind() const override { return "dequantizer"; }
+  void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
+    expand_into(bits, levels_.low, levels_.high, map);
+  }
+  std::size_t multiply_adds() const override { return 0; }
+
+ private:
+  Quantizer levels_;
+};
+
+}  // namespace qcnet::inline QCNET_ABI

@@ -1,0 +1,123 @@
+// The convolutional QCNet block.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <qcnet/bits/lookup_conv.hpp>
+#include <qcnet/kernels/conv2d.hpp>
+#include <qcnet/layers/weights.hpp>
+#include <qcnet/split/compensator.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// Quantization Compensator Network for feature maps, after "QCNet" (IEEE Access 13:186488, 2025). The
+/// paper's blocks are not public to us; this design is our own reconstruction of the idea:
+///
+///     map = activation( dequantize(bits) + S * body(2 bits - 1) )
+///
+/// with body = 1x1 convolution C -> W, ReLU; n residual 3x3 convolutions W -> W, h = relu(h + conv(h)); 1x1
+/// convolution W -> C; batch normalization behind all but the last; S the standard deviation per channel. The
+/// first layer looks its sums up by the bits, S is folded into the last one.
+class ConvCompensator final : public Compensator {
+ public:
+  /// Whether the file holds one.
+  static bool is_in(const io::Safetensors& file) {
+    return file.find(prefix() + "input.conv.weight") != nullptr;
+  }
+
+  /// Reads `qcnet.compensator.*` and `qcnet.levels` for maps of shape `map` `[1, H, W, C]`.
+  static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
+                                                   kernels::Activation activation) {
+    auto net = std::unique_ptr<ConvCompensator>(new ConvCompensator(activation));
+    const std::size_t channels = map.channels();
+    QCNET_TRY(net->levels_, load_lloyd_max(file, channels));
+
+    QCNET_TRY(const ConvWeights input, load_checked(file, "input.conv", "input.bn", channels, 1));
+    const std::size_t width = input.weights.shape()[0];
+    auto lookup = LookupConv2d::make(input.weights, input.bias, ConvGeometry::square(1), true);
+    if (!lookup) return lookup.error().in(prefix() + "input.conv");
+    net->input_ = std::move(lookup).value();
+
+    for (std::size_t i = 0; file.find(prefix() + block_name(i) + ".conv.weight") != nullptr; ++i) {
+      QCNET_TRY(const ConvWeights block,
+                load_checked(file, block_name(i) + ".conv", block_name(i) + ".bn", width, 3));
+      QCNET_TRY(auto packed, pack(block, block_name(i), ConvGeometry::square(3, 1, 1), width));
+      net->blocks_.push_back(std::move(packed));
+    }
+
+    QCNET_TRY(ConvWeights output, load_checked(file, "output", {}, width, 1));
+    QCNET_TRY(const Tensor scale, load_tensor(file, prefix() + "scale", {channels}));
+    for (std::size_t c = 0; c < std::min(channels, output.bias.size()); ++c) {
+      for (std::size_t k = 0; k < width; ++k) output.weights[c * width + k] *= scale[c];
+      output.bias[c] *= scale[c];
+    }
+    QCNET_TRY(net->output_, pack(output, "output", ConvGeometry::square(1), channels));
+
+    const Shape hidden{map[0], map[1], map[2], width};
+    net->hidden_ = Tensor(hidden);
+    net->next_ = Tensor(hidden);
+    net->multiply_adds_ = map.pixels() * width * (2 * channels + net->blocks_.size() * 9 * width);
+    return std::unique_ptr<Compensator>(std::move(net));
+  }
+
+  std::string_view kind() const override { return "convolutional QCNet"; }
+
+  void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
+    input_.forward_into(bits, hidden_);
+    for (const kernels::PackedConv2d& block : blocks_) {
+      kernels::conv2d(block, hidden_, next_, kernels::Activation::relu, hidden_.view());
+      std::swap(hidden_, next_);
+    }
+    // The dequantized map is the residual of the last convolution, added in its epilogue.
+    expand_into(bits, levels_.low, levels_.high, map);
+    kernels::conv2d(output_, hidden_, map, activation_, map);
+  }
+
+  std::size_t multiply_adds() const override { return multiply_adds_; }
+
+ private:
+  explicit ConvCompensator(kernels::Activation activation) : activation_(activation) {}
+
+  static std::string prefix() { return "qcnet.compensator."; }
+  static std::string block_name(std::size_t i) { return "blocks." + std::to_string(i); }
+
+  /// A convolution of the body whose kernel and input channels are as they must be.
+  static Result<ConvWeights> load_checked(const io::Safetensors& file, const std::string& name,
+                                          const std::string& batch_norm, std::size_t cin,
+                                          std::size_t kernel) {
+    QCNET_TRY(
+        ConvWeights conv,
+        load_conv_weights(file, prefix() + name, batch_norm.empty() ? std::string() : prefix() + batch_norm));
+    const Shape& s = conv.weights.shape();
+    if (s[1] != kernel || s[2] != kernel || s[3] != cin)
+      return Error(prefix() + name + ".weight: expected shape " +
+                   Shape{s[0], cin, kernel, kernel}.to_string() + ", found " +
+                   Shape{s[0], s[3], s[1], s[2]}.to_string());
+    return conv;
+  }
+
+  static Result<kernels::PackedConv2d> pack(const ConvWeights& conv, const std::string& name,
+                                            const ConvGeometry& geometry, std::size_t cout) {
+    if (conv.weights.shape()[0] != cout)
+      return Error(prefix() + name + ": expected " + std::to_string(cout) + " output channels, found " +
+                   std::to_string(conv.weights.shape()[0]));
+    auto packed = kernels::PackedConv2d::make(conv.weights, conv.bias, geometry);
+    if (!packed) return packed.error().in(prefix() + name);
+    return packed;
+  }
+
+  kernels::Activation activation_;
+  Quantizer levels_;
+  LookupConv2d input_;
+  std::vector<kernels::PackedConv2d> blocks_;
+  kernels::PackedConv2d output_;
+  Tensor hidden_, next_;
+  std::size_t multiply_adds_ = 0;
+};
+
+}  // namespace qcnet::inline QCNET_ABI

@@ -1,0 +1,135 @@
+// What a deployment file says about itself, in its metadata.
+#pragma once
+
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <qcnet/io/safetensors.hpp>
+#include <qcnet/kernels/epilogue.hpp>
+#include <qcnet/vision/preprocess.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// The description that node and server file of a deployment share. Keys and values: docs/deployment.md.
+struct Deployment {
+  std::string name;        ///< "resnet-cifar10"
+  std::string role;        ///< "node", "server" or "model"
+  std::string cut;         ///< "layer1"; empty for a whole model
+  std::string method;      ///< "qcnet"; empty but for a server
+  std::uint64_t hash = 0;  ///< of the node's weights, thresholds and cut: what a server's bits must come from
+  Shape feature;           ///< `[1, H, W, C]` of the map that crosses the cut
+  kernels::Activation activation = kernels::Activation::none;  ///< relu if that map is never negative
+  vision::Preprocess preprocess;
+  std::vector<std::string> classes;
+
+  /// Reads and checks the metadata; `role` is what the caller needs the file to be.
+  static Result<Deployment> read(const io::Safetensors& file, std::string_view role);
+};
+
+namespace detail {
+
+/// Typed access to metadata, with errors that name the key.
+class MetadataReader {
+ public:
+  explicit MetadataReader(const io::Safetensors& file) : file_(file) {}
+
+  Result<std::string_view> text(std::string_view key) const {
+    const auto value = file_.metadata(key);
+    if (!value)
+      return Error("metadata \"" + std::string(key) +
+                   "\" is missing; is this a file made by qcnet's export?");
+    return *value;
+  }
+
+  /// Exactly `count` numbers separated by spaces, any number of them if `count` is 0.
+  template <class Number>
+  Result<std::vector<Number>> numbers(std::string_view key, std::size_t count) const {
+    QCNET_TRY(const std::string_view value, text(key));
+    std::vector<Number> found;
+    const char* at = value.data();
+    const char* const end = at + value.size();
+    while (at != end) {
+      Number number{};
+      const auto [next, status] = std::from_chars(at, end, number);
+      if (status != std::errc{} || (next != end && *next != ' ')) return malformed(key, value);
+      found.push_back(number);
+      at = next == end ? end : next + 1;
+    }
+    if (found.empty() || (count != 0 && found.size() != count)) return malformed(key, value);
+    return found;
+  }
+
+  /// Sixteen hexadecimal digits.
+  Result<std::uint64_t> hash(std::string_view key) const {
+    QCNET_TRY(const std::string_view value, text(key));
+    std::uint64_t number = 0;
+    const auto [next, status] = std::from_chars(value.data(), value.data() + value.size(), number, 16);
+    if (value.size() != 16 || status != std::errc{} || next != value.data() + value.size())
+      return malformed(key, value);
+    return number;
+  }
+
+  static Error malformed(std::string_view key, std::string_view value) {
+    return Error("metadata \"" + std::string(key) + "\" cannot be read: \"" + io::detail::printable(value) +
+                 "\"");
+  }
+
+ private:
+  const io::Safetensors& file_;
+};
+
+inline std::vector<std::string> split_lines(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
+}  // namespace detail
+
+inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::string_view role) {
+  const detail::MetadataReader metadata(file);
+  QCNET_TRY(const std::string_view format, metadata.text("qcnet.format"));
+  if (format != "1")
+    return Error("deployment format " + io::detail::printable(format) +
+                 " is not supported, this build reads format 1");
+  Deployment d;
+  QCNET_TRY(d.role, metadata.text("qcnet.role"));
+  if (d.role != role)
+    return Error("is a " + io::detail::printable(d.role) + " file, expected a " + std::string(role) +
+                 " file");
+  QCNET_TRY(d.name, metadata.text("qcnet.name"));
+
+  QCNET_TRY(const auto input, metadata.numbers<std::size_t>("qcnet.input", 3));
+  QCNET_TRY(const auto resize, metadata.numbers<std::size_t>("qcnet.resize", 1));
+  QCNET_TRY(auto mean, metadata.numbers<float>("qcnet.mean", input[2]));
+  QCNET_TRY(auto deviation, metadata.numbers<float>("qcnet.std", input[2]));
+  d.preprocess = {resize[0], input[0], input[1], std::move(mean), std::move(deviation)};
+  QCNET_CHECK(d.preprocess.check());
+  d.classes = detail::split_lines(file.metadata("qcnet.classes").value_or(""));
+  if (role == "model") return d;
+
+  QCNET_TRY(d.cut, metadata.text("qcnet.cut"));
+  QCNET_TRY(d.hash, metadata.hash("qcnet.hash"));
+  QCNET_TRY(const auto feature, metadata.numbers<std::size_t>("qcnet.feature", 3));
+  constexpr std::size_t longest = 16384;  // as for pictures: no map at a cut is larger
+  for (const std::size_t dim : feature)
+    if (dim == 0 || dim > longest)
+      return detail::MetadataReader::malformed("qcnet.feature", *file.metadata("qcnet.feature"));
+  d.feature = Shape{1, feature[0], feature[1], feature[2]};
+  QCNET_TRY(const std::string_view activation, metadata.text("qcnet.activation"));
+  if (activation != "relu" && activation != "identity")
+    return detail::MetadataReader::malformed("qcnet.activation", activation);
+  d.activation = activation == "relu" ? kernels::Activation::relu : kernels::Activation::none;
+  d.method = file.metadata("qcnet.method").value_or("");
+  return d;
+}
+
+}  // namespace qcnet::inline QCNET_ABI

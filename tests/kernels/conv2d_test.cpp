@@ -1,0 +1,184 @@
+#include "support.hpp"
+
+#include <qcnet/kernels/conv2d.hpp>
+#include <qcnet/kernels/linear.hpp>
+#include <qcnet/kernels/reference.hpp>
+
+using namespace qcnet;
+using namespace qcnet::test;
+using kernels::Activation;
+
+namespace {
+
+// The fast sum and the double one differ by rounding only: each of `depth` fused steps rounds once, relative
+// to a running sum of at most the sum of magnitudes.
+double bound(std::size_t depth) {
+  return 2e-7 * std::sqrt(static_cast<double>(depth)) * 4 + 1e-7;
+}
+
+struct Case {
+  std::size_t n, h, w, cin, cout, groups;
+  ConvGeometry geometry;
+};
+
+std::vector<Case> grid() {
+  std::vector<Case> cases;
+  const auto geometry = [](std::size_t kernel, std::size_t stride, std::size_t pad, std::size_t dilation) {
+    ConvGeometry g = ConvGeometry::square(kernel, stride, pad);
+    g.dilation_h = g.dilation_w = dilation;
+    return g;
+  };
+  for (const std::size_t cout : {1, 3, 8, 16, 17, 32, 33, 50, 64, 65})
+    cases.push_back({1, 5, 7, 5, cout, 1, geometry(3, 1, 1, 1)});
+  for (const std::size_t cin : {1, 2, 3, 4, 7, 16, 31, 64})
+    cases.push_back({2, 6, 5, cin, 19, 1, geometry(3, 2, 1, 1)});
+  for (std::size_t pixels = 1; pixels <= 30; ++pixels)  // every tile height and remainder
+    cases.push_back({1, 1, pixels, 3, 18, 1, geometry(1, 1, 0, 1)});
+  for (const std::size_t kernel : {1, 2, 3, 5, 7})
+    for (const std::size_t stride : {1, 2, 3})
+      for (const std::size_t pad : {0, 1, 3})
+        for (const std::size_t dilation : {1, 2})
+          cases.push_back({1, 13, 11, 3, 10, 1, geometry(kernel, stride, pad, dilation)});
+  for (const std::size_t groups : {2, 4, 12})
+    cases.push_back({1, 6, 6, 12, 24, groups, geometry(3, 1, 1, 1)});
+  cases.push_back({0, 6, 6, 3, 8, 1, geometry(3, 1, 1, 1)});
+  cases.push_back({1, 16, 16, 3, 20, 1, geometry(16, 16, 0, 1)});  // patches
+  cases.push_back({1, 20, 20, 2, 3, 1, geometry(17, 1, 8, 1)});    // more taps than a tall tile's table holds
+  ConvGeometry oblong;
+  oblong.kernel_h = 1, oblong.kernel_w = 5, oblong.stride_h = 2, oblong.pad_w = 2, oblong.dilation_w = 3;
+  cases.push_back({1, 9, 14, 6, 9, 1, oblong});
+  return cases;
+}
+
+struct Problem {
+  Tensor weights, input, residual;
+  std::vector<float> bias;
+  kernels::PackedConv2d packed;
+
+  explicit Problem(const Case& c, std::uint32_t seed)
+      : weights(random_tensor({c.cout, c.geometry.kernel_h, c.geometry.kernel_w, c.cin / c.groups}, seed)),
+        input(random_tensor({c.n, c.h, c.w, c.cin}, seed + 1)),
+        bias(random_values(c.cout, seed + 2)) {
+    ConvGeometry geometry = c.geometry;
+    geometry.groups = c.groups;
+    packed = kernels::PackedConv2d::make(weights, bias, geometry).value();
+    residual = random_tensor(packed.output_shape(input.shape()).value(), seed + 3);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("conv2d equals its plain twin over a grid of awkward shapes") {
+  std::uint32_t seed = 1;
+  for (const Case& c : grid()) {
+    if (c.geometry.output({c.n, c.h, c.w, c.cin}, c.cout).ok() == false) continue;
+    const Problem p(c, seed += 10);
+    const std::size_t depth = c.geometry.taps() * c.cin / c.groups;
+    CAPTURE(c.cin);
+    CAPTURE(c.cout);
+    CAPTURE(c.w);
+    CAPTURE(c.geometry.kernel_h);
+    for (const Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu})
+      for (const bool with_residual : {false, true}) {
+        const ConstTensorView residual = with_residual ? p.residual.view() : ConstTensorView{};
+        Tensor fast(p.residual.shape()), plain(p.residual.shape());
+        kernels::conv2d(p.packed, p.input, fast, activation, residual);
+        reference::conv2d(p.weights, p.bias, p.packed.geometry(), p.input, plain, activation, residual);
+        CHECK(relative_difference(fast, plain) <= bound(depth));
+      }
+  }
+}
+
+TEST_CASE("conv2d may add its output to itself") {
+  const Problem p({1, 5, 7, 6, 18, 1, ConvGeometry::square(3, 1, 1)}, 7);
+  Tensor apart(p.residual.shape()), in_place(p.residual.view());
+  kernels::conv2d(p.packed, p.input, apart, Activation::relu, p.residual);
+  kernels::conv2d(p.packed, p.input, in_place, Activation::relu, in_place);
+  CHECK(identical(apart, in_place));
+}
+
+TEST_CASE("conv2d writes nothing outside its output") {
+  for (const std::size_t cout : {1, 7, 15, 16, 17, 33}) {
+    const Problem p({1, 3, 5, 4, cout, 1, ConvGeometry::square(3, 1, 1)}, 3);
+    const std::size_t size = p.residual.span().size(), guard = 64;
+    std::vector<float> memory(size + 2 * guard, 123.0f);
+    kernels::conv2d(p.packed, p.input, {memory.data() + guard, p.residual.shape()});
+    for (std::size_t i = 0; i < guard; ++i) {
+      CHECK(memory[i] == 123.0f);
+      CHECK(memory[guard + size + i] == 123.0f);
+    }
+  }
+}
+
+TEST_CASE("conv2d_bits thresholds exactly what conv2d writes") {
+  for (const std::size_t cout : {1, 3, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65})
+    for (const bool with_residual : {false, true}) {
+      const Problem p({2, 5, 7, 6, cout, 1, ConvGeometry::square(3, 2, 1)}, static_cast<std::uint32_t>(cout));
+      REQUIRE(kernels::can_emit_bits(p.packed));
+      std::vector<float> thresholds(kernels::PackedWeights::padded(cout), INFINITY);
+      const auto values = random_values(cout, 99);
+      std::copy(values.begin(), values.end(), thresholds.begin());
+      const ConstTensorView residual = with_residual ? p.residual.view() : ConstTensorView{};
+      Tensor map(p.residual.shape());
+      Bitplane bits(p.residual.shape());
+      for (std::uint8_t& byte : bits.view().bytes()) byte = 0xFF;  // stale bits must go
+      kernels::conv2d(p.packed, p.input, map, Activation::relu, residual);
+      kernels::conv2d_bits(p.packed, p.input, bits, thresholds, Activation::relu, residual);
+      CHECK(padding_is_zero(bits));
+      bool same = true;
+      for (std::size_t pixel = 0; pixel < map.shape().pixels(); ++pixel)
+        for (std::size_t c = 0; c < cout; ++c)
+          same = same && bits.get(pixel, c) == (map.view().pixel(pixel)[c] > thresholds[c]);
+      CHECK(same);
+    }
+}
+
+TEST_CASE("conv2d gives the same bits for any number of threads") {
+  for (const auto& [h, cin, cout] : {std::tuple{28, 32, 40}, {7, 64, 200}, {1, 512, 1000}}) {
+    const auto side = static_cast<std::size_t>(h);
+    const Problem p({1, side, side, static_cast<std::size_t>(cin), static_cast<std::size_t>(cout), 1,
+                     ConvGeometry::square(side == 1 ? 1 : 3, 1, side == 1 ? 0 : 1)},
+                    5);
+    Tensor one(p.residual.shape()), other(p.residual.shape());
+    {
+      const Threads threads(1);
+      kernels::conv2d(p.packed, p.input, one, Activation::relu);
+    }
+    for (const int count : {2, 3, 7}) {
+      const Threads threads(count);
+      kernels::conv2d(p.packed, p.input, other, Activation::relu);
+      CHECK(identical(one, other));
+    }
+  }
+}
+
+TEST_CASE("what does not fit a convolution is said") {
+  const Tensor weights = random_tensor({6, 3, 3, 4}, 1);
+  CHECK(contains(kernels::PackedConv2d::make(weights, {}, ConvGeometry::square(5)).error().message(),
+                 "expected weights"));
+  ConvGeometry groups = ConvGeometry::square(3);
+  groups.groups = 4;
+  CHECK(contains(kernels::PackedConv2d::make(weights, {}, groups).error().message(), "4 groups"));
+  const float bias[2] = {};
+  CHECK(contains(kernels::PackedConv2d::make(weights, bias, ConvGeometry::square(3)).error().message(),
+                 "6 bias values"));
+  const auto packed = kernels::PackedConv2d::make(weights, {}, ConvGeometry::square(3)).value();
+  CHECK(contains(packed.output_shape({1, 8, 8, 5}).error().message(), "expected 4 input channels"));
+  CHECK(contains(packed.output_shape({1, 2, 8, 4}).error().message(), "does not fit"));
+  CHECK(contains(packed.output_shape({8, 8, 4}).error().message(), "[N, H, W, C]"));
+}
+
+TEST_CASE("linear equals its plain twin") {
+  for (const std::size_t rows : {1, 2, 13, 14, 15, 197})
+    for (const std::size_t out : {1, 10, 33, 100}) {
+      const Tensor weights = random_tensor({out, 37}, 1), input = random_tensor({rows, 37}, 2);
+      const auto bias = random_values(out, 3);
+      const auto packed = kernels::pack_linear(weights, bias).value();
+      Tensor fast({rows, out}), plain({rows, 1, 1, out});
+      kernels::linear(packed, input, fast, Activation::relu);
+      reference::conv2d({weights.data(), {out, 1, 1, 37}}, bias, ConvGeometry{},
+                        {input.data(), {rows, 1, 1, 37}}, plain, Activation::relu);
+      CHECK(relative_difference({fast.data(), plain.shape()}, plain) <= bound(37));
+    }
+  CHECK(contains(kernels::pack_linear(random_tensor({2, 3, 4}, 1), {}).error().message(), "[out, in]"));
+}

@@ -1,0 +1,62 @@
+// Small helpers that many tests share.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <qcnet/core/bitplane.hpp>
+#include <qcnet/core/parallel.hpp>
+#include <qcnet/core/tensor.hpp>
+
+#include <doctest/doctest.h>
+
+namespace qcnet::test {
+
+/// Normally distributed values from a seed.
+inline Tensor random_tensor(const Shape& shape, std::uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal;
+  Tensor tensor(shape);
+  for (float& x : tensor.span()) x = normal(engine);
+  return tensor;
+}
+
+inline std::vector<float> random_values(std::size_t count, std::uint32_t seed) {
+  const Tensor tensor = random_tensor({count}, seed);
+  return {tensor.span().begin(), tensor.span().end()};
+}
+
+/// Largest |a - b| over the largest |b|; infinity if the shapes differ or anything is NaN.
+inline double relative_difference(ConstTensorView a, ConstTensorView b) {
+  if (!(a.shape == b.shape)) return INFINITY;
+  double largest = 1e-30, difference = 0.0;
+  for (std::size_t i = 0; i < a.span().size(); ++i) {
+    largest = std::max(largest, std::fabs(static_cast<double>(b.data[i])));
+    const double d = std::fabs(static_cast<double>(a.data[i]) - static_cast<double>(b.data[i]));
+    if (!(d <= difference)) difference = d;
+  }
+  return difference / largest;
+}
+
+inline bool identical(ConstTensorView a, ConstTensorView b) {
+  return a.shape == b.shape && std::equal(a.span().begin(), a.span().end(), b.span().begin());
+}
+
+/// The threads for one scope.
+struct Threads {
+  explicit Threads(int count) { set_num_threads(count); }
+  ~Threads() { set_num_threads(0); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+};
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace qcnet::test
