@@ -1,0 +1,94 @@
+// Float convolution and linear layers; and the price of thresholding in their epilogue.
+#include "common.hpp"
+
+#include <limits>
+#include <vector>
+
+#include <qcnet/kernels/conv2d.hpp>
+#include <qcnet/kernels/linear.hpp>
+
+using namespace qcnet;
+using namespace qcnet::bench;
+
+namespace {
+
+struct Problem {
+  Tensor input, output;
+  kernels::PackedConv2d packed;
+  std::size_t multiply_adds;
+
+  Problem(std::size_t side, std::size_t cin, std::size_t cout, std::size_t kernel, std::size_t stride)
+      : input(random_tensor({1, side, side, cin})) {
+    const Tensor weights = random_tensor({cout, kernel, kernel, cin}, 2);
+    packed =
+        kernels::PackedConv2d::make(weights, {}, ConvGeometry::square(kernel, stride, kernel / 2)).value();
+    output = Tensor(packed.output_shape(input.shape()).value());
+    multiply_adds = output.shape().elements() * kernel * kernel * cin;
+  }
+  explicit Problem(const benchmark::State& state)
+      : Problem(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)),
+                static_cast<std::size_t>(state.range(2)), static_cast<std::size_t>(state.range(3)),
+                static_cast<std::size_t>(state.range(4))) {}
+};
+
+void conv2d(benchmark::State& state) {
+  Problem p(state);
+  const Meter meter;
+  for (auto _ : state) {
+    kernels::conv2d(p.packed, p.input, p.output, kernels::Activation::relu);
+    benchmark::ClobberMemory();
+  }
+  report_flops(state, meter, p.multiply_adds);
+}
+
+void conv2d_bits(benchmark::State& state) {
+  Problem p(state);
+  const std::size_t channels = p.output.shape().channels();
+  std::vector<float> thresholds(kernels::PackedWeights::padded(channels),
+                                std::numeric_limits<float>::infinity());
+  std::fill_n(thresholds.begin(), channels, 0.5f);
+  Bitplane bits(p.output.shape());
+  const Meter meter;
+  for (auto _ : state) {
+    kernels::conv2d_bits(p.packed, p.input, bits, thresholds, kernels::Activation::relu);
+    benchmark::ClobberMemory();
+  }
+  report_flops(state, meter, p.multiply_adds);
+}
+
+void linear(benchmark::State& state) {
+  const auto rows = static_cast<std::size_t>(state.range(0)), in = static_cast<std::size_t>(state.range(1)),
+             out = static_cast<std::size_t>(state.range(2));
+  const auto packed = kernels::pack_linear(random_tensor({out, in}), {}).value();
+  const Tensor input = random_tensor({rows, in}, 2);
+  Tensor output({rows, out});
+  const Meter meter;
+  for (auto _ : state) {
+    kernels::linear(packed, input, output);
+    benchmark::ClobberMemory();
+  }
+  report_flops(state, meter, rows * in * out);
+}
+
+}  // namespace
+
+// ResNet50's: the first three are the ones the project is measured by.
+BENCHMARK(conv2d)
+    ->ArgNames({"side", "cin", "cout", "kernel", "stride"})
+    ->Args({56, 64, 64, 3, 1})
+    ->Args({56, 256, 64, 1, 1})
+    ->Args({14, 256, 256, 3, 1})
+    ->Args({224, 3, 64, 7, 2})
+    ->Args({56, 64, 256, 1, 1})
+    ->Args({28, 128, 128, 3, 1})
+    ->Args({14, 256, 1024, 1, 1})
+    ->Args({7, 512, 512, 3, 1})
+    ->Args({32, 16, 16, 3, 1})  // the shipped small ResNets'
+    ->Args({16, 32, 32, 3, 1});
+BENCHMARK(conv2d_bits)
+    ->ArgNames({"side", "cin", "cout", "kernel", "stride"})
+    ->Args({56, 64, 256, 1, 1})
+    ->Args({28, 128, 512, 1, 1})
+    ->Args({32, 16, 16, 3, 1})
+    ->Args({16, 32, 32, 3, 1});
+BENCHMARK(linear)->ArgNames({"rows", "in", "out"})->Args({1, 2048, 1000})->Args({197, 768, 3072});
