@@ -16,7 +16,7 @@ if(NOT TARGET xsimd)
   endif()
 endif()
 
-if(QCNET_BUILD_TESTS)
+if(QCNET_BUILD_TESTS AND NOT TARGET doctest::doctest)
   find_package(doctest CONFIG QUIET)
   if(NOT doctest_FOUND)
     qcnet_fetch(doctest https://github.com/doctest/doctest v2.4.11)
