@@ -19,7 +19,7 @@ TEST_CASE("bitplane: channel c is bit c % 8 of byte c / 8, each pixel starts on 
 
 TEST_CASE("bitplane: what is set is read back and the padding stays zero") {
   std::mt19937 random(1);
-  for (const std::size_t channels : {1, 3, 7, 8, 9, 31, 32, 33, 63, 64, 65}) {
+  for (const std::size_t channels : {1u, 3u, 7u, 8u, 9u, 31u, 32u, 33u, 63u, 64u, 65u}) {
     CAPTURE(channels);
     const Shape shape{1, 3, 2, channels};
     Bitplane bits(shape);

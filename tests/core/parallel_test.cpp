@@ -8,7 +8,7 @@
 TEST_CASE("parallel: every index once, for any number of threads") {
   for (const int threads : {1, 2, 3, 0}) {
     qcnet::set_num_threads(threads);
-    for (const std::size_t count : {0, 1, 2, 3, 100}) {
+    for (const std::size_t count : {0u, 1u, 2u, 3u, 100u}) {
       std::vector<std::atomic<int>> calls(count);
       qcnet::parallel_for(count, [&](std::size_t i) { ++calls[i]; });
       for (const auto& n : calls) REQUIRE(n == 1);

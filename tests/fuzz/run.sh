@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fuzzes every target for the given number of seconds, starting from tests/corpus. Fails on a finding; the
-# input that caused it lies in the build folder.
+# Fuzzes every target, or those named, for so many seconds each, starting from tests/corpus. Fails on a finding;
+# the input that caused it lies in the build folder.
 # Usage: tests/fuzz/run.sh SECONDS [TARGET...]    e.g. tests/fuzz/run.sh 600 frame
 # Environment: FUZZ_CXX (default clang++-14), FUZZ_BUILD (default build/fuzz)
 set -eu
@@ -8,7 +8,7 @@ seconds=${1:?usage: tests/fuzz/run.sh SECONDS [TARGET...]}
 shift
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${FUZZ_BUILD:-$root/build/fuzz}
-[ $# -gt 0 ] || set -- safetensors frame
+[ $# -gt 0 ] || set -- $(cd "$root/tests/fuzz" && ls *_fuzz.cpp | sed 's/_fuzz\.cpp$//')
 for target; do
   mkdir -p "$build/$target.found"
   "${FUZZ_CXX:-clang++-14}" -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
@@ -16,5 +16,5 @@ for target; do
   echo "fuzzing $target for $seconds s"
   # New inputs go to the first folder, findings to the prefix; the seeds stay as they are.
   "$build/${target}_fuzz" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=1024 -print_final_stats=1 \
-    -verbosity=0 -artifact_prefix="$build/$target-" "$build/$target.found" "$root/tests/corpus/$target"
+    -verbosity=0 -print_funcs=0 -artifact_prefix="$build/$target-" "$build/$target.found" "$root/tests/corpus/$target"
 done

@@ -169,11 +169,11 @@ TEST_CASE("frame: hostile headers under a right checksum") {
       {good + "0", "has 61 bytes, its header asks for 60"},
       {good.substr(0, 27), "a frame cannot have 27 bytes"},
   };
-  for (const auto& [bad, message] : cases) {
-    CAPTURE(message);
-    const auto frame = parse_resealed(bad);
+  for (const auto& bad : cases) {
+    CAPTURE(bad.message);
+    const auto frame = parse_resealed(bad.frame);
     REQUIRE_FALSE(frame.ok());
-    CHECK_MESSAGE(frame.error().message().find(message) != std::string::npos, frame.error().message());
+    CHECK_MESSAGE(frame.error().message().find(bad.message) != std::string::npos, frame.error().message());
   }
   CHECK(Frame::parse({}).error().message() == "a frame cannot have 0 bytes");
   CHECK(Frame::parse(as_bytes(with(50, "\1"))).error().message().find("checksum") != std::string::npos);

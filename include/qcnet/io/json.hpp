@@ -104,7 +104,9 @@ class JsonReader {
   std::string_view rest() const { return text_.substr(at_); }
 
  private:
-  Error fail(const std::string& what) const { return Error(what + " at byte " + std::to_string(at_) + " of the header"); }
+  Error fail(const std::string& what) const {
+    return Error(what + " at byte " + std::to_string(at_) + " of the header");
+  }
 
   void skip_space() {
     while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos)

@@ -120,8 +120,11 @@ class Safetensors {
     if (!is_utf8(header)) return Error("the header is not UTF-8");
     JsonReader json(header);
     const auto data = bytes.subspan(size);
+    bool has_metadata = false;
     QCNET_CHECK(json.object([&](std::string&& name) -> Result<void> {
-      auto done = name == "__metadata__" ? read_metadata(json) : read_entry(json, name, data);
+      const bool is_metadata = name == "__metadata__";
+      if (is_metadata && std::exchange(has_metadata, true)) return Error(name + ": appears twice");
+      auto done = is_metadata ? read_metadata(json) : read_entry(json, name, data);
       return done.ok() ? done : done.error().in(detail::printable(name));
     }));
     if (json.rest().find_first_not_of(' ') != std::string_view::npos)
@@ -130,7 +133,6 @@ class Safetensors {
   }
 
   Result<void> read_metadata(JsonReader& json) {
-    if (std::exchange(has_metadata_, true)) return Error("appears twice");
     return json.object([&](std::string&& key) -> Result<void> {
       QCNET_TRY(std::string value, json.string());
       if (!metadata_.emplace(std::move(key), std::move(value)).second) return Error("a key appears twice");
@@ -202,7 +204,6 @@ class Safetensors {
   std::optional<MappedFile> file_;
   std::map<std::string, TensorInfo, std::less<>> tensors_;
   std::map<std::string, std::string, std::less<>> metadata_;
-  bool has_metadata_ = false;
 };
 
 }  // namespace qcnet::inline QCNET_ABI::io
