@@ -33,36 +33,32 @@ class ConvCompensator final : public Compensator {
   /// Reads `qcnet.compensator.*` and `qcnet.levels` for maps of shape `map` `[1, H, W, C]`.
   static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
                                                    kernels::Activation activation) {
-    auto net = std::unique_ptr<ConvCompensator>(new ConvCompensator(activation));
     const std::size_t channels = map.channels();
-    QCNET_TRY(net->levels_, load_lloyd_max(file, channels));
+    QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels));
 
     QCNET_TRY(const ConvWeights input, load_checked(file, "input.conv", "input.bn", channels, 1));
     const std::size_t width = input.weights.shape()[0];
     auto lookup = LookupConv2d::make(input.weights, input.bias, ConvGeometry::square(1), true);
     if (!lookup) return lookup.error().in(prefix() + "input.conv");
-    net->input_ = std::move(lookup).value();
 
+    std::vector<kernels::PackedConv2d> blocks;
     for (std::size_t i = 0; file.find(prefix() + block_name(i) + ".conv.weight") != nullptr; ++i) {
       QCNET_TRY(const ConvWeights block,
                 load_checked(file, block_name(i) + ".conv", block_name(i) + ".bn", width, 3));
       QCNET_TRY(auto packed, pack(block, block_name(i), ConvGeometry::square(3, 1, 1), width));
-      net->blocks_.push_back(std::move(packed));
+      blocks.push_back(std::move(packed));
     }
 
-    QCNET_TRY(ConvWeights output, load_checked(file, "output", {}, width, 1));
+    QCNET_TRY(ConvWeights last, load_checked(file, "output", {}, width, 1));
     QCNET_TRY(const Tensor scale, load_tensor(file, prefix() + "scale", {channels}));
-    for (std::size_t c = 0; c < std::min(channels, output.bias.size()); ++c) {
-      for (std::size_t k = 0; k < width; ++k) output.weights[c * width + k] *= scale[c];
-      output.bias[c] *= scale[c];
+    for (std::size_t c = 0; c < std::min(channels, last.bias.size()); ++c) {
+      for (std::size_t k = 0; k < width; ++k) last.weights[c * width + k] *= scale[c];
+      last.bias[c] *= scale[c];
     }
-    QCNET_TRY(net->output_, pack(output, "output", ConvGeometry::square(1), channels));
-
-    const Shape hidden{map[0], map[1], map[2], width};
-    net->hidden_ = Tensor(hidden);
-    net->next_ = Tensor(hidden);
-    net->multiply_adds_ = map.pixels() * width * (2 * channels + net->blocks_.size() * 9 * width);
-    return std::unique_ptr<Compensator>(std::move(net));
+    QCNET_TRY(auto output, pack(last, "output", ConvGeometry::square(1), channels));
+    return std::unique_ptr<Compensator>(new ConvCompensator(std::move(levels), std::move(*lookup),
+                                                            std::move(blocks), std::move(output),
+                                                            {map[0], map[1], map[2], width}, activation));
   }
 
   std::string_view kind() const override { return "convolutional QCNet"; }
@@ -78,10 +74,21 @@ class ConvCompensator final : public Compensator {
     kernels::conv2d(output_, hidden_, map, activation_, map);
   }
 
-  std::size_t multiply_adds() const override { return multiply_adds_; }
+  std::size_t multiply_adds() const override {
+    const std::size_t width = hidden_.shape().channels();
+    return hidden_.shape().pixels() * width * (2 * output_.output_channels() + blocks_.size() * 9 * width);
+  }
 
  private:
-  explicit ConvCompensator(kernels::Activation activation) : activation_(activation) {}
+  ConvCompensator(Quantizer levels, LookupConv2d input, std::vector<kernels::PackedConv2d> blocks,
+                  kernels::PackedConv2d output, const Shape& hidden, kernels::Activation activation)
+      : levels_(std::move(levels)),
+        input_(std::move(input)),
+        blocks_(std::move(blocks)),
+        output_(std::move(output)),
+        activation_(activation),
+        hidden_(hidden),
+        next_(hidden) {}
 
   static std::string prefix() { return "qcnet.compensator."; }
   static std::string block_name(std::size_t i) { return "blocks." + std::to_string(i); }
@@ -111,13 +118,12 @@ class ConvCompensator final : public Compensator {
     return packed;
   }
 
-  kernels::Activation activation_;
   Quantizer levels_;
   LookupConv2d input_;
   std::vector<kernels::PackedConv2d> blocks_;
   kernels::PackedConv2d output_;
+  kernels::Activation activation_;
   Tensor hidden_, next_;
-  std::size_t multiply_adds_ = 0;
 };
 
 }  // namespace qcnet::inline QCNET_ABI
