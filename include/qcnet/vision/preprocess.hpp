@@ -89,8 +89,7 @@ struct Preprocess {
     // Each of the 256 values of a channel becomes a float once.
     std::array<std::array<float, 256>, 3> table;
     for (std::size_t c = 0; c < channels; ++c)
-      for (std::size_t v = 0; v < 256; ++v)
-        table[c][v] = (static_cast<float>(v) / 255.0f - mean[c]) / std[c];
+      for (std::size_t v = 0; v < 256; ++v) table[c][v] = (static_cast<float>(v) / 255.0f - mean[c]) / std[c];
     for (std::size_t y = 0; y < height; ++y)
       for (std::size_t x = 0; x < width; ++x) {
         const bool inside = y - rows.pad < rows.count && x - columns.pad < columns.count;  // or it wraps

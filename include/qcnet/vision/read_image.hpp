@@ -3,11 +3,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <qcnet/vision/image.hpp>
@@ -15,7 +19,7 @@
 
 namespace qcnet::inline QCNET_ABI::vision {
 
-/// What a picture may ask of memory; checked before anything is allocated.
+/// What a picture may ask of memory; checked before its pixels are allocated.
 struct ImageLimits {
   std::size_t max_width = 16384;
   std::size_t max_height = 16384;
@@ -58,6 +62,33 @@ inline bool starts_with(std::span<const std::byte> bytes, std::string_view magic
   return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
+// False if a JPEG defines a Huffman table of more than 256 codes. stb_image before 2.28 (Debian 12 has 2.27)
+// writes such a table past the end of its arrays. The walk visits every segment that stb_image can reach: it
+// looks for markers in the same way, and stb_image gives up at segments that do not keep to their length.
+inline bool huffman_tables_fit(std::span<const std::byte> jpeg) {
+  const auto byte = [&](std::size_t i) { return std::to_integer<std::size_t>(jpeg[i]); };
+  std::size_t at = 0;
+  while (at + 4 <= jpeg.size()) {
+    const std::size_t marker = byte(at + 1);
+    // No marker, a fill byte, or a marker without a segment: escaped data (0), restarts and start of image.
+    if (byte(at) != 0xFF || marker == 0xFF || marker <= 0x01 || (marker >= 0xD0 && marker <= 0xD8)) {
+      at += byte(at) == 0xFF && marker != 0xFF ? 2 : 1;
+      continue;
+    }
+    if (marker == 0xD9) break;  // end of image
+    const std::size_t end = std::min(at + 2 + byte(at + 2) * 256 + byte(at + 3), jpeg.size());
+    if (marker == 0xC4)
+      for (std::size_t table = at + 4; table < end;) {  // the last one may reach past the segment
+        std::size_t codes = 0;
+        for (std::size_t i = table + 1; i < std::min(table + 17, jpeg.size()); ++i) codes += byte(i);
+        if (codes > 256) return false;
+        table += 17 + codes;
+      }
+    at = std::max(end, at + 4);
+  }
+  return true;
+}
+
 }  // namespace detail
 
 // These two are static because what they call is: an inline function must mean the same in every
@@ -75,16 +106,17 @@ inline bool starts_with(std::span<const std::byte> bytes, std::string_view magic
     return Error("not a JPEG, PNG or BMP picture; other formats are not read");
 
   const stb::stbi_io_callbacks callbacks = detail::ByteSource::callbacks();
-  const auto failure = [](const detail::ByteSource& source) {
-    if (source.exhausted) return Error("the picture is truncated or corrupt: its data ends too early");
-    return Error(std::string("the picture is corrupt or of an unsupported kind: ") +
-                 stb::stbi_failure_reason());
-  };
+  const Error too_short("the picture is truncated or corrupt: its data ends too early");
 
+  if (detail::starts_with(bytes, "\xFF\xD8") && !detail::huffman_tables_fit(bytes))
+    return Error("the picture is corrupt: a Huffman table has more than 256 codes");
+
+  stb::allocation_limit = (std::size_t{1} << 16) + 2 * bytes.size();  // buffers grow by doubling
   int width = 0, height = 0, stored_channels = 0;
   detail::ByteSource header{bytes};
   if (stb::stbi_info_from_callbacks(&callbacks, &header, &width, &height, &stored_channels) == 0)
-    return failure(header);
+    return header.exhausted ? too_short
+                            : Error("the picture's header is corrupt, or of an unsupported kind or size");
   // A BMP stored from top to bottom has a negative height.
   const std::size_t w = width < 0 ? SIZE_MAX : static_cast<std::size_t>(width);
   const std::size_t h = static_cast<std::size_t>(std::abs(static_cast<long long>(height)));
@@ -95,11 +127,16 @@ inline bool starts_with(std::span<const std::byte> bytes, std::string_view magic
                  " x " + std::to_string(limits.max_height) + " and " + std::to_string(limits.max_pixels) +
                  " pixels are allowed");
 
+  // The largest honest request is the unpacked 16-bit RGBA of a PNG, doubled while it grows.
+  stb::allocation_limit += 16 * (w + 64) * (h + 64);
   detail::ByteSource data{bytes};
   const std::unique_ptr<stb::stbi_uc, decltype(&stb::stbi_image_free)> pixels(
       stb::stbi_load_from_callbacks(&callbacks, &data, &width, &height, &stored_channels, 0),
       &stb::stbi_image_free);
-  if (pixels == nullptr || data.exhausted) return failure(data);
+  if (data.exhausted) return too_short;
+  if (pixels == nullptr)
+    return Error(std::string("the picture is corrupt, truncated or of an unsupported kind (stb_image: ") +
+                 stb::stbi_failure_reason() + ")");
   Image image{h, w, channels, std::vector<std::uint8_t>(h * w * channels)};
   convert_pixels_into(pixels.get(), static_cast<std::size_t>(stored_channels), h * w, channels,
                       image.pixels.data());
@@ -112,18 +149,16 @@ inline bool starts_with(std::span<const std::byte> bytes, std::string_view magic
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (file == nullptr) return Error(path + ": cannot be opened: " + std::strerror(errno));
   std::vector<std::byte> bytes;
-  for (std::size_t used = 0;; bytes.resize(used)) {
+  std::size_t used = 0;
+  do {
     bytes.resize(used + (std::size_t{1} << 16));
-    const std::size_t n = std::fread(bytes.data() + used, 1, bytes.size() - used, file.get());
+    used += std::fread(bytes.data() + used, 1, bytes.size() - used, file.get());
     if (std::ferror(file.get()) != 0) return Error(path + ": cannot be read: " + std::strerror(errno));
-    used += n;
     if (used > limits.max_file_bytes)
       return Error(path + ": larger than the " + std::to_string(limits.max_file_bytes) + " bytes allowed");
-    if (n == 0) {
-      bytes.resize(used);
-      break;
-    }
-  }
+  } while (used == bytes.size());
+  bytes.resize(used);
+
   auto image = decode_image(bytes, channels, limits);
   if (!image.ok()) return image.error().in(path);
   return image;

@@ -1,0 +1,119 @@
+#include "files.hpp"
+#include "vision/golden.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include <qcnet/vision/read_image.hpp>
+
+#include <doctest/doctest.h>
+
+using qcnet::vision::decode_image;
+using qcnet::vision::ImageLimits;
+using qcnet::vision::read_image;
+
+static const std::string corpus = QCNET_TEST_DATA "/corpus/image/";
+
+TEST_CASE("Good pictures decode to what PIL decodes") {
+  GoldenFile golden("pictures.bin");
+  int pictures = 0;
+  for (; !golden.at_end(); ++pictures) {
+    const std::string name(golden.read<char>(32).data());
+    CAPTURE(name);
+    const std::size_t height = golden.size(), width = golden.size();
+    const auto expected = golden.read<std::uint8_t>(height * width * 3);
+    const auto image = read_image(corpus + "good/" + name).value();
+    CHECK(image.height == height);
+    CHECK(image.width == width);
+    REQUIRE(image.pixels.size() == expected.size());
+    int largest = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      largest = std::max(largest, std::abs(image.pixels[i] - expected[i]));
+    // stb_image and libjpeg round the cosine transform and the chroma interpolation differently.
+    CHECK(largest <= (name.ends_with(".jpg") ? 4 : 0));
+
+    const auto gray = read_image(corpus + "good/" + name, 1).value();
+    REQUIRE(gray.pixels.size() == height * width);
+    for (std::size_t i = 0; i < gray.pixels.size(); ++i)
+      if (gray.pixels[i] != qcnet::vision::luma(&image.pixels[3 * i])) FAIL_CHECK("pixel " << i);
+  }
+  CHECK(pictures == 20);
+}
+
+TEST_CASE("Each bad picture gives a sentence that says why") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"empty.png", "the file is empty"},
+      {"text.jpg", "not a JPEG, PNG or BMP"},
+      {"gif.png", "not a JPEG, PNG or BMP"},
+      {"psd.png", "not a JPEG, PNG or BMP"},
+      {"hdr.png", "not a JPEG, PNG or BMP"},
+      {"tga.bmp", "not a JPEG, PNG or BMP"},
+      {"pnm.png", "not a JPEG, PNG or BMP"},
+      {"magic_only.jpg", "ends too early"},
+      {"magic_only.png", "ends too early"},
+      {"magic_only.bmp", "ends too early"},
+      {"truncated.jpg", "ends too early"},
+      {"truncated_in_header.jpg", "ends too early"},
+      {"without_end.jpg", "ends too early"},
+      {"truncated_progressive.jpg", "ends too early"},
+      {"many_codes.jpg", "Huffman table has more than 256 codes"},
+      {"codes_past_segment.jpg", "Huffman table has more than 256 codes"},
+      {"truncated.png", "(stb_image: outofdata)"},
+      {"truncated.bmp", "ends too early"},
+      {"huge.jpg", "too large: 65535 x 65535"},
+      {"huge.png", "header is corrupt, or of an unsupported kind or size"},
+      {"huge.bmp", "too large: 2147483647 x 2147483647"},
+      {"wide.png", "too large: 20000 x 1"},
+      {"many_pixels.png", "too large: 16384 x 16384"},
+      {"most_negative.bmp", "too large: 11 x -2147483648"},
+      {"negative_width.bmp", "too large: -11 x 9"},
+      {"zero.jpg", "header is corrupt, or of"},
+      {"zero.png", "header is corrupt, or of"},
+      {"zero.bmp", "no pixels: 0 x 9"},
+      {"few_rows.png", "not enough pixels"},
+      {"bomb.png", "(stb_image: outofmem)"},
+      {"huge_chunk.png", "(stb_image: outofmem)"},
+      {"bad_color.png", "header is corrupt, or of"},
+      {"rle.bmp", "header is corrupt, or of"},
+  };
+  std::size_t files = 0;
+  for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator(corpus + "bad")) ++files;
+  CHECK(files == std::size(cases));
+  for (const auto& [name, reason] : cases) {
+    const std::string path = corpus + "bad/" + name;
+    const auto image = read_image(path);
+    CAPTURE(path);
+    REQUIRE_FALSE(image.ok());
+    CHECK(image.error().message().starts_with(path + ": "));
+    CHECK_MESSAGE(image.error().message().find(reason) != std::string::npos, image.error().message());
+  }
+}
+
+TEST_CASE("Files that cannot be read, and limits") {
+  CHECK(read_image("no/such.jpg").error().message() ==
+        "no/such.jpg: cannot be opened: No such file or directory");
+  CHECK(read_image(corpus).error().message().find("cannot be read") != std::string::npos);
+  const std::string path = corpus + "good/rgb.png";  // 45 x 37
+  CHECK_FALSE(read_image(path, 2).ok());
+  CHECK_FALSE(read_image(path, 3, ImageLimits{.max_width = 44}).ok());
+  CHECK_FALSE(read_image(path, 3, ImageLimits{.max_height = 36}).ok());
+  CHECK_FALSE(read_image(path, 3, ImageLimits{.max_pixels = 45 * 37 - 1}).ok());
+  CHECK_FALSE(read_image(path, 3, ImageLimits{.max_file_bytes = 100}).ok());
+  CHECK(read_image(path, 3, ImageLimits{45, 37, 45 * 37, 4000}).ok());
+}
+
+TEST_CASE("No cut of a picture crashes or passes for the whole") {
+  for (const char* name : {"420.jpg", "progressive.jpg", "palette.png", "16_bit.png", "rgb.bmp"}) {
+    CAPTURE(name);
+    const std::string bytes = read_file(corpus + "good/" + name);
+    std::size_t accepted = 0;
+    for (std::size_t n = 0; n < bytes.size(); ++n)
+      accepted += decode_image(as_bytes(std::string(bytes, 0, n))).ok();  // a copy, for the address sanitizer
+    // What stands behind the last pixel: the check sum of a PNG's end, the padding of a BMP's last row.
+    CHECK(accepted <= 8);
+  }
+}
