@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Quantizes a base model's feature map at a cut to one bit per feature and trains the server's side.
 
-Methods (each for every seed, all with the same number of epochs over the training set):
-  qcnet-mse             QCNet alone, no labels, reconstruction error; node and tail stay as they are
+Methods, each for every seed. Node and tail stay as they are, no labels:
+  qcnet-mse             QCNet alone, reconstruction error
   qcnet                 the same, then distillation from the unpartitioned model through the frozen tail
+Fine-tuned, all with the same number of epochs over the training set:
   lloyd-max-finetuned   dequantization, fine-tuned tail
   qcnet-finetuned       QCNet (after the epochs of qcnet-mse, which count) and tail, fine-tuned together
   control               no quantization, fine-tuned tail
 Writes one file for each method and seed, and results.json, to --out. --resume skips what is finished.
 """
 
-import argparse
 import copy
 import json
 from collections import OrderedDict
@@ -29,20 +29,21 @@ METHODS = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "cont
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_common(parser)
+    parser = options.parser(__doc__)
+    options.add_training(parser)
     parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py")
     parser.add_argument("--cut", required=True, help="where to split, e.g. layer2 or layer2.1")
     parser.add_argument("--out", required=True, type=Path, help="folder for results")
-    parser.add_argument("--width", type=int, help="QCNet channels (default: a quarter of the map's, at least 8)")
+    parser.add_argument("--width", type=int, help="QCNet channels (a quarter of the map's)")
     parser.add_argument("--blocks", type=int, default=1, help="QCNet residual 3x3 blocks")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--reconstruction-epochs", type=int, default=1, help="epochs of qcnet-mse")
-    parser.add_argument("--epochs", type=int, default=5, help="epochs of every other method, all stages together")
-    parser.add_argument("--calibration", type=int, default=2000, help="training images for thresholds and levels")
-    parser.add_argument("--no-test", action="store_true", help="validation accuracy only (to choose variants)")
-    parser.add_argument("--resume", action="store_true", help="keep finished results, continue unfinished ones")
+    parser.add_argument("--distillation-epochs", type=int, default=2, help="further epochs of qcnet")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of each fine-tuned method")
+    parser.add_argument("--calibration", type=int, default=2000, help="images for thresholds and levels")
+    parser.add_argument("--no-test", action="store_true", help="only validation (to choose variants)")
+    parser.add_argument("--resume", action="store_true", help="keep what is finished")
     return parser.parse_args()
 
 
@@ -113,8 +114,8 @@ class Experiment:
             trained = torch.load(self.path("qcnet-mse", seed), map_location="cpu")
             restore.load_state_dict(trained["compensator"])
         if method == "qcnet":
-            return restore, self.tail, self.stages.distil(restore, epochs=a.epochs - first, first_epoch=first,
-                                                          **common)
+            return restore, self.tail, self.stages.distil(restore, epochs=a.distillation_epochs,
+                                                          first_epoch=first, **common)
         tail = copy.deepcopy(self.tail).requires_grad_(True)
         parts = OrderedDict(tail=tail)
         if method != "control":
@@ -150,7 +151,8 @@ class Experiment:
         found = [torch.load(p, map_location="cpu")["result"] for p in sorted(a.out.glob("*-seed*.pt"))]
         return {"cut": a.cut, "activation": self.activation, "width": self.width, "blocks": a.blocks,
                 "compensator_parameters": sum(p.numel() for p in self.compensator().parameters()),
-                "reconstruction_epochs": a.reconstruction_epochs, "epochs": a.epochs, "batch": a.batch,
+                "reconstruction_epochs": a.reconstruction_epochs,
+                "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch,
                 "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
 
 

@@ -18,6 +18,8 @@ from qcnet_train import deployment, models, safetensors
 from qcnet_train.compensator import Compensator, Dequantizer
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
+# torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
+TORCHRUN = ("--redirects", "1", "--tee", "1", "--master_port", "29517")
 HERE = Path(__file__).resolve().parent
 SMALL = {"architecture": "resnet", "name": "small", "depths": (1, 2, 1, 1), "width": 8}
 
@@ -140,7 +142,7 @@ class EndToEnd(unittest.TestCase):
 
     def run_script(self, script, *arguments, ranks=1):
         launcher = [sys.executable] if ranks == 1 else [
-            sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={ranks}", "--master_port=29517"]
+            sys.executable, "-m", "torch.distributed.run", *TORCHRUN, f"--nproc_per_node={ranks}"]
         done = subprocess.run([*launcher, str(HERE / script), *map(str, arguments)], text=True,
                               capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -169,10 +171,11 @@ class EndToEnd(unittest.TestCase):
                                 ranks=ranks)
             log = json.loads(base.with_suffix(".json").read_text())
             self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
-            self.run_script("compensate.py", *data, *training, "--base", base, "--cut", "layer2", "--epochs", 2,
-                            "--calibration", 64, "--out", run, ranks=ranks)
-            said = self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny", "--whole",
-                                   "--out", out, "--predictions", root)
+            self.run_script("compensate.py", *data, *training, "--base", base, "--cut", "layer2",
+                            "--epochs", 2, "--distillation-epochs", 1, "--calibration", 64, "--out", run,
+                            ranks=ranks)
+            said = self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny",
+                                   "--whole", "--out", out, "--predictions", root)
             self.assertIn("tiny-layer2-qcnet-finetuned", said)
             node, about = safetensors.load(out / "tiny-layer2.node.safetensors")
             self.assertEqual((about["qcnet.role"], about["qcnet.cut"]), ("node", "layer2"))

@@ -5,7 +5,6 @@ Writes a checkpoint after each epoch (--resume continues it) and a JSON log besi
 process, or on several GPUs or machines under torchrun.
 """
 
-import argparse
 import json
 import math
 from pathlib import Path
@@ -19,13 +18,13 @@ from qcnet_train.runtime import seed_everything, versions
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_common(parser)
-    parser.add_argument("--out", required=True, type=Path, help="checkpoint to write, e.g. runs/my-model.pt")
+    parser = options.parser(__doc__)
+    options.add_training(parser)
+    parser.add_argument("--out", required=True, type=Path, help="checkpoint, e.g. runs/model.pt")
     parser.add_argument("--architecture", default="resnet", choices=sorted(models.FAMILIES))
-    parser.add_argument("--model", default="small", help='"small" or a torchvision name such as resnet50')
-    parser.add_argument("--block", default="basic", choices=("basic", "bottleneck"), help="small: kind of block")
-    parser.add_argument("--depths", type=int, nargs=4, default=(2, 2, 2, 2), help="small: blocks of each layer")
+    parser.add_argument("--model", default="small", help="small, or torchvision's, e.g. resnet50")
+    parser.add_argument("--block", default="basic", choices=("basic", "bottleneck"))
+    parser.add_argument("--depths", type=int, nargs=4, default=(2, 2, 2, 2), help="blocks")
     parser.add_argument("--width", type=int, default=16, help="small: channels of the stem")
     parser.add_argument("--pretrained", type=Path, help="state_dict (.pt, .pth) to start from")
     parser.add_argument("--epochs", type=int, default=36)

@@ -51,9 +51,8 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
         start, total, seen = time.time(), 0.0, 0
         batches = dataset.batches("train", batch, augment=True, seed=seed, epoch=epoch,
                                   rank=runtime.rank, world=runtime.world)
-        progress = tqdm(batches, total=batch_count(dataset.count("train"), batch), mininterval=5,
-                        desc=f"{label} {epoch + 1}/{first_epoch + epochs}", disable=not runtime.is_main,
-                        leave=False)
+        progress = tqdm(batches, desc=f"{label} {epoch + 1}/{first_epoch + epochs}", leave=False,
+                        total=batch_count(dataset.count("train"), batch), disable=not runtime.is_main)
         for images, labels, i in progress:
             value = loss(runtime.put(images), labels.to(runtime.device), epoch, i)
             optimizer.zero_grad(set_to_none=True)
@@ -62,7 +61,8 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
             schedule.step()
             total, seen = total + float(value.detach()) * len(labels), seen + len(labels)
         total, seen = runtime.sum(total, seen)
-        record = {"epoch": epoch + 1, "loss": round(total / seen, 5), "seconds": round(time.time() - start, 1)}
+        record = {"epoch": epoch + 1, "loss": round(total / seen, 5),
+                  "seconds": round(time.time() - start, 1)}
         history.append(record)
         if runtime.is_main:
             record.update(validate() if validate else {})

@@ -19,8 +19,9 @@ class Runtime:
         self.world = int(os.environ.get("WORLD_SIZE", 1))
         self.bf16 = bf16
         cuda = torch.cuda.is_available()
-        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        self.device = torch.device("cpu")
         if cuda:
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
             torch.cuda.set_device(self.device)
         if self.world > 1:
             torch.distributed.init_process_group("nccl" if cuda else "gloo")

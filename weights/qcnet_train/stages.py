@@ -2,7 +2,7 @@
 
     reconstruct  QCNet alone, no labels: mean of ((z' - z) / S)^2
     distil       QCNet alone, no labels: 0.3 of that + distillation through the frozen tail
-    finetune     whatever it is given (tail; dequantizer or QCNet + tail): 0.5 cross-entropy + 0.5 distillation
+    finetune     the tail, or dequantizer or QCNet and tail: 0.5 cross-entropy + 0.5 distillation
 """
 
 import math
@@ -78,7 +78,8 @@ class Stages:
         """`epochs` of a stage that is the epochs [first_epoch, ...) of its method."""
         steps = epochs * batch_count(self.dataset.count("train"), self.batch)
         schedule = cosine(optimizer, steps)
-        saved = loop.Checkpoint(checkpoint, self.resume, module=module, optimizer=optimizer, schedule=schedule)
+        saved = loop.Checkpoint(checkpoint, self.resume, module=module, optimizer=optimizer,
+                                schedule=schedule)
         return loop.fit(self.runtime, self.dataset, loss, optimizer, schedule, saved, epochs=epochs,
                         batch=self.batch, seed=seed, first_epoch=first_epoch, label=label)
 
@@ -93,8 +94,9 @@ class Stages:
             with self.runtime.autocast():
                 restored = wrapped(self.bits(z))
             return self.error(restored, z)
-        return self.run(compensator, loss, torch.optim.Adam(compensator.parameters(), lr), epochs=epochs, seed=seed,
-                        checkpoint=checkpoint, label="reconstruct")
+        optimizer = torch.optim.Adam(compensator.parameters(), lr)
+        return self.run(compensator, loss, optimizer, epochs=epochs, seed=seed, checkpoint=checkpoint,
+                        label="reconstruct")
 
     def distil(self, compensator, *, epochs, seed, first_epoch, checkpoint, lr=2e-3):
         wrapped = self.runtime.distribute(compensator.train())
@@ -107,8 +109,9 @@ class Stages:
                 logits = self.tail(restored)
             return 0.3 * self.error(restored, z) + distillation(
                 logits.float(), self.teacher(images, (seed, epoch, index)))
-        return self.run(compensator, loss, torch.optim.Adam(compensator.parameters(), lr), epochs=epochs, seed=seed,
-                        first_epoch=first_epoch, checkpoint=checkpoint, label="distil")
+        optimizer = torch.optim.Adam(compensator.parameters(), lr)
+        return self.run(compensator, loss, optimizer, epochs=epochs, seed=seed, first_epoch=first_epoch,
+                        checkpoint=checkpoint, label="distil")
 
     def finetune(self, server, *, quantized, epochs, seed, first_epoch, checkpoint, label, lr=0.02,
                  weight_decay=5e-4):

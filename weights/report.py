@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Gathers the logs of one model (train.py's, and compensate.py's of each cut) into one JSON file.
+
+Adds means and spreads, and prints the results as a Markdown table.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from qcnet_train.summary import better_frozen, summarize
+
+ROWS = (("qcnet-mse", "QCNet, model frozen, reconstruction error only"),
+        ("qcnet", "QCNet, model frozen, + distillation"),
+        ("lloyd-max-finetuned", "Lloyd-Max dequantization + fine-tuned tail"),
+        ("qcnet-finetuned", "QCNet + fine-tuned tail"),
+        ("control", "control: float map, fine-tuned tail"))
+BASELINES = (("unpartitioned", "unpartitioned, float"), ("uniform", "uniform dequantization"),
+             ("lloyd-max", "Lloyd-Max dequantization"))
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
+    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py")
+    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="folders of compensate.py")
+    parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
+    return parser.parse_args()
+
+
+def recovered(log, summary):
+    """Share of the points lost by Lloyd-Max dequantization that the frozen-model QCNet regains (test)."""
+    whole, plain = (log["baselines"][name]["test"] for name in ("unpartitioned", "lloyd-max"))
+    return round((summary[better_frozen(log["runs"])]["mean"] - plain) / (whole - plain), 4)
+
+
+def percent(figures):
+    if figures is None:
+        return ""
+    if isinstance(figures, float):
+        return f"{100 * figures:.2f}"
+    several = len(figures["seeds"]) > 1
+    return f"{100 * figures['mean']:.2f}" + (f" ± {100 * figures['spread']:.2f}" if several else " (1 seed)")
+
+
+def table(cuts):
+    def row(title, cells):
+        return f"| {title} | " + " | ".join(cells) + " |"
+    logs = list(cuts.values())
+    return "\n".join([
+        row("test accuracy, %", [f"cut after `{cut}`" for cut in cuts]), "|---|" + "---|" * len(cuts),
+        *(row(title, [percent(log["baselines"][key]["test"]) for log in logs]) for key, title in BASELINES),
+        *(row(title, [percent(log["summary"].get(key)) for log in logs]) for key, title in ROWS),
+        row("lost points that the frozen QCNet regains",
+            [f"{100 * log['recovered']:.0f} %" for log in logs])])
+
+
+def main():
+    arguments = parse()
+    cuts = {}
+    for run in arguments.runs:
+        log = json.loads((run / "results.json").read_text())
+        summary = summarize(log["runs"])
+        cuts[log["cut"]] = {
+            **log, "summary": summary, "summary_validation": summarize(log["runs"], "validation"),
+            "shipped_frozen": better_frozen(log["runs"]), "recovered": recovered(log, summary)}
+    base = json.loads(arguments.base.with_suffix(".json").read_text())
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    log = {"name": arguments.name, "base": base, "cuts": cuts}
+    arguments.out.write_text(json.dumps(log, indent=1) + "\n")
+    print(table(cuts))
+
+
+if __name__ == "__main__":
+    main()
