@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the tests.
+#
+#   tests/run.sh         the library's tests and its programs, natively; no PyTorch; minutes
+#   tests/run.sh --all   also every instruction set, Clang, sanitizers, fuzzing, consumers, clang-tidy and parity with
+#                        PyTorch; what CI runs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source examples/common/apt.sh
+
+all=0
+case "${1:-}" in
+  "") ;;
+  --all) all=1 ;;
+  *) echo "usage: tests/run.sh [--all]" >&2; exit 2 ;;
+esac
+
+passed=0 failed=()
+# step NAME COMMAND...: runs a command, keeps its output for the case that it fails.
+step() {
+  local name=$1 start=$SECONDS log
+  shift
+  log=build/logs/${name// /-}.log
+  mkdir -p build/logs
+  if "$@" >"$log" 2>&1; then
+    passed=$((passed + 1))
+    echo "ok      $name ($((SECONDS - start)) s)"
+  else
+    failed+=("$name")
+    echo "FAILED  $name ($((SECONDS - start)) s); the end of $log:"
+    tail -n 40 "$log"
+  fi
+}
+
+build() { cmake --preset "$1" && cmake --build --preset "$1"; }
+# The whole test program, built for one instruction set and run.
+tests_for() { build "$1" && ctest --test-dir "build/$1" --output-on-failure; }
+# Whether this processor runs what -march=LEVEL builds.
+runs() { /lib64/ld-linux-x86-64.so.2 --help 2>/dev/null | grep -q "$1 (supported"; }
+
+need g++ cmake ninja-build libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev python3
+step "native build" build native
+step "native tests" ctest --test-dir build/native --output-on-failure
+step "programs" tests/examples/programs.sh build/native
+step "rules" tests/rules.sh
+
+if [ $all = 1 ]; then
+  need clang clang-tidy clang-format libclang-rt-14-dev g++-aarch64-linux-gnu qemu-user git \
+    python3-torch libopenblas0 python3-torchvision python3-tqdm python3-pil python3-numpy dataset-fashion-mnist
+  step "formatting" bash -c "git ls-files '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror"
+  for isa in sse2 scalar; do step "tests on $isa" tests_for $isa; done
+  for isa in avx2:x86-64-v3 avx512:x86-64-v4; do
+    if runs "${isa#*:}"; then
+      step "tests on ${isa%:*}" tests_for "${isa%:*}"
+    else
+      step "build for ${isa%:*} (this processor cannot run it)" build "${isa%:*}"
+    fi
+  done
+  step "tests on aarch64 under qemu" tests_for aarch64
+  step "clang build and tests" tests_for clang
+  step "tests under sanitizers" tests_for sanitize
+  step "programs under sanitizers" tests/examples/programs.sh build/sanitize
+  step "clang-tidy" clang-tidy -p build/clang --quiet examples/evaluate.cpp examples/server.cpp
+  step "consumers" tests/consumers/run.sh
+  step "README's code" tests/readme.sh
+  step "fuzzing" tests/fuzz/run.sh 30
+  step "training scripts" weights/selftest.py
+  step "parity with PyTorch" tests/parity/run.sh build/native
+fi
+
+for name in "${failed[@]+"${failed[@]}"}"; do echo "failed: $name"; done
+echo "$passed passed, ${#failed[@]} failed"
+[ ${#failed[@]} = 0 ]
