@@ -30,14 +30,14 @@ class ResNetBuilder {
         first = stage;
         last = std::max(last, stage);
       }
-    if (has("conv1.weight")) {
+    if (has("conv1.weight") || has("bn1.weight")) {
       QCNET_CHECK(stem());
       first = 1;
     } else if (file_.metadata("qcnet.cut") == "relu" && file_.metadata("qcnet.stem") == "7x7") {
       max_pool();  // the tail's first step; it has no weights to be known by
     }
     for (std::size_t stage = first; stage <= last; ++stage) QCNET_CHECK(build_stage(stage));
-    if (has("fc.weight")) QCNET_CHECK(classifier());
+    if (has("fc.weight") || has("fc.bias")) QCNET_CHECK(classifier());
     if (network_.steps().empty())
       return Error("holds no ResNet: there is no conv1, layer1 to layer4 or fc in it");
     return std::move(network_);
