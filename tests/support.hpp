@@ -38,7 +38,8 @@ inline double relative_difference(ConstTensorView a, ConstTensorView b) {
   for (std::size_t i = 0; i < a.span().size(); ++i) {
     largest = std::max(largest, std::fabs(static_cast<double>(b.data[i])));
     const double d = std::fabs(static_cast<double>(a.data[i]) - static_cast<double>(b.data[i]));
-    if (!(d <= difference)) difference = d;
+    if (std::isnan(d)) return INFINITY;
+    difference = std::max(difference, d);
   }
   return difference / largest;
 }

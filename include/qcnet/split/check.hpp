@@ -21,8 +21,8 @@ inline Result<void> compare_check(ConstTensorView computed, ConstTensorView reco
   float largest = 0.0f, difference = 0.0f;
   for (std::size_t i = 0; i < recorded.span().size(); ++i) {
     largest = std::max(largest, std::fabs(recorded.data[i]));
-    const float d = std::fabs(computed.data[i] - recorded.data[i]);
-    if (!(d <= difference)) difference = d;  // NaN too
+    if (!std::isfinite(computed.data[i])) return Error(what + ": the computed one holds NaN or infinity");
+    difference = std::max(difference, std::fabs(computed.data[i] - recorded.data[i]));
   }
   if (difference <= tolerance * largest) return {};
   return Error(what + ": differs by " + std::to_string(difference) +
