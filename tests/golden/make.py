@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Writes the golden files that tests/models, tests/layers and tests/split compare with.
+
+  resnet_<kind>.safetensors         a tiny torchvision ResNet and what PyTorch computes with it:
+                                    golden.input, golden.<cut> for every cut, golden.logits (all NCHW, F32)
+  <name>.node.safetensors           a deployment pair of a tiny model for each kind of server,
+  <name>-<method>.server.safetensors
+  <name>.golden.safetensors         picture, input, map and bits at the cut; <method>.map and <method>.logits
+
+Everything is seeded; the committed files came from torch 1.13.1 and torchvision 0.14.1 on x86-64. Run it only
+to change them: python3 tests/golden/make.py
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "weights"))
+
+from qcnet_train import models, safetensors  # noqa: E402
+from qcnet_train.compensator import Compensator, Dequantizer, round_to_half  # noqa: E402
+from qcnet_train.deployment import Deployment  # noqa: E402
+from qcnet_train.quantizer import Quantizer  # noqa: E402
+
+
+class TinyResNet(torchvision.models.ResNet):
+    """torchvision's ResNet with few channels; forward, blocks and names are torchvision's own.
+
+    `planes` and `depths` give the stages, fewer than four if need be. `kernel` 3 is the small-image stem.
+    """
+
+    def __init__(self, block, depths, planes, stem, kernel, channels=3, classes=7, groups=1, group_width=64):
+        nn.Module.__init__(self)
+        self._norm_layer = nn.BatchNorm2d
+        self.inplanes, self.dilation, self.groups, self.base_width = stem, 1, groups, group_width
+        self.conv1 = nn.Conv2d(channels, stem, kernel, stride=1 if kernel == 3 else 2, padding=kernel // 2,
+                               bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.Identity() if kernel == 3 else nn.MaxPool2d(3, 2, 1)
+        for i in range(4):
+            stage = self._make_layer(block, planes[i], depths[i], 1 if i == 0 else 2) if i < len(depths) else []
+            setattr(self, f"layer{i + 1}", stage or nn.Sequential())
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(self.inplanes, classes)
+        self.spec = {"architecture": "resnet"}
+
+
+@torch.no_grad()
+def settle(module, inputs):
+    """Random affine parameters, then running statistics that are those of `inputs`, as after training."""
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, 0, 0.3)
+            norm.momentum = None
+    module.train()(inputs)
+    return module.eval()
+
+
+def arrays(state, half):
+    return {name: (value.half() if half and value.ndim >= 2 else value).numpy()
+            for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+@torch.no_grad()
+def golden_resnet(kind, size, half, batch=1, **options):
+    """The model's state_dict as it is (num_batches_tracked kept as torchvision has it) beside its features."""
+    torch.manual_seed(sum(map(ord, kind)))
+    model = settle(TinyResNet(**options), torch.randn(16, 3, *size))
+    if half:
+        round_to_half(model)
+    image = torch.randn(batch, 3, *size)
+    tensors = {**arrays(model.state_dict(), half), "golden.input": image, "golden.logits": model(image)}
+    tensors["bn1.num_batches_tracked"] = model.state_dict()["bn1.num_batches_tracked"]
+    for cut in models.cuts(model):
+        if cut == "layer4" and not len(model.layer4):
+            continue
+        tensors["golden." + cut] = models.partition(model, cut)[0](image)
+    safetensors.save(HERE / f"resnet_{kind}.safetensors", {k: np.asarray(v) for k, v in tensors.items()}, {})
+
+
+class Pictures:
+    """What Deployment asks of a dataset."""
+
+    name, classes = "random", ("one", "two", "three", "four", "five", "six", "seven")
+
+    def __init__(self, size, channels, picture):
+        self.size, self.channels, self.resize = size, channels, size[0]
+        self.mean, self.std = (0.48, 0.45, 0.4)[:channels], (0.25, 0.22, 0.21)[:channels]
+        self.picture = picture  # [H, W, C]; H equals the height and W is a little larger than the width
+        left = round((picture.shape[1] - size[1]) / 2)
+        crop = torch.from_numpy(picture[:, left:left + size[1]].astype(np.float32)).permute(2, 0, 1)[None]
+        shape = (1, channels, 1, 1)
+        self.input = (crop / 255 - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
+
+    def batches(self, split, batch):
+        yield self.input, torch.zeros(1), 0
+
+
+@torch.no_grad()
+def golden_deployment(name, cut, size, methods, **options):
+    """`methods` maps a server's name to (width, blocks) of its QCNet, or to None for plain dequantization."""
+    torch.manual_seed(sum(map(ord, name)))
+    channels = options.get("channels", 3)
+    pixels = np.random.default_rng(5).integers(0, 256, (size[0], size[1] + 5, channels), dtype=np.uint8)
+    dataset = Pictures(size, channels, pixels)
+    model = round_to_half(settle(TinyResNet(**options), torch.randn(32, channels, *size)))
+    head, tail = models.partition(model, cut)
+    maps = head(torch.randn(32, channels, *size))
+    quantizer = Quantizer.fit([maps])
+    target = Deployment(dataset, model, cut, quantizer, name, 0.5)
+    if options["kernel"] == 7 and cut == "relu":
+        target.about["qcnet.stem"] = "7x7"  # this tail begins with a pooling, which has no weights to be known by
+    target.write_node(HERE / f"{name}.node.safetensors", "{}")
+    known = {"picture": pixels.astype(np.int64), "input": target.input, "map": target.map, "bits": target.bits}
+    bits = (maps > quantizer.thresholds.view(1, -1, 1, 1)).float()
+    for method, shape in methods.items():
+        restore = Dequantizer(quantizer)
+        if shape:
+            restore = Compensator(quantizer, target.activation, *shape)
+            nn.init.normal_(restore.output.weight, 0, 0.2)
+            nn.init.normal_(restore.output.bias, 0, 0.2)
+            round_to_half(settle(restore, bits))
+        target.write_server(HERE / f"{name}-{method}.server.safetensors", method, restore.eval(), target.tail,
+                            0.5, "{}")
+        known[f"{method}.map"] = restore(target.bits)
+        known[f"{method}.logits"] = target.tail(known[f"{method}.map"])
+    safetensors.save(HERE / f"{name}.golden.safetensors",
+                     {k: np.asarray(v, np.int64 if k == "picture" else np.float32) for k, v in known.items()}, {})
+
+
+def main():
+    torch.set_num_threads(1)
+    golden_resnet("basic", (11, 9), half=False, batch=2, block=BasicBlock, depths=(2, 1, 2, 1),
+                  planes=(4, 5, 8, 12), stem=4, kernel=3)
+    golden_resnet("bottleneck", (37, 45), half=True, block=Bottleneck, depths=(1, 2, 1, 1),
+                  planes=(3, 5, 6, 8), stem=9, kernel=7)
+    golden_resnet("grouped", (9, 10), half=True, block=Bottleneck, depths=(2, 2, 1), planes=(4, 8, 16), stem=8,
+                  kernel=3, groups=4, group_width=16)
+    golden_deployment("tiny-layer2", "layer2", (16, 14), {"lloyd-max": None, "qcnet0": (5, 0), "qcnet1": (6, 1),
+                                                         "qcnet2": (12, 2)},
+                      block=BasicBlock, depths=(1, 2, 1), planes=(6, 12, 16), stem=6, kernel=3)
+    golden_deployment("tiny-relu", "relu", (16, 22), {"qcnet": (7, 1)}, block=Bottleneck, depths=(1, 1),
+                      planes=(4, 6), stem=20, kernel=7, channels=1)
+
+
+if __name__ == "__main__":
+    main()
