@@ -1,6 +1,7 @@
 // Reading a layer's weights out of a file, with errors that name the tensor.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
@@ -76,6 +77,10 @@ inline Result<ConvWeights> load_conv_weights(const io::Safetensors& file, const 
         static_cast<float>(static_cast<double>(beta[c]) +
                            (static_cast<double>(conv.bias[c]) - static_cast<double>(mean[c])) * scale);
   }
+  const auto finite = [](float x) { return std::isfinite(x); };
+  if (!std::all_of(conv.weights.span().begin(), conv.weights.span().end(), finite) ||
+      !std::all_of(conv.bias.begin(), conv.bias.end(), finite))
+    return Error(batch_norm + ": folding it into " + name + " gives a weight that is not finite");
   return conv;
 }
 
