@@ -2,10 +2,12 @@
 #pragma once
 
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <qcnet/io/safetensors.hpp>
@@ -45,7 +47,7 @@ class MetadataReader {
     return *value;
   }
 
-  /// Exactly `count` numbers separated by spaces, any number of them if `count` is 0.
+  /// Exactly `count` finite numbers separated by spaces.
   template <class Number>
   Result<std::vector<Number>> numbers(std::string_view key, std::size_t count) const {
     QCNET_TRY(const std::string_view value, text(key));
@@ -56,10 +58,12 @@ class MetadataReader {
       Number number{};
       const auto [next, status] = std::from_chars(at, end, number);
       if (status != std::errc{} || (next != end && *next != ' ')) return malformed(key, value);
+      if constexpr (std::is_floating_point_v<Number>)
+        if (!std::isfinite(number)) return malformed(key, value);
       found.push_back(number);
       at = next == end ? end : next + 1;
     }
-    if (found.empty() || (count != 0 && found.size() != count)) return malformed(key, value);
+    if (found.size() != count) return malformed(key, value);
     return found;
   }
 
@@ -108,6 +112,7 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
   QCNET_TRY(d.name, metadata.text("qcnet.name"));
 
   QCNET_TRY(const auto input, metadata.numbers<std::size_t>("qcnet.input", 3));
+  if (input[2] == 0) return detail::MetadataReader::malformed("qcnet.input", *file.metadata("qcnet.input"));
   QCNET_TRY(const auto resize, metadata.numbers<std::size_t>("qcnet.resize", 1));
   QCNET_TRY(auto mean, metadata.numbers<float>("qcnet.mean", input[2]));
   QCNET_TRY(auto deviation, metadata.numbers<float>("qcnet.std", input[2]));

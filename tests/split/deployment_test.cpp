@@ -1,0 +1,95 @@
+#include "support.hpp"
+#include "weights_file.hpp"
+
+#include <string>
+
+#include <qcnet/split/deployment.hpp>
+
+using namespace qcnet;
+using test::contains;
+using test::WeightsFile;
+
+namespace {
+
+Result<Deployment> read(const WeightsFile& file, std::string_view role) {
+  return file.with([&](const io::Safetensors& weights) { return Deployment::read(weights, role); });
+}
+
+}  // namespace
+
+TEST_CASE("a deployment file describes itself") {
+  const Deployment node = read(WeightsFile::golden("tiny-layer2.node"), "node").value();
+  CHECK(node.name == "tiny-layer2");
+  CHECK(node.role == "node");
+  CHECK(node.cut == "layer2");
+  CHECK(node.method.empty());
+  CHECK(node.feature == Shape{1, 8, 7, 12});
+  CHECK(node.activation == kernels::Activation::relu);
+  CHECK(node.preprocess.output_shape() == Shape{1, 16, 14, 3});
+  CHECK(node.preprocess.resize == 16);
+  CHECK(node.preprocess.mean == std::vector<float>{0.48f, 0.45f, 0.4f});
+  CHECK(node.classes.size() == 7);
+  CHECK(node.classes.front() == "one");
+  const Deployment server = read(WeightsFile::golden("tiny-layer2-qcnet1.server"), "server").value();
+  CHECK(server.method == "qcnet1");
+  CHECK(server.hash == node.hash);
+  CHECK(server.hash != 0);
+  CHECK(read(WeightsFile::golden("tiny-relu.node"), "node").value().hash != node.hash);
+
+  // A whole model has no cut.
+  WeightsFile whole = WeightsFile::golden("tiny-layer2.node");
+  for (const char* key : {"qcnet.cut", "qcnet.hash", "qcnet.feature", "qcnet.activation"})
+    whole.metadata.erase(key);
+  CHECK(read(whole.set_metadata("qcnet.role", "model"), "model").value().cut.empty());
+}
+
+TEST_CASE("a wrong role or version is an error that says which") {
+  const WeightsFile good = WeightsFile::golden("tiny-layer2.node");
+  CHECK(read(good, "server").error().message() == "is a node file, expected a server file");
+  CHECK(read(WeightsFile(good).set_metadata("qcnet.format", "2"), "node").error().message() ==
+        "deployment format 2 is not supported, this build reads format 1");
+  CHECK(read(WeightsFile::golden("resnet_basic"), "node").error().message() ==
+        "metadata \"qcnet.format\" is missing; is this a file made by qcnet's export?");
+  // What a hostile file says about itself reaches the terminal without its control characters.
+  CHECK(read(WeightsFile(good).set_metadata("qcnet.role", "\x1b[2J"), "node").error().message() ==
+        "is a ?[2J file, expected a node file");
+}
+
+TEST_CASE("malformed metadata is an error that names the key") {
+  const WeightsFile good = WeightsFile::golden("tiny-layer2.node");
+  for (const char* key : {"qcnet.role", "qcnet.name", "qcnet.input", "qcnet.resize", "qcnet.mean",
+                          "qcnet.std", "qcnet.cut", "qcnet.hash", "qcnet.feature", "qcnet.activation"}) {
+    CAPTURE(key);
+    WeightsFile file = good;
+    file.metadata.erase(key);
+    CHECK(read(file, "node").error().message() ==
+          "metadata \"" + std::string(key) + "\" is missing; is this a file made by qcnet's export?");
+  }
+  const auto broken = [&](const char* key, const char* value) {
+    CAPTURE(key);
+    CAPTURE(value);
+    const auto result = read(WeightsFile(good).set_metadata(key, value), "node");
+    REQUIRE_FALSE(result.ok());
+    CHECK(contains(result.error().message(), key));
+  };
+  for (const char* value : {"", " ", "16 14", "16 14 3 1", "16,14,3", "16  14 3", "-16 14 3", "16 14 x",
+                            "1e1 14 3", "99999999999999999999 14 3", "0x10 14 3", "16 14 0"})
+    broken("qcnet.input", value);
+  broken("qcnet.mean", "0.5 0.5");  // the input has three channels
+  for (const char* value : {"", "0 7 12", "8 7", "8 7 16385", "8 7 0", "8.5 7 12"})
+    broken("qcnet.feature", value);
+  for (const char* value : {"", "0.5", "0.5 0.5 nan", "0.5 0.5 inf", "0.5 0.5 1e99", "0.5 0.5 0.5x"})
+    broken("qcnet.mean", value);
+  for (const char* value : {"1 1 -nan", "1 1 inf", "1 1"}) broken("qcnet.std", value);
+  for (const char* value :
+       {"", "0123", "0123456789abcdeg", "0x23456789abcdef", "0123456789abcdef0", "-123456789abcdef"})
+    broken("qcnet.hash", value);
+  for (const char* value : {"", "ReLU", "gelu"}) broken("qcnet.activation", value);
+
+  const auto preprocessing = [&](const char* key, const char* value) {
+    return read(WeightsFile(good).set_metadata(key, value), "node").error().message();
+  };
+  CHECK(contains(preprocessing("qcnet.std", "1 1 0"), "a standard deviation is not positive"));
+  CHECK(contains(preprocessing("qcnet.input", "0 14 3"), "preprocessing: crop 0 x 14"));
+  CHECK(contains(preprocessing("qcnet.resize", "99999"), "preprocessing: "));
+}
