@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,9 +26,10 @@ namespace qcnet::inline QCNET_ABI {
 /// first layer looks its sums up by the bits, S is folded into the last one.
 class ConvCompensator final : public Compensator {
  public:
-  /// Whether the file holds one.
+  /// Whether the file holds one, or any part of one.
   static bool is_in(const io::Safetensors& file) {
-    return file.find(prefix() + "input.conv.weight") != nullptr;
+    const auto at = file.tensors().lower_bound(prefix());
+    return at != file.tensors().end() && at->first.starts_with(prefix());
   }
 
   /// Reads `qcnet.compensator.*` and `qcnet.levels` for maps of shape `map` `[1, H, W, C]`.
@@ -42,7 +44,7 @@ class ConvCompensator final : public Compensator {
     if (!lookup) return lookup.error().in(prefix() + "input.conv");
 
     std::vector<kernels::PackedConv2d> blocks;
-    for (std::size_t i = 0; file.find(prefix() + block_name(i) + ".conv.weight") != nullptr; ++i) {
+    for (std::size_t i = 0, count = count_blocks(file); i < count; ++i) {
       QCNET_TRY(const ConvWeights block,
                 load_checked(file, block_name(i) + ".conv", block_name(i) + ".bn", width, 3));
       QCNET_TRY(auto packed, pack(block, block_name(i), ConvGeometry::square(3, 1, 1), width));
@@ -92,6 +94,17 @@ class ConvCompensator final : public Compensator {
 
   static std::string prefix() { return "qcnet.compensator."; }
   static std::string block_name(std::size_t i) { return "blocks." + std::to_string(i); }
+
+  /// How many residual blocks the file holds anything of; a part that is missing shows when it is loaded.
+  static std::size_t count_blocks(const io::Safetensors& file) {
+    const std::string start = prefix() + "blocks.";
+    std::set<std::string> names;
+    for (auto at = file.tensors().lower_bound(start); at != file.tensors().end(); ++at) {
+      if (!at->first.starts_with(start)) break;
+      names.insert(at->first.substr(0, at->first.find('.', start.size())));
+    }
+    return names.size();
+  }
 
   /// A convolution of the body whose kernel and input channels are as they must be.
   static Result<ConvWeights> load_checked(const io::Safetensors& file, const std::string& name,
