@@ -1,0 +1,97 @@
+#include "allocations.hpp"
+#include "support.hpp"
+#include "weights_file.hpp"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <qcnet/bits/pack.hpp>
+#include <qcnet/models/model.hpp>
+
+using namespace qcnet;
+using test::WeightsFile;
+
+namespace {
+
+Network resnet(const std::string& name) {
+  return WeightsFile::golden(name)
+      .with([](const io::Safetensors& file) { return models::load(file); })
+      .value();
+}
+
+}  // namespace
+
+TEST_CASE("an executor plans once and runs again and again") {
+  const Network network = resnet("resnet_bottleneck");
+  Executor executor = Executor::make(network, {1, 40, 40, 3}).value();
+  CHECK(executor.input_shape() == Shape{1, 40, 40, 3});
+  CHECK(executor.output_shape() == Shape{1, 7});
+  CHECK(executor.multiply_adds() > 9 * 400 * 147);  // the stem alone
+  const Tensor a = test::random_tensor({1, 40, 40, 3}, 1), b = test::random_tensor({1, 40, 40, 3}, 2);
+  const Tensor first = network(a).value(), second = network(b).value();
+  for (int i = 0; i < 3; ++i) {
+    CHECK(test::identical(executor.run(a), first));
+    CHECK(test::identical(executor.run(b), second));
+  }
+  // A copy has its own memory, a moved one keeps it.
+  Executor copy = executor;
+  const ConstTensorView of_copy = copy.run(a);
+  executor.run(b);
+  CHECK(test::identical(of_copy, first));
+  Executor moved = std::move(executor);
+  CHECK(test::identical(moved.run(a), first));
+}
+
+TEST_CASE("activations share memory") {
+  Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}).value();
+  std::size_t all = 0, largest = 0;
+  Shape shape{1, 64, 64, 3};
+  std::vector<Shape> shapes = {shape};
+  for (const Network::Step& step : executor.network().steps()) {
+    std::vector<Shape> inputs;
+    for (const Network::Value v : step.inputs) inputs.push_back(shapes[v]);
+    shapes.push_back(step.layer->output_shape(inputs).value());
+    all += shapes.back().elements() * sizeof(float);
+    largest = std::max(largest, shapes.back().elements() * sizeof(float));
+  }
+  CHECK(executor.workspace_bytes() < all / 2);
+  CHECK(executor.workspace_bytes() >= 2 * largest);  // input and output of the largest layer
+}
+
+TEST_CASE("bits from the last layer's epilogue are those of the float map") {
+  for (const char* kind : {"resnet_basic", "resnet_bottleneck", "resnet_grouped"}) {
+    const Network network = resnet(kind);
+    const Tensor input = test::random_tensor({1, 33, 30, 3}, 1);
+    for (const Network::Cut& cut : network.cuts()) {
+      CAPTURE(cut.name);
+      Executor head = Executor::make(network.partition_at(cut.name).value().first, input.shape()).value();
+      const Tensor map(head.run(input));
+      // Some thresholds equal to values of the map: a value at its threshold is a 0.
+      const std::size_t channels = map.shape().channels();
+      std::vector<float> thresholds;
+      for (std::size_t c = 0; c < channels; ++c)
+        thresholds.push_back(c % 4 == 0 ? 0.0f : map[5 * channels + c]);
+      const Bitplane expected = binarize(map, thresholds);
+      CHECK(head.emits_bits() == (cut.name != "maxpool"));
+      if (!head.emits_bits()) continue;
+      for (const int count : {1, 2, 3}) {
+        test::Threads threads(count);
+        Bitplane bits(map.shape());
+        head.run_bits(input, pad_thresholds(thresholds), bits);
+        CHECK(std::equal(bits.bytes().begin(), bits.bytes().end(), expected.bytes().begin()));
+      }
+    }
+  }
+}
+
+TEST_CASE("an input that does not fit is an error that names the step") {
+  const Network network = resnet("resnet_bottleneck");
+  CHECK(test::contains(Executor::make(network, {1, 40, 40, 4}).error().message(), "conv1: "));
+  CHECK(test::contains(Executor::make(network, {40, 40, 3}).error().message(),
+                       "conv1: expected an input [N, H, W, C]"));
+  // One pixel is enough for every window with its padding; none is not.
+  CHECK(Executor::make(network, {1, 1, 1, 3}).ok());
+  CHECK(test::contains(Executor::make(network, {1, 0, 0, 3}).error().message(), "conv1: a window of 7x7"));
+}

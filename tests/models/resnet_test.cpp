@@ -1,0 +1,183 @@
+#include "support.hpp"
+#include "weights_file.hpp"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <qcnet/models/model.hpp>
+
+using namespace qcnet;
+using test::contains;
+using test::WeightsFile;
+
+namespace {
+
+Result<Network> build(const WeightsFile& file) {
+  return file.with([](const io::Safetensors& weights) { return models::load(weights); });
+}
+
+std::string error_of(const WeightsFile& file) {
+  const auto network = build(file);
+  return network.ok() ? "no error" : network.error().message();
+}
+
+/// How close C++ and PyTorch are, relative to the largest value.
+constexpr double tolerance = 1e-5;
+
+}  // namespace
+
+TEST_CASE("resnets compute what PyTorch computes, whole, at every cut, and cut there") {
+  for (const char* kind : {"basic", "bottleneck", "grouped"}) {
+    CAPTURE(kind);
+    const WeightsFile file = WeightsFile::golden(std::string("resnet_") + kind);
+    const Network network = build(file).value();
+    const Tensor input = file.tensor("golden.input");
+    const Tensor logits = network(input).value();
+    CHECK(test::relative_difference(logits, file.tensor("golden.logits")) < tolerance);
+
+    std::size_t checked = 0;
+    for (const Network::Cut& cut : network.cuts()) {
+      CAPTURE(cut.name);
+      const auto [head, tail] = network.partition_at(cut.name).value();
+      CHECK(head.steps().size() + tail.steps().size() == network.steps().size());
+      const Tensor features = head(input).value();
+      CHECK(test::relative_difference(features, file.tensor("golden." + cut.name)) < tolerance);
+      CHECK(test::identical(tail(features).value(), logits));
+      ++checked;
+    }
+    // Every cut that PyTorch's side knows was found.
+    for (const auto& [name, entry] : file.tensors) checked -= name.starts_with("golden.") ? 1 : 0;
+    CHECK(checked + 2 == 0);  // golden.input and golden.logits are no cuts
+  }
+}
+
+TEST_CASE("the parts of a resnet are known by the weights a file holds") {
+  const WeightsFile whole = WeightsFile::golden("resnet_bottleneck");
+  const Tensor input = whole.tensor("golden.input"), logits = build(whole).value()(input).value();
+  const auto part = [&](const std::vector<std::string>& prefixes) {
+    return build(WeightsFile(whole).keep(prefixes)).value();
+  };
+  const std::vector<std::string> stem = {"conv1", "bn1"};
+
+  SUBCASE("stem alone") {
+    const Network head = part(stem);
+    CHECK(head.cut_names() == "relu, maxpool");
+    const Tensor features = head.partition_at("relu").value().first(input).value();
+    CHECK(test::relative_difference(features, whole.tensor("golden.relu")) < tolerance);
+
+    // A tail behind relu begins with the pooling, which has no weights: the metadata says that it is there.
+    WeightsFile rest = whole;
+    rest.drop(stem).set_metadata("qcnet.cut", "relu").set_metadata("qcnet.stem", "7x7");
+    CHECK(test::identical(build(rest).value()(features).value(), logits));
+    rest.metadata.clear();
+    CHECK_FALSE(test::identical(build(rest).value()(features).value(), logits));
+  }
+  SUBCASE("head and tail between stages") {
+    const Network head = part({"conv1", "bn1", "layer1"}), tail = part({"layer2", "layer3", "layer4", "fc"});
+    CHECK(head.cut_names() == "relu, maxpool, layer1.0, layer1");
+    CHECK(tail.cut_names() == "layer2.0, layer2.1, layer2, layer3.0, layer3, layer4.0, layer4");
+    CHECK(test::identical(tail(head(input).value()).value(), logits));
+  }
+  SUBCASE("a cut inside a stage") {
+    const Network head = part({"conv1", "bn1", "layer1", "layer2.0"});
+    const Network tail = part({"layer2.1", "layer3", "layer4", "fc"});
+    CHECK(tail.cut_names() == "layer2.1, layer2, layer3.0, layer3, layer4.0, layer4");
+    CHECK(test::identical(tail(head(input).value()).value(), logits));
+  }
+  SUBCASE("the classifier alone") {
+    const Network tail = part({"fc"});
+    CHECK(test::relative_difference(tail(whole.tensor("golden.layer4")).value(), logits) < tolerance);
+  }
+}
+
+TEST_CASE("a resnet's output is the same for any number of threads") {
+  for (const char* name : {"resnet_basic", "resnet_bottleneck", "resnet_grouped"}) {
+    const WeightsFile file = WeightsFile::golden(name);
+    const Network network = build(file).value();
+    // Large enough that threads are woken.
+    const Tensor input = test::random_tensor({1, 96, 96, 3}, 1);
+    test::Threads one(1);
+    const Tensor expected = network(input).value();
+    for (const int count : {2, 3}) {
+      test::Threads threads(count);
+      CHECK(test::identical(network(input).value(), expected));
+    }
+  }
+}
+
+TEST_CASE("what is wrong with a resnet's file is said by the tensor's name") {
+  const WeightsFile good = WeightsFile::golden("resnet_basic");
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto without = [&](const std::string& name) { return error_of(WeightsFile(good).drop({name})); };
+
+  CHECK(without("layer1.1.conv2.weight") == "layer1.1.conv2.weight: there is no such tensor");
+  CHECK(without("layer1.1.bn2.running_var") == "layer1.1.bn2.running_var: there is no such tensor");
+  CHECK(without("bn1.weight") == "bn1.weight: there is no such tensor");
+  CHECK(without("layer2.0.downsample.1.bias") == "layer2.0.downsample.1.bias: there is no such tensor");
+  CHECK(without("fc.bias") == "fc.bias: there is no such tensor");
+  CHECK(without("layer2") == "layer2.0.conv1.weight: there is no such tensor");    // a stage missing
+  CHECK(without("layer3.0") == "layer3.0.conv1.weight: there is no such tensor");  // a block missing
+  // A stage that shrinks without its shortcut: said when it is planned, by the step that adds.
+  const Network bad = build(WeightsFile(good).drop({"layer2.0.downsample"})).value();
+  CHECK(contains(bad(good.tensor("golden.input")).error().message(),
+                 "layer2.0.conv2: the residual [2, 11, 9, 4]"));
+
+  CHECK(error_of(WeightsFile(good).set("conv1.weight", {4, 3, 5, 5})) ==
+        "conv1.weight: expected shape [4, 3, 7, 7], found [4, 3, 5, 5]");
+  CHECK(error_of(WeightsFile(good).set("layer1.0.conv2.weight", {4, 4, 1, 1})) ==
+        "layer1.0.conv2.weight: expected shape [4, 4, 3, 3], found [4, 4, 1, 1]");
+  CHECK(error_of(WeightsFile(good).set("layer1.0.conv2.weight", {4, 3, 3, 3})) ==
+        "layer1.0.conv2.weight: expected shape [4, 4, 3, 3], found [4, 3, 3, 3]");
+  CHECK(contains(error_of(WeightsFile(good).set("layer1.0.conv2.weight", {4, 36})),
+                 "layer1.0.conv2.weight: expected 4 dimensions, found shape [4, 36]"));
+  CHECK(contains(error_of(WeightsFile(good).set("conv1.weight", {4})), "conv1.weight: expected"));
+  CHECK(contains(error_of(WeightsFile(good).set("conv1.weight", {4, 0, 3, 3})), "conv1.weight: "));
+  CHECK(error_of(WeightsFile(good).set("layer1.0.bn1.bias", {5})) ==
+        "layer1.0.bn1.bias: expected shape [4], found [5]");
+  CHECK(error_of(WeightsFile(good).set("fc.weight", {7, 11})) ==
+        "fc.weight: expected shape [out, 12], found [7, 11]");
+  CHECK(error_of(WeightsFile(good).set("fc.weight", {7, 12, 1})) ==
+        "fc.weight: expected shape [out, 12], found [7, 12, 1]");
+  CHECK(error_of(WeightsFile(good).set("fc.bias", {8})) == "fc.bias: expected shape [7], found [8]");
+
+  WeightsFile wrong_type = good;
+  wrong_type.tensors["bn1.weight"].dtype = "I32";
+  CHECK(contains(error_of(wrong_type), "bn1.weight: its elements are I32"));
+  CHECK(error_of(WeightsFile(good).poke("layer4.0.conv1.weight", 3, nan)) ==
+        "layer4.0.conv1.weight: holds NaN or infinity, a weight must be finite");
+  CHECK(contains(error_of(WeightsFile(good).poke("layer3.1.bn1.running_mean", 0, HUGE_VALF)),
+                 "layer3.1.bn1.running_mean: holds NaN or infinity"));
+  CHECK(error_of(WeightsFile(good).poke("bn1.running_var", 1, -0.5f)) ==
+        "bn1.running_var: a variance is negative");
+
+  CHECK(contains(error_of(WeightsFile(good).keep({"golden"})), "holds no ResNet"));
+  CHECK(contains(error_of(WeightsFile()), "holds no ResNet"));
+  CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.architecture", "vit")),
+                 "architecture \"vit\" is not known"));
+  CHECK(build(WeightsFile(good).set_metadata("qcnet.architecture", "resnet")).ok());
+}
+
+TEST_CASE("a hole in a stage's blocks is an error, whatever the numbers") {
+  const WeightsFile good = WeightsFile::golden("resnet_basic");
+  WeightsFile hole = good;
+  for (const auto& [name, entry] : good.tensors)
+    if (name.starts_with("layer1.1.")) hole.tensors["layer1.3." + name.substr(9)] = entry;
+  CHECK(error_of(hole) == "layer1.2.conv1.weight: there is no such tensor");
+  CHECK(error_of(WeightsFile(good).set("layer1.9999.conv1.weight", {4, 4, 3, 3})) ==
+        "layer1.2.conv1.weight: there is no such tensor");
+  // Names that only look like blocks do not count.
+  CHECK(build(WeightsFile(good).set("layer1.x.conv1.weight", {1}).set("layer1.99999999999999999999.a", {1}))
+            .ok());
+  CHECK(build(WeightsFile(good).set("layer1.", {1}).set("layer1..a", {1}).set("layer99.0.a", {1})).ok());
+}
+
+TEST_CASE("an unknown cut lists those there are") {
+  const Network network = build(WeightsFile::golden("resnet_grouped")).value();
+  CHECK(network.partition_at("layer9").error().message() ==
+        "there is no cut point \"layer9\"; this network has: relu, layer1.0, layer1.1, layer1, layer2.0, "
+        "layer2.1, layer2, layer3.0, layer3");
+  CHECK(
+      contains(network(test::random_tensor({1, 9, 10, 4}, 1)).error().message(), "conv1: expected 3 input"));
+}

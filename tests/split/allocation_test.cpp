@@ -1,0 +1,82 @@
+// Nothing is allocated once a pass was made: executor, node and server.
+#include "allocations.hpp"
+#include "support.hpp"
+#include "weights_file.hpp"
+
+#include <string>
+#include <vector>
+
+#include <qcnet/node.hpp>
+#include <qcnet/server.hpp>
+
+using namespace qcnet;
+using test::golden_path;
+using test::WeightsFile;
+
+namespace {
+
+/// Allocations of a second and third call; the first may start threads and fill what is kept.
+template <class Call>
+std::size_t allocations_when_warm(const Call& call) {
+  call();
+  const std::size_t before = allocations();
+  call();
+  call();
+  return allocations() - before;
+}
+
+vision::Image gray_picture(std::size_t height, std::size_t width, std::size_t channels) {
+  return {height, width, channels, std::vector<std::uint8_t>(height * width * channels, 90)};
+}
+
+}  // namespace
+
+TEST_CASE("a warm executor allocates nothing") {
+  const Network network = WeightsFile::golden("resnet_bottleneck")
+                              .with([](const auto& file) { return models::load(file); })
+                              .value();
+  const Tensor input = test::random_tensor({1, 96, 96, 3}, 1);
+  for (const int count : {1, 2}) {
+    CAPTURE(count);
+    test::Threads threads(count);
+    Executor whole = Executor::make(network, input.shape()).value();
+    CHECK(allocations_when_warm([&] { whole.run(input); }) == 0);
+    Executor head = Executor::make(network.partition_at("layer2").value().first, input.shape()).value();
+    Bitplane bits(head.output_shape());
+    const std::vector<float> thresholds =
+        pad_thresholds(std::vector<float>(head.output_shape().channels(), 0.5f));
+    REQUIRE(head.emits_bits());
+    CHECK(allocations_when_warm([&] { head.run_bits(input, thresholds, bits); }) == 0);
+  }
+}
+
+TEST_CASE("a warm node allocates nothing, resizing and converting included") {
+  for (const int count : {1, 2}) {
+    CAPTURE(count);
+    test::Threads threads(count);
+    for (const char* name : {"tiny-layer2", "tiny-relu"}) {
+      Node node = Node::load(golden_path(std::string(name) + ".node")).value();
+      Frame frame = node.make_frame();
+      const Tensor input(node.head().input_shape());
+      CHECK(allocations_when_warm([&] { node.encode_into(ConstTensorView(input), frame).value(); }) == 0);
+      for (const vision::Image& image :
+           {gray_picture(16, 22, 3), gray_picture(61, 47, 3), gray_picture(9, 40, 1)})
+        CHECK(allocations_when_warm([&] { node.encode_into(image, frame).value(); }) == 0);
+    }
+  }
+}
+
+TEST_CASE("a warm server allocates nothing") {
+  for (const int count : {1, 2}) {
+    CAPTURE(count);
+    test::Threads threads(count);
+    for (const char* method : {"lloyd-max", "qcnet0", "qcnet1", "qcnet2"}) {
+      CAPTURE(method);
+      Server server = Server::load(golden_path(std::string("tiny-layer2-") + method + ".server")).value();
+      const MapSpec map[] = {{"layer2", server.deployment().feature}};
+      Frame frame = Frame::make(server.deployment().hash, map).value();
+      frame.seal(1);
+      CHECK(allocations_when_warm([&] { server.decode(frame).value(); }) == 0);
+    }
+  }
+}

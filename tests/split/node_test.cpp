@@ -1,0 +1,143 @@
+#include "allocations.hpp"
+#include "support.hpp"
+#include "weights_file.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <qcnet/bits/pack.hpp>
+#include <qcnet/split/node.hpp>
+
+using namespace qcnet;
+using test::contains;
+using test::golden_path;
+using test::WeightsFile;
+
+namespace {
+
+Result<Node> load(const WeightsFile& file, Verify verify = Verify::yes) {
+  return file.with([&](const io::Safetensors& weights) { return Node::load(weights, verify); });
+}
+
+vision::Image picture(const WeightsFile& golden) {
+  const Tensor pixels = golden.tensor("picture");
+  vision::Image image{pixels.shape()[0], pixels.shape()[1], pixels.shape()[2], {}};
+  for (const float x : pixels.span()) image.pixels.push_back(static_cast<std::uint8_t>(x));
+  return image;
+}
+
+bool same_bits(ConstBitplaneView a, ConstBitplaneView b) {
+  return a.shape == b.shape && std::equal(a.bytes().begin(), a.bytes().end(), b.bytes().begin());
+}
+
+}  // namespace
+
+TEST_CASE("a node sends the bits that PyTorch computes") {
+  for (const char* name : {"tiny-layer2", "tiny-relu"}) {
+    CAPTURE(name);
+    const WeightsFile golden = WeightsFile::golden(std::string(name) + ".golden");
+    Node node = Node::load(golden_path(std::string(name) + ".node")).value();
+    const vision::Image image = picture(golden);
+    const Tensor map(node.features(image).value());
+    CHECK(test::relative_difference(map, golden.tensor("map")) < 1e-5);
+
+    const Frame frame = node.encode(image).value();
+    CHECK(frame.model_hash() == node.deployment().hash);
+    CHECK(frame.map_count() == 1);
+    CHECK(frame.name(0) == node.deployment().cut);
+    CHECK(frame.shape(0) == map.shape());
+    CHECK(Frame::parse(frame.bytes()).ok());
+    // Exactly the bits of its own float map; PyTorch's too, for no value here lies next to its threshold.
+    CHECK(same_bits(frame.bits(0), binarize(map, node.thresholds())));
+    const Tensor ones = golden.tensor("bits");
+    CHECK(same_bits(frame.bits(0), binarize(ones, std::vector<float>(ones.shape().channels(), 0.5f))));
+
+    // The same from the preprocessed input.
+    Frame second = node.make_frame();
+    CHECK(node.encode_into(ConstTensorView(golden.tensor("input")), second).ok());
+    CHECK(same_bits(second.bits(0), frame.bits(0)));
+    CHECK(frame.sequence() == 1);
+    CHECK(second.sequence() == 2);
+  }
+}
+
+TEST_CASE("a node whose last layer cannot threshold in its epilogue sends the same bits") {
+  // The cut moved behind the pooling of the 7x7 stem.
+  WeightsFile file = WeightsFile::golden("tiny-relu.node");
+  file.set_metadata("qcnet.cut", "maxpool").set_metadata("qcnet.feature", "4 6 20").drop({"qcnet.check"});
+  Node node = load(file).value();
+  CHECK_FALSE(node.head().emits_bits());
+  const vision::Image image = picture(WeightsFile::golden("tiny-relu.golden"));
+  const Tensor map(node.features(image).value());
+  CHECK(map.shape() == Shape{1, 4, 6, 20});
+  CHECK(same_bits(node.encode(image).value().bits(0), binarize(map, node.thresholds())));
+}
+
+TEST_CASE("a node's frame is the same for any number of threads") {
+  Node node = Node::load(golden_path("tiny-layer2.node")).value();
+  const vision::Image image = picture(WeightsFile::golden("tiny-layer2.golden"));
+  const Frame expected = node.encode(image).value();
+  for (const int count : {1, 2, 3}) {
+    test::Threads threads(count);
+    CHECK(same_bits(node.encode(image).value().bits(0), expected.bits(0)));
+  }
+}
+
+TEST_CASE("a node says what it needs") {
+  const Node node = Node::load(golden_path("tiny-layer2.node")).value();
+  const Node::Memory memory = node.memory();
+  CHECK(memory.weights > 4 * 12 * 12 * 9);
+  CHECK(memory.activations >= 4 * (16 * 14 * 3 + 2 * 16 * 14 * 6));
+  CHECK(memory.frame == node.make_frame().bytes().size());
+}
+
+TEST_CASE("what is wrong with a node's file or call is said plainly") {
+  const WeightsFile good = WeightsFile::golden("tiny-layer2.node");
+  const auto said = [](const WeightsFile& file) {
+    const auto node = load(file);
+    return node.ok() ? "no error" : node.error().message();
+  };
+  CHECK(said(good) == "no error");
+  CHECK(said(WeightsFile::golden("tiny-layer2-qcnet1.server")) == "is a server file, expected a node file");
+  CHECK(
+      contains(Node::load(golden_path("absent")).error().message(), "absent.safetensors: cannot be opened"));
+  CHECK(contains(Node::load(golden_path("tiny-layer2-qcnet1.server")).error().message(),
+                 "tiny-layer2-qcnet1.server.safetensors: is a server file"));
+  CHECK(said(WeightsFile(good).set_metadata("qcnet.cut", "layer3")) ==
+        "there is no cut point \"layer3\"; this network has: relu, layer1.0, layer1, layer2.0, layer2.1, "
+        "layer2");
+  CHECK(said(WeightsFile(good).set_metadata("qcnet.feature", "8 7 13")) ==
+        "the head computes [1, 8, 7, 12], but metadata \"qcnet.feature\" says [1, 8, 7, 13]");
+  CHECK(contains(said(WeightsFile(good)
+                          .set_metadata("qcnet.input", "16 14 1")
+                          .set_metadata("qcnet.mean", "0")
+                          .set_metadata("qcnet.std", "1")),
+                 "conv1: expected 3 input channels"));
+  CHECK(said(WeightsFile(good).drop({"qcnet.thresholds"})) == "qcnet.thresholds: there is no such tensor");
+  CHECK(said(WeightsFile(good).set("qcnet.thresholds", {11})) ==
+        "qcnet.thresholds: expected shape [12], found [11]");
+  CHECK(said(WeightsFile(good).drop({"layer1.0.conv2"})) == "layer1.0.conv2.weight: there is no such tensor");
+  CHECK(contains(said(WeightsFile(good).drop({"qcnet.check.map"})),
+                 "qcnet.check.map: there is no such tensor"));
+  CHECK(contains(said(WeightsFile(good).set("qcnet.check.input", {1, 3, 14, 16})),
+                 "qcnet.check.input: expected shape [1, 3, 16, 14]"));
+
+  // A weight that was changed after the export: found by the check input, unless nobody asks.
+  const WeightsFile tampered = WeightsFile(good).poke("layer2.0.bn1.bias", 3, 5.0f);
+  CHECK(contains(said(tampered), "qcnet.check.map: differs by"));
+  CHECK(contains(said(tampered), "the weights are not what was exported"));
+  CHECK(load(tampered, Verify::no).ok());
+
+  Node node = load(good).value();
+  Frame frame = node.make_frame();
+  CHECK(node.encode_into(ConstTensorView(Tensor({1, 16, 15, 3})), frame).error().message() ==
+        "expected an input [1, 16, 14, 3], found [1, 16, 15, 3]");
+  Node other = Node::load(golden_path("tiny-relu.node")).value();
+  Frame foreign = other.make_frame();
+  CHECK(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), foreign).error().message() ==
+        "the frame was not made by this node's make_frame()");
+  CHECK_FALSE(node.encode(vision::Image{}).ok());
+  CHECK_FALSE(node.features(vision::Image{2, 2, 3, {1, 2}}).ok());
+  CHECK(node.encode(vision::Image{1, 300, 1, std::vector<std::uint8_t>(300)}).ok());
+}

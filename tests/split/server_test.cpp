@@ -1,0 +1,148 @@
+#include "support.hpp"
+#include "weights_file.hpp"
+
+#include <string>
+#include <vector>
+
+#include <qcnet/node.hpp>
+#include <qcnet/server.hpp>
+
+using namespace qcnet;
+using test::contains;
+using test::golden_path;
+using test::WeightsFile;
+
+namespace {
+
+Result<Server> load(const WeightsFile& file, Server::Options options = {}) {
+  return file.with([&](const io::Safetensors& weights) { return Server::load(weights, options); });
+}
+
+/// The frame of a golden deployment's picture.
+Frame frame_of(const std::string& name) {
+  Node node = Node::load(golden_path(name + ".node")).value();
+  Frame frame = node.make_frame();
+  node.encode_into(ConstTensorView(WeightsFile::golden(name + ".golden").tensor("input")), frame).value();
+  return frame;
+}
+
+struct Pair {
+  std::string name, method, kind;
+};
+const std::vector<Pair> pairs = {{"tiny-layer2", "lloyd-max", "dequantizer"},
+                                 {"tiny-layer2", "qcnet0", "convolutional QCNet"},
+                                 {"tiny-layer2", "qcnet1", "convolutional QCNet"},
+                                 {"tiny-layer2", "qcnet2", "convolutional QCNet"},
+                                 {"tiny-relu", "qcnet", "convolutional QCNet"}};
+
+}  // namespace
+
+TEST_CASE("node and server together answer what PyTorch answers") {
+  for (const Pair& pair : pairs) {
+    CAPTURE(pair.method);
+    const WeightsFile golden = WeightsFile::golden(pair.name + ".golden");
+    const Frame sent = frame_of(pair.name);
+    Server server = Server::load(golden_path(pair.name + "-" + pair.method + ".server")).value();
+    CHECK(server.compensator().kind() == pair.kind);
+    CHECK(server.deployment().method == pair.method);
+    const Frame received = Frame::parse(sent.bytes()).value();
+    const Tensor logits(server.decode(received).value());
+    CHECK(test::relative_difference(server.features(), golden.tensor(pair.method + ".map")) < 1e-5);
+    CHECK(test::relative_difference(logits, golden.tensor(pair.method + ".logits")) < 1e-5);
+    CHECK(logits.shape() == Shape{1, server.deployment().classes.size()});
+  }
+}
+
+TEST_CASE("a server told not to compensate dequantizes with the same levels") {
+  const Frame frame = frame_of("tiny-layer2");
+  Server plain = load(WeightsFile::golden("tiny-layer2-qcnet1.server"), {.compensate = false}).value();
+  CHECK(plain.compensator().kind() == "dequantizer");
+  plain.decode(frame).value();
+  CHECK(test::relative_difference(plain.features(),
+                                  WeightsFile::golden("tiny-layer2.golden").tensor("lloyd-max.map")) < 1e-6);
+}
+
+TEST_CASE("the same frame decodes to the same logits for any number of threads") {
+  for (const Pair& pair : pairs) {
+    const Frame frame = frame_of(pair.name);
+    Server server = Server::load(golden_path(pair.name + "-" + pair.method + ".server")).value();
+    test::Threads one(1);
+    const Tensor expected(server.decode(frame).value());
+    for (const int count : {1, 2, 3}) {
+      test::Threads threads(count);
+      CHECK(test::identical(server.decode(frame).value(), expected));
+    }
+  }
+}
+
+TEST_CASE("a large frame, where threads do share the work, decodes to the same logits") {
+  // The tiny weights over a map that is large enough to wake threads: [1, 128, 112, 12].
+  WeightsFile file = WeightsFile::golden("tiny-layer2-qcnet2.server");
+  file.set_metadata("qcnet.feature", "128 112 12")
+      .set_metadata("qcnet.input", "256 224 3")
+      .drop({"qcnet.check"});
+  Server server = load(file).value();
+  const MapSpec map[] = {{"layer2", {1, 128, 112, 12}}};
+  Frame frame = Frame::make(server.deployment().hash, map).value();
+  binarize_into(test::random_tensor(map[0].shape, 1), std::vector<float>(12, 0.3f), frame.bits(0));
+  frame.seal(1);
+  test::Threads one(1);
+  const Tensor expected(server.decode(frame).value());
+  const Tensor features(server.features());
+  for (const int count : {2, 3}) {
+    test::Threads threads(count);
+    CHECK(test::identical(server.decode(frame).value(), expected));
+    CHECK(test::identical(server.features(), features));
+  }
+}
+
+TEST_CASE("frames of another model, cut or size are refused") {
+  Server server = Server::load(golden_path("tiny-layer2-qcnet1.server")).value();
+  const std::uint64_t hash = server.deployment().hash;
+  const auto said = [&](std::uint64_t from, const std::vector<MapSpec>& maps) {
+    Frame frame = Frame::make(from, maps).value();
+    frame.seal(1);
+    const auto logits = server.decode(frame);
+    return logits.ok() ? "no error" : logits.error().message();
+  };
+  const Shape shape{1, 8, 7, 12};
+  CHECK(said(hash, {{"layer2", shape}}) == "no error");
+  CHECK(contains(said(hash + 1, {{"layer2", shape}}), "the frame comes from another model: its hash is "));
+  CHECK(said(hash, {{"layer1", shape}}) ==
+        "the frame is cut at \"layer1\", this server continues from \"layer2\"");
+  CHECK_FALSE(said(hash, {{"layer2", shape}, {"layer3", shape}}) == "no error");
+  for (const Shape& other : {Shape{1, 7, 8, 12}, Shape{1, 8, 7, 13}, Shape{2, 8, 7, 12}, Shape{8, 7, 12}})
+    CHECK(said(hash, {{"layer2", other}}) ==
+          "the frame's map is " + other.to_string() + ", expected [1, 8, 7, 12]");
+  CHECK(contains(server.decode(frame_of("tiny-relu")).error().message(), "another model"));
+}
+
+TEST_CASE("what is wrong with a server's file is said plainly") {
+  const WeightsFile good = WeightsFile::golden("tiny-layer2-qcnet1.server");
+  const auto said = [](const WeightsFile& file) {
+    const auto server = load(file);
+    return server.ok() ? "no error" : server.error().message();
+  };
+  CHECK(said(good) == "no error");
+  CHECK(said(WeightsFile::golden("tiny-layer2.node")) == "is a node file, expected a server file");
+  CHECK(contains(Server::load(golden_path("tiny-layer2.node")).error().message(),
+                 "tiny-layer2.node.safetensors: is a node file, expected a server file"));
+  CHECK(contains(said(WeightsFile(good).set_metadata("qcnet.feature", "8 7 13")),
+                 "layer3.0.downsample.0: expected 12 input channels, found [1, 8, 7, 13]"));
+  CHECK(said(WeightsFile(good).drop({"qcnet.levels"})) == "qcnet.levels: there is no such tensor");
+  CHECK(said(WeightsFile(good).set("qcnet.levels", {2, 8})) ==
+        "qcnet.levels: expected shape [2, 12], found [2, 8]");
+  CHECK(said(WeightsFile(good).drop({"layer3.0.bn2.weight"})) ==
+        "layer3.0.bn2.weight: there is no such tensor");
+  CHECK(
+      contains(said(WeightsFile(good).drop({"fc"})), "qcnet.check.output: expected shape [1, 7], computed"));
+  CHECK(said(WeightsFile(good).drop({"qcnet.check.map"})) == "qcnet.check.map: there is no such tensor");
+  // A QCNet without its first layer is not a dequantizer.
+  CHECK(contains(said(WeightsFile(good).drop({"qcnet.compensator.input"})),
+                 "qcnet.compensator.input.conv.weight: there is no such tensor"));
+  for (const char* name : {"fc.bias", "layer3.0.bn1.bias", "qcnet.compensator.scale", "qcnet.levels"}) {
+    const WeightsFile tampered = WeightsFile(good).poke(name, 2, 9.0f);
+    CHECK(contains(said(tampered), "qcnet.check.output: differs by"));
+    CHECK(load(tampered, {.verify = Verify::no}).ok());
+  }
+}
