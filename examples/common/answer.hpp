@@ -1,0 +1,36 @@
+// From logits to classes with names and probabilities.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include <qcnet/kernels/activation.hpp>
+
+namespace examples {
+
+struct Answer {
+  std::size_t index;
+  float probability;
+};
+
+/// The `count` most probable classes, best first.
+inline std::vector<Answer> best(qcnet::ConstTensorView logits, std::size_t count) {
+  qcnet::Tensor probabilities(logits.shape);
+  qcnet::kernels::softmax(logits, probabilities);
+  std::vector<Answer> answers;
+  for (std::size_t i = 0; i < probabilities.span().size(); ++i) answers.push_back({i, probabilities[i]});
+  count = std::min(count, answers.size());
+  std::partial_sort(answers.begin(), answers.begin() + static_cast<std::ptrdiff_t>(count), answers.end(),
+                    [](const Answer& a, const Answer& b) { return a.probability > b.probability; });
+  answers.resize(count);
+  return answers;
+}
+
+/// Its name, or "class 7" where the model names none.
+inline std::string class_name(const std::vector<std::string>& names, std::size_t index) {
+  return index < names.size() ? names[index] : "class " + std::to_string(index);
+}
+
+}  // namespace examples

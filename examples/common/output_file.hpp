@@ -1,0 +1,67 @@
+// A file that appears whole or not at all.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <qcnet/core/result.hpp>
+
+namespace examples {
+
+/// Writes to "<path>.part" until `commit` renames it; without `commit` nothing remains. What is no regular
+/// file (a pipe, /dev/null) is written directly.
+class OutputFile {
+ public:
+  static qcnet::Result<OutputFile> open(const std::string& path) {
+    OutputFile file;
+    std::error_code error;
+    const auto type = std::filesystem::status(path, error).type();
+    if (type == std::filesystem::file_type::directory) return qcnet::Error(path + ": is a folder");
+    const bool replace =
+        type == std::filesystem::file_type::not_found || type == std::filesystem::file_type::regular;
+    file.path_ = path;
+    file.part_ = replace ? path + ".part" : path;
+    file.stream_.open(file.part_, std::ios::binary);
+    if (!file.stream_) return qcnet::Error(path + ": cannot be created; may this folder be written?");
+    return file;
+  }
+
+  OutputFile(OutputFile&& other)
+      : path_(std::move(other.path_)),
+        part_(std::exchange(other.part_, {})),
+        stream_(std::move(other.stream_)) {}
+  OutputFile& operator=(OutputFile&&) = delete;
+  ~OutputFile() {
+    std::error_code error;
+    if (part_ != path_) std::filesystem::remove(part_, error);
+  }
+
+  std::ostream& stream() { return stream_; }
+
+  /// Gives the file its name. Error: not everything could be written.
+  qcnet::Result<void> commit() {
+    stream_.close();
+    std::error_code error;
+    if (stream_ && part_ != path_) std::filesystem::rename(part_, path_, error);
+    if (!stream_ || error) return qcnet::Error(path_ + ": cannot be written; is the disk full?");
+    part_ = path_;
+    return {};
+  }
+
+ private:
+  OutputFile() = default;
+  std::string path_, part_;  // the same once there is nothing to remove
+  std::ofstream stream_;
+};
+
+/// Writes `text` at once.
+inline qcnet::Result<void> write_file(const std::string& path, const std::string& text) {
+  QCNET_TRY(OutputFile file, OutputFile::open(path));
+  file.stream() << text;
+  return file.commit();
+}
+
+}  // namespace examples

@@ -1,0 +1,49 @@
+// What every example program does the same way: its command line and its one sentence when something fails.
+#pragma once
+
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+
+#include <qcnet/core/parallel.hpp>
+#include <qcnet/core/result.hpp>
+
+#include <CLI/CLI.hpp>
+
+namespace examples {
+
+/// Adds --threads, which holds from then on. One thread is the default: it is what a small node has, and
+/// small models gain nothing from more.
+inline void add_threads_option(CLI::App& app) {
+  qcnet::set_num_threads(1);
+  app.add_option_function<int>("--threads", qcnet::set_num_threads, "Threads to use (default 1)")
+      ->check(CLI::Range(1, 1024));
+}
+
+/// Parses the command line and runs `body`. Returns the exit status: 0, or 1 if `body` failed, or 2 if the
+/// command line is wrong; a failure prints one sentence.
+template <class Body>
+int run(CLI::App& app, int argc, char** argv, const Body& body) {
+  const auto failed = [&](const std::string& sentence, int status) {
+    std::cerr << app.get_name() << ": " << sentence << '\n';
+    return status;
+  };
+  std::ios::sync_with_stdio(false);
+  try {
+    app.parse(argc, argv);
+    if (const qcnet::Result<void> done = body(); !done) return failed(done.error().message(), 1);
+    if (!std::cout.flush()) return failed("stdout: cannot be written", 1);
+    return 0;
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return failed(std::string(error.what()) + " (see --help)", 2);
+  } catch (const std::bad_alloc&) {
+    return failed("there is not enough memory", 1);
+  } catch (const std::exception& error) {
+    return failed(error.what(), 1);
+  }
+}
+
+}  // namespace examples

@@ -1,0 +1,81 @@
+// An unpartitioned model: our own export with its preprocessing, or any torchvision ResNet's state_dict.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <qcnet/layers/executor.hpp>
+#include <qcnet/models/model.hpp>
+#include <qcnet/split/check.hpp>
+#include <qcnet/split/deployment.hpp>
+
+#include <CLI/CLI.hpp>
+
+namespace examples {
+
+/// Preprocessing of a state_dict, which says nothing about it: torchvision's ImageNet preset unless options
+/// say otherwise.
+struct PreprocessOptions {
+  std::size_t size = 224, resize = 256;
+  std::vector<float> mean{0.485f, 0.456f, 0.406f}, std{0.229f, 0.224f, 0.225f};
+
+  void add_to(CLI::App& app) {
+    const std::string group = "For a torchvision state_dict, which does not say how pictures are prepared";
+    app.add_option("--size", size, "Pixels of the square input")->capture_default_str()->group(group);
+    app.add_option("--resize", resize, "Pixels of the shorter side before the crop, 0 for none")
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--mean", mean, "Mean per channel, pixels being 0 to 1")
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--std", std, "Standard deviation per channel")
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->capture_default_str()
+        ->group(group);
+  }
+};
+
+/// A model's file, ready to run.
+struct WholeModel {
+  qcnet::Deployment about;  ///< `name` is empty for a state_dict
+  qcnet::Executor network;
+  bool checked;  ///< the file holds a check input, and it gave the recorded output
+
+  static qcnet::Result<WholeModel> load(const std::string& path, const PreprocessOptions& options) {
+    QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
+    auto model = load(file, options);
+    if (!model) return model.error().in(path);
+    return model;
+  }
+
+ private:
+  static qcnet::Result<WholeModel> load(const qcnet::io::Safetensors& file,
+                                        const PreprocessOptions& options) {
+    qcnet::Deployment about;
+    if (file.metadata("qcnet.format")) {
+      QCNET_TRY(about, qcnet::Deployment::read(file, "model"));
+    } else {
+      about.preprocess = {options.resize, options.size, options.size, options.mean, options.std};
+      QCNET_CHECK(about.preprocess.check());
+    }
+    QCNET_TRY(auto layers, qcnet::models::load(file));
+    QCNET_TRY(auto network, qcnet::Executor::make(std::move(layers), about.preprocess.output_shape()));
+    if (network.output_shape().rank() != 2)
+      return qcnet::Error("has no classifier: its output is " + network.output_shape().to_string());
+    WholeModel model{std::move(about), std::move(network), file.find("qcnet.check.input") != nullptr};
+    if (!model.checked) return model;
+    const qcnet::Shape& in = model.network.input_shape();
+    QCNET_TRY(const auto input, qcnet::load_tensor(file, "qcnet.check.input", {1, in[3], in[1], in[2]}));
+    QCNET_TRY(const auto output, qcnet::load_tensor(file, "qcnet.check.output"));
+    QCNET_CHECK(qcnet::compare_check(model.network.run(qcnet::channels_last(input)), output, 1e-3f,
+                                     "qcnet.check.output"));
+    return model;
+  }
+};
+
+}  // namespace examples

@@ -1,0 +1,214 @@
+// What is in this file? Models, nodes, servers, state_dicts and recorded frames; runs their check inputs.
+#include "common/measure.hpp"
+#include "common/program.hpp"
+#include "common/stream.hpp"
+#include "common/whole_model.hpp"
+
+#include <fstream>
+#include <iomanip>
+#include <sstream>
+
+#include <qcnet/qcnet.hpp>
+
+namespace {
+
+using namespace examples;
+using qcnet::Deployment, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result;
+using qcnet::io::Safetensors;
+
+template <class T>
+void line(std::ostream& out, const char* name, const T& value) {
+  out << "  " << std::left << std::setw(16) << name << value << '\n';
+}
+
+template <class Numbers>
+std::string joined(const Numbers& numbers) {
+  std::ostringstream out;
+  for (const auto& number : numbers) out << (out.tellp() == 0 ? "" : " ") << number;
+  return out.str();
+}
+
+std::string millions(std::size_t count) {
+  return fixed(static_cast<double>(count) / 1e6, 2) + " million";
+}
+
+/// What every weights file says, whatever its role.
+void describe_file(std::ostream& out, const Safetensors& file, const qcnet::vision::Preprocess& preprocess) {
+  std::size_t parameters = 0, bytes = 0;
+  for (const auto& [name, tensor] : file.tensors()) {
+    bytes += tensor.data.size();
+    if (!name.starts_with("qcnet.check.") && !name.ends_with("num_batches_tracked"))
+      parameters += tensor.shape.elements();
+  }
+  line(out, "tensors",
+       std::to_string(file.tensors().size()) + ", " + std::to_string(parameters) + " parameters, " +
+           std::to_string(bytes) + " bytes");
+  const auto resize = preprocess.resize == 0 ? "none" : std::to_string(preprocess.resize);
+  line(out, "picture",
+       "resize " + resize + ", crop " + std::to_string(preprocess.height) + " x " +
+           std::to_string(preprocess.width) + ", mean " + joined(preprocess.mean) + ", std " +
+           joined(preprocess.std));
+  for (const auto& [key, value] : file.metadata())
+    if (key.starts_with("qcnet.accuracy") || key == "qcnet.dataset" || key == "qcnet.training")
+      line(out, key.substr(key.rfind('.') + 1).c_str(), qcnet::io::detail::printable(value));
+}
+
+void describe_network(std::ostream& out, const char* name, const Executor& network) {
+  line(out, name,
+       network.input_shape().to_string() + " to " + network.output_shape().to_string() + ", " +
+           std::to_string(network.network().steps().size()) + " steps, " + millions(network.multiply_adds()) +
+           " multiply-adds");
+  line(out, "memory",
+       megabytes(network.network().weight_bytes()) + " of packed weights, " +
+           megabytes(network.workspace_bytes()) + " of activations");
+}
+
+void describe_cut(std::ostream& out, const Deployment& about) {
+  char hash[17];
+  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(about.hash));
+  line(out, "cut",
+       about.cut + ", " + about.feature.to_string() + ", " +
+           std::to_string(about.feature.pixels() * qcnet::packed_bytes(about.feature.channels())) +
+           " bytes of bits, hash " + hash);
+}
+
+void describe_check(std::ostream& out, const Safetensors& file, const char* tensor) {
+  line(out, "check",
+       file.find(tensor) != nullptr ? "the recorded input gives the recorded output"
+                                    : "the file holds no input to check it with");
+}
+
+void describe_classes(std::ostream& out, const std::vector<std::string>& classes) {
+  std::string names = std::to_string(classes.size()) + ":";
+  for (std::size_t i = 0; i < std::min<std::size_t>(classes.size(), 10); ++i) names += " " + classes[i] + ",";
+  names.pop_back();
+  line(out, "classes", names + (classes.size() > 10 ? "..." : ""));
+}
+
+Result<void> describe_cut_points(std::ostream& out, const Executor& network) {
+  out << "  cut points      map                   bytes of bits   multiply-adds before\n";
+  for (const auto& cut : network.network().cuts()) {
+    QCNET_TRY(auto halves, network.network().partition_at(cut.name));
+    QCNET_TRY(const Executor head, Executor::make(std::move(halves.first), network.input_shape()));
+    const qcnet::Shape& map = head.output_shape();
+    out << "    " << std::left << std::setw(14) << cut.name << std::setw(20) << map.to_string() << std::right
+        << std::setw(15) << map.pixels() * qcnet::packed_bytes(map.channels()) << std::setw(15)
+        << fixed(100.0 * static_cast<double>(head.multiply_adds()) /
+                     static_cast<double>(network.multiply_adds()),
+                 1)
+        << " %\n";
+  }
+  return {};
+}
+
+Result<void> describe_weights(std::ostream& out, const std::string& path, const PreprocessOptions& options) {
+  QCNET_TRY(const Safetensors file, Safetensors::open(path));
+  const std::string role(file.metadata("qcnet.role").value_or("state_dict"));
+  const auto title = [&](const std::string& what) { out << path << ": " << what << '\n'; };
+  if (role == "node") {
+    QCNET_TRY(const qcnet::Node node, qcnet::Node::load(path));
+    title("node of " + node.deployment().name);
+    describe_cut(out, node.deployment());
+    describe_network(out, "head", node.head());
+    describe_file(out, file, node.deployment().preprocess);
+    describe_classes(out, node.deployment().classes);
+    describe_check(out, file, "qcnet.check.input");
+  } else if (role == "server") {
+    QCNET_TRY(const qcnet::Server server, qcnet::Server::load(path));
+    title("server of " + server.deployment().name);
+    describe_cut(out, server.deployment());
+    line(out, "method", server.deployment().method);
+    line(out, "reconstruction",
+         std::string(server.compensator().kind()) + ", " + millions(server.compensator().multiply_adds()) +
+             " multiply-adds");
+    describe_network(out, "tail", server.tail());
+    describe_file(out, file, server.deployment().preprocess);
+    describe_classes(out, server.deployment().classes);
+    describe_check(out, file, "qcnet.check.output");
+  } else {
+    QCNET_TRY(const WholeModel model, WholeModel::load(path, options));
+    title(model.about.name.empty() ? "state_dict of a ResNet, without metadata"
+                                   : "whole model " + model.about.name);
+    describe_network(out, "network", model.network);
+    describe_file(out, file, model.about.preprocess);
+    if (!model.about.classes.empty()) describe_classes(out, model.about.classes);
+    describe_check(out, file, "qcnet.check.input");
+    QCNET_CHECK(describe_cut_points(out, model.network));
+  }
+  return {};
+}
+
+void describe_frame(std::ostream& out, const Frame& frame) {
+  char hash[17];
+  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(frame.model_hash()));
+  line(out, "model hash", hash);
+  for (std::size_t i = 0; i < frame.map_count(); ++i) {
+    std::size_t ones = 0;
+    for (const std::uint8_t byte : frame.bits(i).bytes())
+      ones += static_cast<std::size_t>(std::popcount(byte));
+    line(out, "map",
+         frame.name(i) + ", " + frame.shape(i).to_string() + ", " +
+             std::to_string(frame.bits(i).size_bytes()) + " bytes, " +
+             fixed(100.0 * static_cast<double>(ones) / static_cast<double>(frame.shape(i).elements()), 1) +
+             " % ones");
+  }
+}
+
+/// One frame, or a stream of them as node writes it.
+Result<void> describe_frames(std::ostream& out, const std::string& path, bool stream) {
+  std::ifstream file(path, std::ios::binary);
+  if (!stream) {
+    QCNET_TRY(const auto mapped, qcnet::io::MappedFile::open(path));
+    const auto frame = Frame::parse(mapped.bytes());
+    if (!frame) return frame.error().in(path);
+    out << path << ": frame " << frame.value().sequence() << ", " << mapped.bytes().size() << " bytes\n";
+    describe_frame(out, frame.value());
+    return {};
+  }
+  std::ostringstream first;
+  std::size_t count = 0, bytes = 0;
+  for (;; ++count) {
+    const std::string where = path + ": frame " + std::to_string(count + 1);
+    const auto message = read_message(file, Frame::max_bytes);
+    if (!message) return message.error().in(where);
+    if (!message->has_value()) break;
+    const auto frame = Frame::parse(**message);
+    if (!frame) return frame.error().in(where);
+    if (count == 0) describe_frame(first, frame.value());
+    bytes += message->value().size();
+  }
+  out << path << ": " << count << " frames, " << bytes << " bytes; the first:\n" << first.str();
+  return {};
+}
+
+Result<void> describe(std::ostream& out, const std::string& path, const PreprocessOptions& options) {
+  char start[8] = {};
+  std::ifstream(path, std::ios::binary).read(start, sizeof start);
+  const std::string_view magic(start, sizeof start);
+  if (magic.starts_with("QCNF")) return describe_frames(out, path, false);
+  if (magic.ends_with("QCNF")) return describe_frames(out, path, true);
+  return describe_weights(out, path, options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Says what is in files of weights and of frames, and runs the inputs they can be checked with.",
+      "info");
+  app.footer("Example: info resnet-cifar10-layer1.node.safetensors resnet50.safetensors frames.bin");
+  std::vector<std::string> files;
+  PreprocessOptions preprocess;
+  app.add_option("FILES", files, "A model, a node, a server, a torchvision state_dict or frames of node")
+      ->required();
+  preprocess.add_to(app);
+
+  return run(app, argc, argv, [&]() -> Result<void> {
+    for (const std::string& file : files) {
+      std::ostringstream out;  // a file that turns out bad is not half described
+      QCNET_CHECK(describe(out, file, preprocess));
+      std::cout << out.str();
+    }
+    return {};
+  });
+}

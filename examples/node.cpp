@@ -1,0 +1,104 @@
+// The node of a deployment: pictures in, frames out.
+#include "common/dataset.hpp"
+#include "common/measure.hpp"
+#include "common/output_file.hpp"
+#include "common/program.hpp"
+#include "common/stream.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <optional>
+
+#include <qcnet/node.hpp>
+
+#include <unistd.h>
+
+namespace {
+
+using namespace examples;
+using qcnet::Error, qcnet::Result;
+
+/// The pictures of a dataset, or files as they were named.
+class Pictures {
+ public:
+  static Result<Pictures> open(const std::vector<std::string>& paths) {
+    Pictures pictures;
+    std::error_code error;
+    if (paths.size() == 1 &&
+        (std::filesystem::is_directory(paths[0], error) || paths[0].ends_with("-ubyte"))) {
+      QCNET_TRY(pictures.dataset_, Dataset::open(paths[0]));
+    } else {
+      pictures.files_ = paths;
+    }
+    return pictures;
+  }
+  std::size_t size() const { return dataset_ ? dataset_->size() : files_.size(); }
+  Result<qcnet::vision::Image> get(std::size_t i) const {
+    if (!dataset_) return qcnet::vision::read_image(files_[i]);
+    auto sample = dataset_->get(i);
+    if (!sample) return sample.error();
+    return std::move(sample->image);
+  }
+
+ private:
+  std::optional<Dataset> dataset_;
+  std::vector<std::string> files_;
+};
+
+Result<void> send_all(qcnet::Node& node, const Pictures& pictures, std::size_t count, std::ostream& out,
+                      Timings& timings) {
+  qcnet::Frame frame = node.make_frame();
+  for (std::size_t i = 0; i < count; ++i) {
+    QCNET_TRY(const auto image, pictures.get(i));
+    QCNET_CHECK(timings([&] { return node.encode_into(image, frame); }));
+    QCNET_CHECK(write_message(out, frame.bytes()));
+  }
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Turns pictures into frames of one bit per feature, on stdout or into a file.\n"
+      "Each frame is preceded by its length in bytes (u32, little-endian).",
+      "node");
+  app.footer(
+      "Example: node resnet-cifar10-layer1.node.safetensors cifar10/test |"
+      " server resnet-cifar10-layer1-qcnet.server.safetensors");
+  std::string weights, output;
+  std::vector<std::string> paths;
+  std::size_t limit = 0;
+  bool quiet = false;
+  app.add_option("NODE", weights, "The node's file (.node.safetensors)")->required();
+  app.add_option("INPUT", paths,
+                 "A folder of <class>/<picture>, an idx file (...images-idx3-ubyte), or pictures")
+      ->required();
+  app.add_option("-o,--output", output, "File for the frames instead of stdout");
+  app.add_option("--limit", limit, "Stop after this many pictures");
+  app.add_flag("--quiet", quiet, "No statistics at the end");
+  add_threads_option(app);
+
+  return run(app, argc, argv, [&]() -> Result<void> {
+    std::signal(SIGPIPE, SIG_IGN);  // a reader that is gone gives a write error, with a sentence
+    if (output.empty() && isatty(STDOUT_FILENO) != 0)
+      return Error("stdout is a terminal, which frames would upset; pipe them into server or use -o FILE");
+    QCNET_TRY(qcnet::Node node, qcnet::Node::load(weights));
+    QCNET_TRY(const Pictures pictures, Pictures::open(paths));
+    const std::size_t count = limit == 0 ? pictures.size() : std::min(limit, pictures.size());
+    Timings timings;
+    if (output.empty()) {
+      QCNET_CHECK(send_all(node, pictures, count, std::cout, timings));
+    } else {
+      QCNET_TRY(OutputFile file, OutputFile::open(output));
+      QCNET_CHECK(send_all(node, pictures, count, file.stream(), timings));
+      QCNET_CHECK(file.commit());
+    }
+    if (quiet) return {};
+    const auto memory = node.memory();
+    std::cerr << "node: " << count << " pictures, " << fixed(timings.median(), 3) << " ms and "
+              << memory.frame << " bytes each; peak memory " << megabytes(peak_memory()) << ", of it weights "
+              << megabytes(memory.weights) << " and activations " << megabytes(memory.activations) << '\n';
+    return {};
+  });
+}

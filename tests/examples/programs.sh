@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Runs the example programs as a user would, on good input and on bad. Bad input must give an exit status
+# other than 0, exactly one line on stderr that says why, and no half-written file.
+#   tests/examples/programs.sh BUILD [WEIGHTS]      BUILD was made by cmake; WEIGHTS default to weights/shipped
+set -uo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+[ -x "${1:-}/examples/node" ] || { echo "programs.sh: name a build folder that holds examples/node" >&2; exit 2; }
+bin=$(cd "$1/examples" && pwd) weights=$(realpath "${2:-$root/weights/shipped}")
+node=$weights/resnet-fashion-layer1.node.safetensors
+server=$weights/resnet-fashion-layer1-qcnet.server.safetensors
+other=$weights/resnet-cifar10-layer1.node.safetensors
+for file in "$node" "$server" "$other"; do
+  [ -f "$file" ] || { echo "programs.sh: $file is missing" >&2; exit 2; }
+done
+work=$(mktemp -d) && cd "$work" && trap 'rm -rf "$work"' EXIT
+
+python3 - "$node" "$server" <<'PYTHON' || exit 2
+import json, os, random, struct, sys, zlib
+
+def write(path, header, data):
+    text = json.dumps(header).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+
+def read(path):
+    raw = open(path, "rb").read()
+    size, = struct.unpack("<Q", raw[:8])
+    return raw, json.loads(raw[8:8 + size]), raw[8 + size:]
+
+for name, path in ("node", sys.argv[1]), ("server", sys.argv[2]):
+    raw, header, data = read(path)
+    tensor = "conv1.weight" if name == "node" else "fc.weight"
+    begin, end = header[tensor]["data_offsets"]
+    def variant(kind, change):
+        copy = json.loads(json.dumps(header))
+        write(f"{name}-{kind}.safetensors", copy, change(copy) or data)
+    open(f"{name}-truncated.safetensors", "wb").write(raw[:len(raw) * 2 // 3])
+    variant("nan", lambda h: data[:begin] + b"\x00\x7e" + data[begin + 2:])
+    variant("missing", lambda h: h.update({"renamed": h.pop(tensor)}))
+    variant("shape", lambda h: h[tensor].update(shape=[(end - begin) // 2, 1]))
+    variant("dtype", lambda h: h[tensor].update(dtype="I16"))
+    variant("format", lambda h: h["__metadata__"].update({"qcnet.format": "2"}))
+    variant("cut", lambda h: h["__metadata__"].update({"qcnet.cut": "layer9"}))
+    variant("changed", lambda h: data[:begin] + bytes(end - begin) + data[end:])
+variant("hash", lambda h: h["__metadata__"].update({"qcnet.hash": "0123456789abcdef"}))
+
+def png(path, pixels, height=28, width=28):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    rows = b"".join(b"\0" + pixels[y * width:(y + 1) * width] for y in range(height))
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+                           + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+random.seed(1)
+for label in range(10):
+    os.makedirs(f"pictures/{label}")
+    for i in range(10):
+        png(f"pictures/{label}/{i}.png", random.randbytes(784))
+good = open("pictures/0/0.png", "rb").read()
+open("truncated.png", "wb").write(good[:200])
+open("text.png", "w").write("no picture")
+os.makedirs("half-bad/0")
+png("half-bad/0/0.png", bytes(784))
+open("half-bad/0/1.png", "wb").write(good[:200])
+os.makedirs("empty")
+open("short-images-idx3-ubyte", "wb").write(struct.pack(">IIII", 0x803, 10, 28, 28))
+PYTHON
+
+failures=0 checks=0
+wrong() { failures=$((failures + 1)); printf 'FAILED: %s\n' "$1"; sed 's/^/    /' err; }
+
+# bad STATUS WORDS COMMAND...: COMMAND ends with STATUS, one line on stderr that holds WORDS, and nothing on stdout
+bad() {
+  local status=$1 words=$2 before; shift 2
+  checks=$((checks + 1)) before=$(ls)
+  "$@" >out 2>err
+  local got=$?
+  if [ $got != "$status" ]; then wrong "exit status $got, expected $status: ${*/#$work/.}"
+  elif [ "$(wc -l <err)" != 1 ]; then wrong "not one line on stderr: $*"
+  elif ! grep -qF -- "$words" err; then wrong "\"$words\" is not on stderr: $*"
+  elif [ -s out ]; then wrong "something is on stdout: $*"
+  elif [ "$(ls)" != "$before" ]; then wrong "files were left: $(ls | tr '\n' ' ')"; fi
+}
+# good WORDS COMMAND...: COMMAND ends with 0 and prints WORDS on stdout or stderr
+good() {
+  local words=$1; shift
+  checks=$((checks + 1))
+  "$@" >out 2>err || { wrong "exit status $?, expected 0: $*"; return; }
+  grep -qF -- "$words" out err || wrong "\"$words\" was not printed: $*"
+}
+touch out err
+receive() { "$bin/server" "$server" "$@" --quiet <frames; }
+evaluate() { "$bin/evaluate" "$@" --json table.json --predictions predictions.tsv; }
+
+# The good path.
+good "100 pictures" "$bin/node" "$node" pictures -o frames
+cp frames all-frames
+good "of 100 right" bash -c '"$0" "$1" --labels pictures <frames' "$bin/server" "$server"
+"$bin/node" "$node" pictures --quiet | "$bin/server" "$server" --quiet >piped || wrong "node | server"
+receive >from-file && cmp -s piped from-file && [ "$(wc -l <piped)" = 100 ] || wrong "a pipe and a file give different answers"
+good "QCNet, model frozen" evaluate pictures "$node" "${node%.node*}"-*.server.safetensors --limit 100
+[ "$(wc -l <predictions.tsv)" = 101 ] && python3 -m json.tool table.json >/dev/null || wrong "evaluate's files"
+rm -f table.json predictions.tsv
+good "pictures/0/0.png" "$bin/classify" "$node" "$server" pictures/0/0.png
+good "100 frames" "$bin/info" frames
+good "the recorded input gives the recorded output" "$bin/info" "$node" "$server"
+for program in classify node server evaluate info; do good "Example" "$bin/$program" --help; done
+
+# The command line.
+for program in classify node server evaluate info; do
+  bad 2 "--help" "$bin/$program"
+  bad 2 "--no-such" "$bin/$program" x y z --no-such
+done
+
+# Weights.
+for kind in truncated nan missing shape dtype format cut changed; do
+  case $kind in
+    missing) words=".weight: there is no such tensor" ;;
+    shape | nan) words=.weight: ;;
+    dtype) words="elements are I16" ;;
+    format) words="format 2" ;;
+    changed) words=qcnet.check ;;
+    *) words=-$kind.safetensors ;;
+  esac
+  bad 1 "$words" "$bin/node" node-$kind.safetensors pictures -o new-frames
+  bad 1 "$words" "$bin/info" node-$kind.safetensors
+  bad 1 "$words" evaluate pictures node-$kind.safetensors "$server"
+  [ $kind = cut ] && continue  # a server finds the cut by its frames
+  bad 1 "$words" "$bin/server" server-$kind.safetensors
+  bad 1 "$words" "$bin/info" server-$kind.safetensors
+  bad 1 "$words" "$bin/classify" "$node" server-$kind.safetensors pictures/0/0.png
+  bad 1 "$words" evaluate pictures "$node" server-$kind.safetensors
+done
+bad 1 "nowhere.safetensors: cannot be opened" "$bin/node" nowhere.safetensors pictures -o new-frames
+bad 1 "nowhere.safetensors: cannot be opened" "$bin/server" nowhere.safetensors
+bad 1 "nowhere.safetensors: cannot be opened" "$bin/classify" nowhere.safetensors pictures/0/0.png
+bad 1 "nowhere: cannot be opened" "$bin/info" nowhere
+bad 1 "expected a node file" "$bin/node" "$server" pictures -o new-frames
+bad 1 "expected a server file" "$bin/server" "$node"
+bad 1 "node's file first" "$bin/classify" "$server" pictures/0/0.png
+bad 1 "a server's file and pictures" "$bin/classify" "$node"
+bad 1 "does not belong to" evaluate pictures "$node" server-hash.safetensors
+
+# Pictures and datasets.
+bad 1 "truncated.png" "$bin/classify" "$node" "$server" truncated.png
+bad 1 "text.png: not a JPEG, PNG or BMP" "$bin/node" "$node" text.png -o new-frames
+bad 1 "half-bad/0/1.png" "$bin/node" "$node" half-bad -o new-frames
+bad 1 "half-bad/0/1.png" evaluate half-bad "$node" "$server"
+bad 1 "empty: no pictures found" "$bin/node" "$node" empty -o new-frames
+bad 1 "empty: no pictures found" evaluate empty "$node" "$server"
+bad 1 "short-images-idx3-ubyte" evaluate short-images-idx3-ubyte "$node" "$server"
+bad 1 "nowhere" evaluate nowhere "$node" "$server"
+bad 1 "no-folder/frames" "$bin/node" "$node" pictures -o no-folder/frames
+
+# Frames.
+damage() { python3 -c "
+import struct
+f = open('all-frames', 'rb').read()
+n = struct.unpack('<I', f[:4])[0] + 4
+open('frames', 'wb').write($1)"; }
+damage "f[:n] + f[n:n + 40] + b'?' + f[n + 41:2 * n]"
+bad 1 "frame 1 of stdin: the frame's checksum" bash -c 'dd if=frames bs=$(($(stat -c %s frames) / 2)) skip=1 status=none | "$0" "$1" --strict' "$bin/server" "$server"
+"$bin/server" "$server" --quiet <frames >out 2>err
+[ $? = 1 ] && [ "$(wc -l <out)" = 1 ] && [ "$(wc -l <err)" = 2 ] && grep -q "1 of 2 frames were refused" err ||
+  wrong "a damaged frame is skipped and counted"
+for change in "f[:4] + b'QCNX' + f[8:n]" "struct.pack('<I', 3) + b'QCN'" "struct.pack('<I', 0)" \
+  "struct.pack('<I', n - 4) + bytes(n - 4)"; do
+  damage "$change" && bad 1 "frame 1 of stdin" receive --strict
+done
+damage "f[:n - 1]" && bad 1 "ends within a frame" receive
+damage "f[:2]" && bad 1 "ends within a frame" receive
+damage "b'\xff' * 1000" && bad 1 "at most" receive
+damage "b''" && bad 1 "no frames" receive
+"$bin/node" "$other" pictures/0/0.png -o frames --quiet && bad 1 "another model" receive --strict
+damage "f[:n] * 2"
+"$bin/server" "$server" --strict --quiet <frames >out 2>err && wrong "a replayed frame is accepted"
+grep -q "replayed" err || wrong "a replayed frame is named"
+damage "f[:n - 1]" && bad 1 "frames: frame 1" "$bin/info" frames
+damage "f[4:n - 1]" && bad 1 "frames: the frame's checksum" "$bin/info" frames
+
+echo "programs.sh: $checks checks, $failures failed"
+[ $failures = 0 ]
