@@ -55,8 +55,8 @@ class Dataset {
     }
     const auto first = idx_pixels_.begin() + static_cast<std::ptrdiff_t>(i * idx_height_ * idx_width_);
     const auto last = first + static_cast<std::ptrdiff_t>(idx_height_ * idx_width_);
-    return Sample{
-        {idx_height_, idx_width_, 1, {first, last}}, labels_[i], path_ + "[" + std::to_string(i) + "]"};
+    qcnet::vision::Image image{idx_height_, idx_width_, 1, {first, last}};
+    return Sample{std::move(image), labels_[i], path_ + "[" + std::to_string(i) + "]"};
   }
 
  private:
