@@ -13,6 +13,9 @@ if(NOT TARGET xsimd)
   find_package(xsimd CONFIG QUIET)
   if(NOT xsimd_FOUND)
     qcnet_fetch(xsimd https://github.com/xtensor-stack/xsimd 14.0.0)
+  elseif(NOT TARGET xtl)
+    # Debian 12's package asks to link xtl, headers that it neither needs nor depends on.
+    set_property(TARGET xsimd PROPERTY INTERFACE_LINK_LIBRARIES "")
   endif()
 endif()
 
