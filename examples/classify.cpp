@@ -68,7 +68,9 @@ int main(int argc, char** argv) {
   std::size_t top = 5;
   PreprocessOptions preprocess;
   app.add_option("FILES", files, "MODEL PICTURE... or NODE SERVER PICTURE...")->required();
-  app.add_option("--top", top, "How many classes to print")->capture_default_str();
+  app.add_option("--top", top, "How many classes to print")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--classes", classes_path, "Text file with the name of a class on each line");
   add_threads_option(app);
   preprocess.add_to(app);

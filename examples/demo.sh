@@ -30,8 +30,10 @@ for node in "$weights"/resnet-fashion-*.node.safetensors; do
   server=$cut-qcnet.server.safetensors
   cut=${cut##*-}
   printf '\n== 10,000 images through "node | server", cut after %s\n' "$cut"
-  ./node "$node" "$images" | ./server "$server" --labels "$images" >answers-"$cut".tsv 2> >(tee server.log >&2)
-  [ "$(wc -l <answers-"$cut".tsv)" = 10000 ] || fail "the server answered not all of the 10,000 images"
+  ./node "$node" "$images" | ./server "$server" --labels "$images" >answers.tsv 2>server.log ||
+    { cat server.log >&2; fail "the pipe failed"; }
+  cat server.log
+  [ "$(wc -l <answers.tsv)" = 10000 ] || fail "the server did not answer all of the 10,000 images"
   result+="; $cut $(grep -o 'accuracy .*' server.log)"
 done
 for node in "$weights"/resnet-fashion-*.node.safetensors; do

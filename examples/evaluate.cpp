@@ -59,7 +59,8 @@ class Evaluation {
     Frame frame = node_.make_frame();
     std::size_t raw = 0, file = 0;
     for (std::size_t i = 0; i < count; ++i) {
-      QCNET_TRY(const Sample sample, dataset_.get(i));
+      pictures_.push_back(i * dataset_.size() / count);  // spread over all classes of a folder
+      QCNET_TRY(const Sample sample, dataset_.get(pictures_.back()));
       raw += sample.image.pixels.size();
       std::error_code is_no_file;
       const auto size = std::filesystem::file_size(sample.name, is_no_file);
@@ -128,7 +129,7 @@ class Evaluation {
     std::string out = "picture\tclass";
     for (const Row& row : rows_) out += '\t' + row.key;
     for (std::size_t i = 0; i < labels_.size(); ++i) {
-      out += '\n' + std::to_string(i) + '\t' + std::to_string(labels_[i]);
+      out += '\n' + std::to_string(pictures_[i]) + '\t' + std::to_string(labels_[i]);
       for (const Row& row : rows_) out += '\t' + std::to_string(row.predictions[i]);
     }
     return out + '\n';
@@ -219,7 +220,7 @@ class Evaluation {
   Dataset dataset_;
   qcnet::Node node_;
   std::vector<Row> rows_;
-  std::vector<std::size_t> classes_, labels_;
+  std::vector<std::size_t> classes_, pictures_, labels_;
   Timings node_ms_, head_ms_;
   Bytes bytes_;
 };
@@ -235,23 +236,28 @@ int main(int argc, char** argv) {
   app.footer(
       "Example: evaluate cifar10/test resnet-cifar10-layer1.node.safetensors"
       " resnet-cifar10-layer1-*.server.safetensors");
-  std::string dataset, node, json, predictions;
+  std::string dataset, node, json = "/dev/null", predictions = "/dev/null";
   std::vector<std::string> servers;
   std::size_t limit = 0;
   app.add_option("DATASET", dataset, "A folder of <class>/<picture>, or an idx file (...images-idx3-ubyte)")
       ->required();
   app.add_option("NODE", node, "The node's file (.node.safetensors)")->required();
   app.add_option("SERVERS", servers, "Servers' files of the same cut (.server.safetensors)")->required();
-  app.add_option("--limit", limit, "Stop after this many pictures");
+  app.add_option("--limit", limit, "Use only this many pictures, spread over the dataset")
+      ->check(CLI::PositiveNumber);
   app.add_option("--json", json, "Also write the figures to this file");
   app.add_option("--predictions", predictions, "Also write each picture's predicted classes to this file");
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
     QCNET_TRY(Evaluation evaluation, Evaluation::open(dataset, node, servers));
+    QCNET_TRY(OutputFile json_file, OutputFile::open(json));  // now, not after minutes of work
+    QCNET_TRY(OutputFile predictions_file, OutputFile::open(predictions));
     QCNET_CHECK(evaluation.run(limit));
-    if (!json.empty()) QCNET_CHECK(write_file(json, evaluation.json()));
-    if (!predictions.empty()) QCNET_CHECK(write_file(predictions, evaluation.predictions()));
+    json_file.stream() << evaluation.json();
+    predictions_file.stream() << evaluation.predictions();
+    QCNET_CHECK(json_file.commit());
+    QCNET_CHECK(predictions_file.commit());
     std::cout << evaluation.table();
     return {};
   });

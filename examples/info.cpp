@@ -37,7 +37,9 @@ void describe_file(std::ostream& out, const Safetensors& file, const qcnet::visi
   std::size_t parameters = 0, bytes = 0;
   for (const auto& [name, tensor] : file.tensors()) {
     bytes += tensor.data.size();
-    if (!name.starts_with("qcnet.check.") && !name.ends_with("num_batches_tracked"))
+    // As PyTorch counts: what is trained, not the running statistics.
+    if (!name.starts_with("qcnet.check.") && name.find(".running_") == name.npos &&
+        !name.ends_with("num_batches_tracked"))
       parameters += tensor.shape.elements();
   }
   line(out, "tensors",

@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
                  "A folder of <class>/<picture>, an idx file (...images-idx3-ubyte), or pictures")
       ->required();
   app.add_option("-o,--output", output, "File for the frames instead of stdout");
-  app.add_option("--limit", limit, "Stop after this many pictures");
+  app.add_option("--limit", limit, "Stop after this many pictures")->check(CLI::PositiveNumber);
   app.add_flag("--quiet", quiet, "No statistics at the end");
   add_threads_option(app);
 

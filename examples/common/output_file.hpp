@@ -57,11 +57,4 @@ class OutputFile {
   std::ofstream stream_;
 };
 
-/// Writes `text` at once.
-inline qcnet::Result<void> write_file(const std::string& path, const std::string& text) {
-  QCNET_TRY(OutputFile file, OutputFile::open(path));
-  file.stream() << text;
-  return file.commit();
-}
-
 }  // namespace examples
