@@ -1,0 +1,58 @@
+// Plain-loop twins of the bit kernels, written to be read. Tests compare the two.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include <qcnet/core/bitplane.hpp>
+#include <qcnet/core/conv_geometry.hpp>
+#include <qcnet/core/tensor.hpp>
+
+namespace qcnet::inline QCNET_ABI::bits::reference {
+
+/// Twin of qcnet::binarize.
+inline Bitplane binarize(ConstTensorView map, std::span<const float> thresholds) {
+  Bitplane bits(map.shape);
+  for (std::size_t p = 0; p < map.shape.pixels(); ++p)
+    for (std::size_t c = 0; c < map.shape.channels(); ++c) bits.set(p, c, map.pixel(p)[c] > thresholds[c]);
+  return bits;
+}
+
+/// Twin of qcnet::expand_into.
+inline Tensor expand(ConstBitplaneView bits, std::span<const float> low, std::span<const float> high) {
+  Tensor map(bits.shape);
+  for (std::size_t p = 0; p < bits.shape.pixels(); ++p)
+    for (std::size_t c = 0; c < bits.shape.channels(); ++c)
+      map.view().pixel(p)[c] = bits.get(p, c) ? high[c] : low[c];
+  return map;
+}
+
+/// Twin of LookupConv2d, in double: the convolution `[N, H', W', Cout]` of +1 for a set bit and -1 for a
+/// clear one, 0 in the padding, with `weights` [Cout, Kh, Kw, Cin].
+inline std::vector<double> conv2d(ConstBitplaneView bits, ConstTensorView weights,
+                                  std::span<const float> bias, const ConvGeometry& g, bool relu) {
+  const std::size_t height = bits.shape[1], width = bits.shape[2], channels = bits.shape[3];
+  const Shape out = g.output(bits.shape, weights.shape[0]).value();
+  std::vector<double> result;
+  for (std::size_t n = 0; n < out[0]; ++n)
+    for (std::size_t y = 0; y < out[1]; ++y)
+      for (std::size_t x = 0; x < out[2]; ++x)
+        for (std::size_t o = 0; o < out[3]; ++o) {
+          double sum = bias.empty() ? 0.0 : double{bias[o]};
+          for (std::size_t kh = 0; kh < g.kernel_h; ++kh)
+            for (std::size_t kw = 0; kw < g.kernel_w; ++kw) {
+              const std::size_t in_y = y * g.stride_h + kh * g.dilation_h - g.pad_h;
+              const std::size_t in_x = x * g.stride_w + kw * g.dilation_w - g.pad_w;
+              if (in_y >= height || in_x >= width) continue;  // padding; what is negative has wrapped around
+              for (std::size_t c = 0; c < channels; ++c) {
+                const double w = weights.data[((o * g.kernel_h + kh) * g.kernel_w + kw) * channels + c];
+                sum += bits.get((n * height + in_y) * width + in_x, c) ? w : -w;
+              }
+            }
+          result.push_back(relu && sum < 0 ? 0.0 : sum);
+        }
+  return result;
+}
+
+}  // namespace qcnet::inline QCNET_ABI::bits::reference
