@@ -4,7 +4,7 @@
 Methods, each for every seed. Node and tail stay as they are, no labels:
   qcnet-mse             QCNet alone, reconstruction error
   qcnet                 the same, then distillation from the unpartitioned model through the frozen tail
-Fine-tuned, all with the same number of epochs over the training set:
+Fine-tuned, all with the same number of epochs (or fractions of one) over the training set:
   lloyd-max-finetuned   dequantization, fine-tuned tail
   qcnet-finetuned       QCNet (after the epochs of qcnet-mse, which count) and tail, fine-tuned together
   control               no quantization, fine-tuned tail
@@ -12,6 +12,7 @@ Writes one file for each method and seed, and results.json, to --out. --resume s
 """
 
 import copy
+import itertools
 import json
 from collections import OrderedDict
 from pathlib import Path
@@ -23,7 +24,7 @@ from qcnet_train import loop, models, options
 from qcnet_train.compensator import Compensator, Dequantizer, round_to_half
 from qcnet_train.quantizer import Quantizer, binarize
 from qcnet_train.runtime import seed_everything, versions
-from qcnet_train.stages import Stages
+from qcnet_train.stages import Frozen, Stages
 
 METHODS = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control")
 
@@ -38,9 +39,9 @@ def parse():
     parser.add_argument("--blocks", type=int, default=1, help="QCNet residual 3x3 blocks")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--reconstruction-epochs", type=int, default=1, help="epochs of qcnet-mse")
-    parser.add_argument("--distillation-epochs", type=int, default=2, help="further epochs of qcnet")
-    parser.add_argument("--epochs", type=int, default=5, help="epochs of each fine-tuned method")
+    parser.add_argument("--reconstruction-epochs", type=float, default=1, help="epochs of qcnet-mse")
+    parser.add_argument("--distillation-epochs", type=float, default=2, help="further epochs of qcnet")
+    parser.add_argument("--epochs", type=float, default=5, help="epochs of each fine-tuned method")
     parser.add_argument("--calibration", type=int, default=2000, help="images for thresholds and levels")
     parser.add_argument("--no-test", action="store_true", help="only validation (to choose variants)")
     parser.add_argument("--resume", action="store_true", help="keep what is finished")
@@ -62,7 +63,7 @@ class Experiment:
     def __init__(self, runtime, dataset, arguments):
         self.runtime, self.dataset, self.arguments = runtime, dataset, arguments
         self.splits = ("validation",) if arguments.no_test else ("validation", "test")
-        base = torch.load(arguments.base, map_location="cpu")
+        base = runtime.share(lambda: torch.load(arguments.base, map_location="cpu"))
         model = models.build(base["spec"], len(dataset.classes), dataset.channels)
         model.load_state_dict(base["model"])
         self.model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
@@ -71,18 +72,23 @@ class Experiment:
         self.quantizer = Quantizer.fit(calibration_maps(runtime, dataset, self.head, arguments.calibration))
         channels = len(self.quantizer.thresholds)
         self.width = arguments.width or max(8, channels // 4 // 8 * 8)
-        self.stages = Stages(runtime, dataset, self.model, self.head, self.tail, self.quantizer,
+        self.frozen = Frozen(runtime, self.model, self.head)
+        self.stages = Stages(runtime, dataset, self.frozen, self.tail, self.quantizer,
                              batch=arguments.batch, resume=arguments.resume)
-        self.results = {}
 
     def measure(self, restore, tail, quantizer):
         """Accuracy on each split in fp32; without `quantizer` the float map goes to the tail."""
-        def forward(images):
-            z = self.head(images)
-            if quantizer is None:
-                return tail(z)
-            return tail(restore(binarize(z, quantizer.thresholds.to(z.device))))
-        return {split: loop.accuracy(self.runtime, self.dataset, split, forward) for split in self.splits}
+        figures = {}
+        for split in self.splits:
+            index = itertools.count()
+
+            def forward(images):
+                z = self.frozen.exact_map(images, (split, next(index)))
+                if quantizer is None:
+                    return tail(z)
+                return tail(restore(binarize(z, quantizer.thresholds.to(z.device))))
+            figures[split] = loop.accuracy(self.runtime, self.dataset, split, forward)
+        return figures
 
     def baselines(self):
         """What needs no training: the whole model, uniform and Lloyd-Max dequantization."""
@@ -105,30 +111,31 @@ class Experiment:
         """Trains one method; returns (reconstruction or None, tail, history)."""
         a = self.arguments
         common = {"seed": seed, "checkpoint": self.path(method, seed).with_suffix(".running")}
-        first = a.reconstruction_epochs
         seed_everything(seed)
         restore = self.compensator() if method.startswith("qcnet") else None
         if method == "qcnet-mse":
-            return restore, self.tail, self.stages.reconstruct(restore, epochs=first, **common)
+            return restore, self.tail, self.stages.reconstruct(
+                restore, epochs=a.reconstruction_epochs, **common)
         if method.startswith("qcnet"):
-            trained = torch.load(self.path("qcnet-mse", seed), map_location="cpu")
+            first_stage = self.path("qcnet-mse", seed)
+            trained = self.runtime.share(lambda: torch.load(first_stage, map_location="cpu"))
             restore.load_state_dict(trained["compensator"])
         if method == "qcnet":
-            return restore, self.tail, self.stages.distil(restore, epochs=a.distillation_epochs,
-                                                          first_epoch=first, **common)
+            return restore, self.tail, self.stages.distil(
+                restore, epochs=a.distillation_epochs, **common)
         tail = copy.deepcopy(self.tail).requires_grad_(True)
         parts = OrderedDict(tail=tail)
         if method != "control":
             restore = restore or self.runtime.place(Dequantizer(self.quantizer))
             parts = OrderedDict(restore=restore, tail=tail)
-        done = first if method == "qcnet-finetuned" else 0
+        done = a.reconstruction_epochs if method == "qcnet-finetuned" else 0
         history = self.stages.finetune(nn.Sequential(parts), quantized=method != "control", label=method,
-                                       epochs=a.epochs - done, first_epoch=done, **common)
+                                       epochs=a.epochs - done, **common)
         return restore, tail, history
 
     def run(self, method, seed):
         path = self.path(method, seed)
-        if self.arguments.resume and path.exists():
+        if self.runtime.share(lambda: self.arguments.resume and path.exists()):
             return
         restore, tail, history = self.train(method, seed)
         if self.runtime.is_main:
@@ -172,7 +179,7 @@ def main():
                 if runtime.is_main:
                     log = json.dumps(experiment.log(baselines), indent=1)
                     (arguments.out / "results.json").write_text(log + "\n")
-        experiment.stages.teacher.forget()
+        experiment.frozen.forget()
     runtime.close()
 
 

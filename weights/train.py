@@ -26,9 +26,10 @@ def parse():
     parser.add_argument("--block", default="basic", choices=("basic", "bottleneck"))
     parser.add_argument("--depths", type=int, nargs=4, default=(2, 2, 2, 2), help="blocks")
     parser.add_argument("--width", type=int, default=16, help="small: channels of the stem")
-    parser.add_argument("--pretrained", type=Path, help="state_dict (.pt, .pth) to start from")
+    parser.add_argument("--pretrained", type=Path, help="state_dict or checkpoint to start from")
     parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--lr", type=float, default=0.25, help="peak learning rate")
+    parser.add_argument("--warmup", type=float, default=0.2, help="share of the steps before the peak")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
     parser.add_argument("--seed", type=int, default=0)
@@ -43,7 +44,7 @@ def specification(arguments):
     return spec
 
 
-def one_cycle(optimizer, steps, warmup=0.2):
+def one_cycle(optimizer, steps, warmup):
     """Linear warm-up to the peak, then cosine to zero (Smith and Topin, 2018)."""
     rise = max(1, int(warmup * steps))
 
@@ -67,13 +68,14 @@ def main():
     seed_everything(arguments.seed)
     model = models.build(specification(arguments), len(dataset.classes), dataset.channels)
     if arguments.pretrained:
-        model.load_state_dict(torch.load(arguments.pretrained, map_location="cpu"))
+        state = torch.load(arguments.pretrained, map_location="cpu")
+        model.load_state_dict(state.get("model", state))
     model = runtime.place(model)
     steps = arguments.epochs * batch_count(dataset.count("train"), arguments.batch)
     optimizer = torch.optim.SGD(parameter_groups(model, arguments.weight_decay), lr=arguments.lr,
                                 momentum=0.9, nesterov=True)
-    schedule = one_cycle(optimizer, steps)
-    checkpoint = loop.Checkpoint(arguments.out, arguments.resume, {"spec": model.spec},
+    schedule = one_cycle(optimizer, steps, arguments.warmup)
+    checkpoint = loop.Checkpoint(runtime, arguments.out, arguments.resume, {"spec": model.spec},
                                  model=model, optimizer=optimizer, schedule=schedule)
     wrapped = runtime.distribute(model.train())
 

@@ -1,5 +1,7 @@
 """The training loop, evaluation and checkpoints, the same for every stage."""
 
+import itertools
+import math
 import os
 import time
 from pathlib import Path
@@ -22,14 +24,16 @@ def save(path, state):
 class Checkpoint:
     """State of everything in `parts` (name -> object with a state_dict) after each epoch."""
 
-    def __init__(self, path, resume, extra=None, **parts):
-        self.path, self.resume, self.extra, self.parts = Path(path), resume, extra or {}, parts
+    def __init__(self, runtime, path, resume, extra=None, **parts):
+        self.runtime, self.path, self.resume = runtime, Path(path), resume
+        self.extra, self.parts = extra or {}, parts
 
     def load(self):
         """Restores the parts; returns the history of the epochs that are done."""
-        if not (self.resume and self.path.exists()):
+        found = self.resume and self.path.exists()
+        state = self.runtime.share(lambda: torch.load(self.path, map_location="cpu") if found else None)
+        if state is None:
             return []
-        state = torch.load(self.path, map_location="cpu")
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         return state["history"]
@@ -39,20 +43,23 @@ class Checkpoint:
         save(self.path, {**self.extra, **state, "history": history})
 
 
-def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batch, seed, first_epoch=0,
-        label="train", validate=None):
-    """Runs `epochs` epochs, numbered from `first_epoch`: loss(images, labels, epoch, batch index) -> scalar.
+def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batch, seed, label="train",
+        validate=None):
+    """Runs `epochs` epochs, the last one perhaps a fraction: loss(images, labels, epoch, index) -> scalar.
 
     `schedule` steps once a batch; `validate()` adds its figures to the epoch's record. Returns the
     history, one record an epoch.
     """
     history = checkpoint.load()
-    for epoch in range(first_epoch + len(history), first_epoch + epochs):
+    whole = batch_count(dataset.count("train"), batch)
+    steps = max(1, round(epochs * whole))
+    for epoch in range(len(history), math.ceil(steps / whole)):
+        count = min(whole, steps - epoch * whole)
         start, total, seen = time.time(), 0.0, 0
         batches = dataset.batches("train", batch, augment=True, seed=seed, epoch=epoch,
                                   rank=runtime.rank, world=runtime.world)
-        progress = tqdm(batches, desc=f"{label} {epoch + 1}/{first_epoch + epochs}", leave=False,
-                        total=batch_count(dataset.count("train"), batch), disable=not runtime.is_main)
+        progress = tqdm(itertools.islice(batches, count), desc=f"{label} {epoch + 1}/{epochs:g}",
+                        total=count, leave=False, mininterval=5, disable=not runtime.is_main)
         for images, labels, i in progress:
             value = loss(runtime.put(images), labels.to(runtime.device), epoch, i)
             optimizer.zero_grad(set_to_none=True)

@@ -60,6 +60,14 @@ class Runtime:
             torch.distributed.all_reduce(total)
         return total.tolist()
 
+    def share(self, make):
+        """The value of rank 0's make() on every rank: only rank 0 needs to see the files."""
+        if self.world == 1:
+            return make()
+        box = [make() if self.is_main else None]
+        torch.distributed.broadcast_object_list(box)
+        return box[0]
+
     def print(self, *words):
         if self.is_main:
             print(*words, flush=True)

@@ -15,31 +15,45 @@ from .data.order import batch_count
 from .quantizer import binarize
 
 TEMPERATURE = 2.0
-CACHE_LIMIT = 200_000_000
+KEPT_BYTES = 8 << 30
 
 
-class Teacher:
-    """Logits of the unpartitioned model, kept for batches that other methods will see again.
+class Frozen:
+    """What never changes while a cut is trained: the head's maps and the unpartitioned model's logits.
 
-    Batches depend on (seed, epoch) only, so the methods of one seed share the teacher's work.
+    Batches depend on (seed, epoch, index) only, so the methods of one seed see the same ones: results
+    are kept, up to KEPT_BYTES, and computed once for all methods.
     """
 
-    def __init__(self, runtime, model, dataset):
-        self.runtime, self.model, self.kept = runtime, model, {}
-        self.keeps = dataset.count("train") * len(dataset.classes) < CACHE_LIMIT
-
-    @torch.no_grad()
-    def __call__(self, images, key):
-        if key not in self.kept:
-            with self.runtime.autocast():
-                logits = self.model(images).float()
-            if not self.keeps:
-                return logits
-            self.kept[key] = logits
-        return self.kept[key]
+    def __init__(self, runtime, model, head):
+        self.runtime, self.model, self.head = runtime, model, head
+        self.forget()
 
     def forget(self):
-        self.kept.clear()
+        self.kept, self.bytes = {}, 0
+
+    @torch.no_grad()
+    def keep(self, module, images, key, bf16):
+        if key in self.kept:
+            return self.kept[key].float()
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
+            result = module(images)
+        self.bytes += result.nelement() * result.element_size()
+        if self.bytes <= KEPT_BYTES:
+            self.kept[key] = result
+        return result.float()
+
+    def map(self, images, key):
+        """The map of a training batch [N, C, H, W]."""
+        return self.keep(self.head, images, ("map", *key), self.runtime.bf16)
+
+    def logits(self, images, key):
+        """The unpartitioned model's logits of a training batch [N, classes]."""
+        return self.keep(self.model, images, ("logits", *key), self.runtime.bf16)
+
+    def exact_map(self, images, key):
+        """The map of an evaluation batch in fp32, as a node computes it."""
+        return self.keep(self.head, images, ("exact", *key), False)
 
 
 def distillation(logits, teacher):
@@ -56,76 +70,64 @@ def cosine(optimizer, steps, warmup=50):
 
 
 class Stages:
-    """The stages at one cut of one model, for one seed after the other."""
+    """The stages at one cut of one model. Numbers of epochs may be fractions."""
 
-    def __init__(self, runtime, dataset, model, head, tail, quantizer, *, batch, resume):
-        self.runtime, self.dataset, self.head, self.tail = runtime, dataset, head, tail
+    def __init__(self, runtime, dataset, frozen, tail, quantizer, *, batch, resume):
+        self.runtime, self.dataset, self.frozen, self.tail = runtime, dataset, frozen, tail
         self.batch, self.resume = batch, resume
         self.thresholds = quantizer.thresholds.to(runtime.device)
         scale = quantizer.scale.to(runtime.device).view(1, -1, 1, 1)
         self.weight = torch.where(scale > 0, 1 / scale.clamp_min(1e-12), torch.zeros_like(scale))
-        self.teacher = Teacher(runtime, model, dataset)
-
-    @torch.no_grad()
-    def features(self, images):
-        with self.runtime.autocast():
-            return self.head(images).float()
 
     def bits(self, z):
         return binarize(z, self.thresholds)
 
-    def run(self, module, loss, optimizer, *, epochs, seed, first_epoch=0, checkpoint, label):
-        """`epochs` of a stage that is the epochs [first_epoch, ...) of its method."""
-        steps = epochs * batch_count(self.dataset.count("train"), self.batch)
-        schedule = cosine(optimizer, steps)
-        saved = loop.Checkpoint(checkpoint, self.resume, module=module, optimizer=optimizer,
-                                schedule=schedule)
-        return loop.fit(self.runtime, self.dataset, loss, optimizer, schedule, saved, epochs=epochs,
-                        batch=self.batch, seed=seed, first_epoch=first_epoch, label=label)
-
     def error(self, restored, z):
         return ((restored - z) * self.weight).square().mean()
 
-    def reconstruct(self, compensator, *, epochs, seed, checkpoint, lr=3e-3):
+    def run(self, module, loss, optimizer, *, epochs, seed, checkpoint, label):
+        steps = max(1, round(epochs * batch_count(self.dataset.count("train"), self.batch)))
+        schedule = cosine(optimizer, steps)
+        saved = loop.Checkpoint(self.runtime, checkpoint, self.resume, module=module,
+                                optimizer=optimizer, schedule=schedule)
+        return loop.fit(self.runtime, self.dataset, loss, optimizer, schedule, saved, epochs=epochs,
+                        batch=self.batch, seed=seed, label=label)
+
+    def reconstruct(self, compensator, *, lr=3e-3, seed, **rest):
         wrapped = self.runtime.distribute(compensator.train())
 
-        def loss(images, labels, epoch, index):
-            z = self.features(images)
+        def loss(images, labels, *when):
+            z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
                 restored = wrapped(self.bits(z))
             return self.error(restored, z)
         optimizer = torch.optim.Adam(compensator.parameters(), lr)
-        return self.run(compensator, loss, optimizer, epochs=epochs, seed=seed, checkpoint=checkpoint,
-                        label="reconstruct")
+        return self.run(compensator, loss, optimizer, seed=seed, label="reconstruct", **rest)
 
-    def distil(self, compensator, *, epochs, seed, first_epoch, checkpoint, lr=2e-3):
+    def distil(self, compensator, *, lr=2e-3, seed, **rest):
         wrapped = self.runtime.distribute(compensator.train())
         self.tail.eval()
 
-        def loss(images, labels, epoch, index):
-            z = self.features(images)
+        def loss(images, labels, *when):
+            z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
                 restored = wrapped(self.bits(z))
-                logits = self.tail(restored)
+                logits = self.tail(restored).float()
             return 0.3 * self.error(restored, z) + distillation(
-                logits.float(), self.teacher(images, (seed, epoch, index)))
+                logits, self.frozen.logits(images, (seed, *when)))
         optimizer = torch.optim.Adam(compensator.parameters(), lr)
-        return self.run(compensator, loss, optimizer, epochs=epochs, seed=seed, first_epoch=first_epoch,
-                        checkpoint=checkpoint, label="distil")
+        return self.run(compensator, loss, optimizer, seed=seed, label="distil", **rest)
 
-    def finetune(self, server, *, quantized, epochs, seed, first_epoch, checkpoint, label, lr=0.02,
-                 weight_decay=5e-4):
+    def finetune(self, server, *, quantized, lr=0.02, weight_decay=5e-4, seed, label, **rest):
         """`server` maps bits (or, for the control, the float map) to logits."""
         wrapped = self.runtime.distribute(server.train())
 
-        def loss(images, labels, epoch, index):
-            z = self.features(images)
+        def loss(images, labels, *when):
+            z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
                 logits = wrapped(self.bits(z) if quantized else z).float()
             return 0.5 * F.cross_entropy(logits, labels) + 0.5 * distillation(
-                logits, self.teacher(images, (seed, epoch, index)))
+                logits, self.frozen.logits(images, (seed, *when)))
         optimizer = torch.optim.SGD(server.parameters(), lr, momentum=0.9, nesterov=True,
                                     weight_decay=weight_decay)
-        return self.run(server, loss, optimizer, epochs=epochs, seed=seed, first_epoch=first_epoch,
-                        checkpoint=checkpoint, label=label)
-
+        return self.run(server, loss, optimizer, seed=seed, label=label, **rest)
