@@ -1,0 +1,94 @@
+// What the library computes, as raw floats for parity.py to compare with PyTorch.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <qcnet/models/model.hpp>
+#include <qcnet/node.hpp>
+#include <qcnet/server.hpp>
+
+namespace {
+
+using namespace qcnet;
+
+void write(const std::string& path, std::span<const float> values) {
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
+}
+
+Tensor read(const std::string& path, const Shape& shape) {
+  Tensor tensor(shape);
+  std::ifstream file(path, std::ios::binary);
+  if (!file.read(reinterpret_cast<char*>(tensor.data()),
+                 static_cast<std::streamsize>(tensor.span().size_bytes())))
+    raise(Error(path + ": shorter than " + shape.to_string()));
+  return tensor;
+}
+
+/// Logits whole; for every cut the features, and the logits of the two halves.
+void model(const std::string& weights, const std::string& input_path, const Shape& shape,
+           const std::string& out) {
+  const Network network = models::load(io::Safetensors::open(weights).value()).value();
+  const Tensor input = read(input_path, shape);
+  write(out + "/logits", network(input).value().span());
+  for (const Network::Cut& cut : network.cuts()) {
+    const auto [head, tail] = network.partition_at(cut.name).value();
+    const Tensor features = head(input).value();
+    write(out + "/features." + cut.name, features.span());
+    write(out + "/split." + cut.name, tail(features).value().span());
+    std::cout << cut.name << '\n';
+  }
+}
+
+/// For each of the inputs behind each other in a file: the packed bits and the logits of every server.
+void deployment(const std::string& node_path, std::span<char*> servers, const std::string& inputs,
+                const std::string& out) {
+  Node node = Node::load(node_path).value();
+  std::vector<Server> loaded;
+  std::vector<std::ofstream> logits;
+  for (const char* path : servers) {
+    loaded.push_back(Server::load(path).value());
+    logits.emplace_back(out + "/logits." + std::to_string(logits.size()), std::ios::binary);
+  }
+  std::ofstream bits(out + "/bits", std::ios::binary);
+  std::ifstream file(inputs, std::ios::binary);
+  Tensor input(node.head().input_shape());
+  Frame frame = node.make_frame();
+  while (file.read(reinterpret_cast<char*>(input.data()),
+                   static_cast<std::streamsize>(input.span().size_bytes()))) {
+    node.encode_into(input.view(), frame).value();
+    const Frame received = Frame::parse(frame.bytes()).value();
+    const auto sent = received.bits(0).bytes();
+    bits.write(reinterpret_cast<const char*>(sent.data()), static_cast<std::streamsize>(sent.size()));
+    for (std::size_t i = 0; i < loaded.size(); ++i) {
+      const auto answer = loaded[i].decode(received).value().span();
+      logits[i].write(reinterpret_cast<const char*>(answer.data()),
+                      static_cast<std::streamsize>(answer.size_bytes()));
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const std::span<char*> arguments(argv, static_cast<std::size_t>(argc));
+  if (argc == 8 && std::strcmp(argv[1], "model") == 0) {
+    const auto number = [&](std::size_t i) { return static_cast<std::size_t>(std::atoll(arguments[i])); };
+    model(argv[2], argv[3], {1, number(4), number(5), number(6)}, argv[7]);
+  } else if (argc >= 6 && std::strcmp(argv[1], "deployment") == 0) {
+    deployment(argv[2], arguments.subspan(5), argv[3], argv[4]);
+  } else {
+    std::cerr << "usage: parity model WEIGHTS INPUT H W C FOLDER\n"
+                 "       parity deployment NODE INPUTS FOLDER SERVER...\n";
+    return 2;
+  }
+  return 0;
+} catch (const std::exception& error) {
+  std::cerr << "parity: " << error.what() << '\n';
+  return 1;
+}
