@@ -35,9 +35,8 @@ struct Slice {
   const float* tables;  // [2 * bytes][table_entries][Width]
   const float* next;    // the tables that will be used next
   std::size_t bytes;
-  const float*
-      initial;  // [Width] the bias, for the first slice; null for the others, which add to the output
-  bool relu;    // for the last slice
+  const float* initial;  // [Width], the bias; null if this is not the first slice: it adds to the output
+  bool relu;             // only if this is the last slice
 };
 
 /// Adds a slice to `columns` channels of `Pixels` output pixels, `out_stride` floats apart; with `Full`,

@@ -12,19 +12,23 @@
 #include <qcnet/core/tensor.hpp>
 #include <qcnet/simd/vec.hpp>
 
+#if QCNET_ISA_AVX512
+#include <qcnet/bits/arch/avx512.hpp>
+#elif QCNET_ISA_AVX2
+#include <qcnet/bits/arch/avx2.hpp>
+#elif QCNET_ISA_SSE2
+#include <qcnet/bits/arch/sse2.hpp>
+#elif QCNET_ISA_NEON
+#include <qcnet/bits/arch/neon.hpp>
+#else
+#include <qcnet/bits/arch/scalar.hpp>
+#endif
+
 namespace qcnet::inline QCNET_ABI {
 
 namespace bits {
 
-/// Bit i is x[i] > thresholds[i], for a block of channels.
-inline std::uint32_t greater_block(const float* x, const float* thresholds) {
-  std::uint32_t bits = 0;
-  for (std::size_t i = 0; i < block; i += vec::size)
-    bits |= greater_bits(vec::load(x + i), vec::load(thresholds + i)) << i;
-  return bits;
-}
-
-/// The same for the first `count` channels of a block; the bits behind them are 0.
+/// greater_block for the first `count` of its channels; the bits behind them are 0.
 inline std::uint32_t greater_partial(const float* x, const float* thresholds, std::size_t count) {
   std::uint32_t bits = 0;
   for (std::size_t i = 0; i < count; i += vec::size) {
