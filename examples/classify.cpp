@@ -3,7 +3,6 @@
 #include "common/program.hpp"
 #include "common/whole_model.hpp"
 
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iomanip>

@@ -10,7 +10,6 @@
 #include <functional>
 #include <iomanip>
 #include <memory>
-#include <optional>
 #include <sstream>
 
 #include <qcnet/qcnet.hpp>

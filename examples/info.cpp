@@ -4,6 +4,7 @@
 #include "common/stream.hpp"
 #include "common/whole_model.hpp"
 
+#include <bit>
 #include <fstream>
 #include <iomanip>
 #include <sstream>

@@ -10,28 +10,24 @@
 
 namespace examples {
 
-/// For each class of a dataset its number in a model of `outputs` classes: by name where the names agree, by
-/// position where no name does (idx files have none). Error: some names agree and some do not, or the model
-/// has too few classes.
+/// For each class of a dataset its number in a model of `outputs` classes: by name, or by position where one
+/// side has no names (those of idx files are numbers). Error: a class that the model does not have.
 inline qcnet::Result<std::vector<std::size_t>> match_classes(const std::vector<std::string>& dataset,
                                                              const std::vector<std::string>& model,
                                                              std::size_t outputs) {
-  std::vector<std::size_t> by_name, by_position;
-  std::string stranger;
-  for (std::size_t i = 0; i < dataset.size(); ++i) {
-    const auto found = std::find(model.begin(), model.end(), dataset[i]);
-    if (found == model.end())
-      stranger = dataset[i];
-    else
-      by_name.push_back(static_cast<std::size_t>(found - model.begin()));
-    by_position.push_back(i);
+  const bool by_name = !model.empty() && std::any_of(dataset.begin(), dataset.end(), [](const auto& name) {
+    return name.find_first_not_of("0123456789") != name.npos;
+  });
+  std::vector<std::size_t> numbers;
+  for (const std::string& name : dataset) {
+    std::size_t number = numbers.size();
+    if (by_name)
+      number = static_cast<std::size_t>(std::find(model.begin(), model.end(), name) - model.begin());
+    if (number >= (by_name ? model.size() : outputs))
+      return qcnet::Error("the model knows no class \"" + name + "\" of the dataset");
+    numbers.push_back(number);
   }
-  if (by_name.size() == dataset.size()) return by_name;
-  if (!by_name.empty()) return qcnet::Error("the model knows no class \"" + stranger + "\" of the dataset");
-  if (dataset.size() > outputs)
-    return qcnet::Error("the dataset has " + std::to_string(dataset.size()) + " classes, the model " +
-                        std::to_string(outputs));
-  return by_position;
+  return numbers;
 }
 
 }  // namespace examples

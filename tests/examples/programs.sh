@@ -62,6 +62,8 @@ os.makedirs("half-bad/0")
 png("half-bad/0/0.png", bytes(784))
 open("half-bad/0/1.png", "wb").write(good[:200])
 os.makedirs("empty")
+os.makedirs("strangers/strange")
+png("strangers/strange/0.png", bytes(784))
 open("short-images-idx3-ubyte", "wb").write(struct.pack(">IIII", 0x803, 10, 28, 28))
 PYTHON
 
@@ -147,6 +149,7 @@ bad 1 "half-bad/0/1.png" "$bin/node" "$node" half-bad -o new-frames
 bad 1 "half-bad/0/1.png" evaluate half-bad "$node" "$server"
 bad 1 "empty: no pictures found" "$bin/node" "$node" empty -o new-frames
 bad 1 "empty: no pictures found" evaluate empty "$node" "$server"
+bad 1 "knows no class \"strange\"" evaluate strangers "$node" "$server"
 bad 1 "short-images-idx3-ubyte" evaluate short-images-idx3-ubyte "$node" "$server"
 bad 1 "nowhere" evaluate nowhere "$node" "$server"
 bad 1 "no-folder/frames" "$bin/node" "$node" pictures -o no-folder/frames
