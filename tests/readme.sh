@@ -3,7 +3,7 @@
 #
 #   tests/readme.sh [FILE]
 #
-# A block with a main() is compiled as it stands; any other becomes the body of a function behind its own #include lines.
+# A block with an #include line is compiled as it stands; any other becomes the body of a function.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 page=${1:-$root/README.md}
@@ -26,16 +26,15 @@ blocks=("$work"/*.block)
 for block in "${blocks[@]}"; do
   name=$(basename "$block" .block)
   unit=$work/$name.cpp
-  if grep -q 'main *(' "$block"; then
+  if grep -q '^#include' "$block"; then
     { echo "#line 1 \"README block $name\""; cat "$block"; } >"$unit"
   else
     {
       echo "#include <qcnet/qcnet.hpp>"
-      grep '^#include' "$block" || true
       echo "void example();"
       echo "void example() {"
       echo "#line 1 \"README block $name\""
-      sed 's/^#include.*//' "$block"
+      cat "$block"
       echo "}"
     } >"$unit"
   fi
