@@ -19,8 +19,13 @@ class Timings {
   auto operator()(const F& f) {
     const auto start = std::chrono::steady_clock::now();
     auto result = f();
-    ms_.push_back(
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    const double ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    if (ms_.size() < kept)
+      ms_.push_back(ms);
+    else
+      ms_[calls_ % kept] = ms;
+    ++calls_;
     return result;
   }
 
@@ -34,7 +39,9 @@ class Timings {
   }
 
  private:
+  static constexpr std::size_t kept = 1 << 16;  // the latest; a server may run for years
   std::vector<double> ms_;
+  std::size_t calls_ = 0;
 };
 
 /// The most memory this process has had in RAM so far, in bytes (Linux's VmHWM); 0 where that is unknown.
