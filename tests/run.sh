@@ -64,7 +64,7 @@ if [ $all = 1 ]; then
   step "consumers" tests/consumers/run.sh
   step "README's code" tests/readme.sh
   step "fuzzing" tests/fuzz/run.sh 30
-  step "training scripts" weights/selftest.py
+  step "training scripts" /usr/bin/python3 weights/selftest.py
   step "parity with PyTorch" tests/parity/run.sh build/native
 fi
 

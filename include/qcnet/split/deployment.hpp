@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -67,6 +68,16 @@ class MetadataReader {
     return found;
   }
 
+  /// "H W C" as `[1, H, W, C]`: no dimension is zero, and memory for the map is no hostile wish.
+  Result<Shape> map_shape(std::string_view key) const {
+    constexpr std::size_t most_elements = std::size_t{1} << 27;  // half a gigabyte of floats
+    QCNET_TRY(const auto dims, numbers<std::size_t>(key, 3));
+    QCNET_TRY(const Shape shape, Shape::make(std::span<const std::size_t>(dims)));
+    if (shape.elements() == 0 || shape.elements() > most_elements)
+      return malformed(key, *file_.metadata(key));
+    return Shape{1, dims[0], dims[1], dims[2]};
+  }
+
   /// Sixteen hexadecimal digits.
   Result<std::uint64_t> hash(std::string_view key) const {
     QCNET_TRY(const std::string_view value, text(key));
@@ -111,24 +122,18 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
                  " file");
   QCNET_TRY(d.name, metadata.text("qcnet.name"));
 
-  QCNET_TRY(const auto input, metadata.numbers<std::size_t>("qcnet.input", 3));
-  if (input[2] == 0) return detail::MetadataReader::malformed("qcnet.input", *file.metadata("qcnet.input"));
+  QCNET_TRY(const Shape input, metadata.map_shape("qcnet.input"));
   QCNET_TRY(const auto resize, metadata.numbers<std::size_t>("qcnet.resize", 1));
-  QCNET_TRY(auto mean, metadata.numbers<float>("qcnet.mean", input[2]));
-  QCNET_TRY(auto deviation, metadata.numbers<float>("qcnet.std", input[2]));
-  d.preprocess = {resize[0], input[0], input[1], std::move(mean), std::move(deviation)};
+  QCNET_TRY(auto mean, metadata.numbers<float>("qcnet.mean", input.channels()));
+  QCNET_TRY(auto deviation, metadata.numbers<float>("qcnet.std", input.channels()));
+  d.preprocess = {resize[0], input[1], input[2], std::move(mean), std::move(deviation)};
   QCNET_CHECK(d.preprocess.check());
   d.classes = detail::split_lines(file.metadata("qcnet.classes").value_or(""));
   if (role == "model") return d;
 
   QCNET_TRY(d.cut, metadata.text("qcnet.cut"));
   QCNET_TRY(d.hash, metadata.hash("qcnet.hash"));
-  QCNET_TRY(const auto feature, metadata.numbers<std::size_t>("qcnet.feature", 3));
-  constexpr std::size_t longest = 16384;  // as for pictures: no map at a cut is larger
-  for (const std::size_t dim : feature)
-    if (dim == 0 || dim > longest)
-      return detail::MetadataReader::malformed("qcnet.feature", *file.metadata("qcnet.feature"));
-  d.feature = Shape{1, feature[0], feature[1], feature[2]};
+  QCNET_TRY(d.feature, metadata.map_shape("qcnet.feature"));
   QCNET_TRY(const std::string_view activation, metadata.text("qcnet.activation"));
   if (activation != "relu" && activation != "identity")
     return detail::MetadataReader::malformed("qcnet.activation", activation);
