@@ -37,7 +37,8 @@ class ResNetBuilder {
       max_pool();  // the tail's first step; it has no weights to be known by
     }
     for (std::size_t stage = first; stage <= last; ++stage) QCNET_CHECK(build_stage(stage));
-    if (has("fc.weight") || has("fc.bias")) QCNET_CHECK(classifier());
+    const auto role = file_.metadata("qcnet.role");
+    if (has("fc.weight") || has("fc.bias") || role == "server" || role == "model") QCNET_CHECK(classifier());
     if (network_.steps().empty())
       return Error("holds no ResNet: there is no conv1, layer1 to layer4 or fc in it");
     return std::move(network_);
