@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <span>
 #include <string>
@@ -16,6 +17,9 @@
 #include <doctest/doctest.h>
 
 namespace qcnet::test {
+
+/// Sizes to loop over: for (const std::size_t channels : Sizes{1, 3, 8}).
+using Sizes = std::initializer_list<std::size_t>;
 
 /// Normally distributed values from a seed.
 inline Tensor random_tensor(const Shape& shape, std::uint32_t seed) {

@@ -14,7 +14,7 @@ const float inf = std::numeric_limits<float>::infinity();
 }
 
 TEST_CASE("activations equal their definition, element by element") {
-  for (const std::size_t n : {1, 3, 4, 7, 16, 31, 100}) {
+  for (const std::size_t n : Sizes{1, 3, 4, 7, 16, 31, 100}) {
     const Tensor input = random_tensor({n}, 1);
     for (const Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu}) {
       Tensor output({n});
@@ -52,8 +52,8 @@ TEST_CASE("sigmoid and add against their definitions") {
 }
 
 TEST_CASE("softmax equals its plain twin and never overflows") {
-  for (const std::size_t n : {1, 2, 7, 10, 16, 33, 1000})
-    for (const std::size_t rows : {0, 1, 3}) {
+  for (const std::size_t n : Sizes{1, 2, 7, 10, 16, 33, 1000})
+    for (const std::size_t rows : Sizes{0, 1, 3}) {
       Tensor input = random_tensor({rows, n}, static_cast<std::uint32_t>(n));
       for (float& x : input.span()) x *= 30.0f;
       Tensor fast({rows, n}), plain({rows, n});

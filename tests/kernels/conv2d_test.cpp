@@ -28,18 +28,18 @@ std::vector<Case> grid() {
     g.dilation_h = g.dilation_w = dilation;
     return g;
   };
-  for (const std::size_t cout : {1, 3, 8, 16, 17, 32, 33, 50, 64, 65})
+  for (const std::size_t cout : Sizes{1, 3, 8, 16, 17, 32, 33, 50, 64, 65})
     cases.push_back({1, 5, 7, 5, cout, 1, geometry(3, 1, 1, 1)});
-  for (const std::size_t cin : {1, 2, 3, 4, 7, 16, 31, 64})
+  for (const std::size_t cin : Sizes{1, 2, 3, 4, 7, 16, 31, 64})
     cases.push_back({2, 6, 5, cin, 19, 1, geometry(3, 2, 1, 1)});
   for (std::size_t pixels = 1; pixels <= 30; ++pixels)  // every tile height and remainder
     cases.push_back({1, 1, pixels, 3, 18, 1, geometry(1, 1, 0, 1)});
-  for (const std::size_t kernel : {1, 2, 3, 5, 7})
-    for (const std::size_t stride : {1, 2, 3})
-      for (const std::size_t pad : {0, 1, 3})
-        for (const std::size_t dilation : {1, 2})
+  for (const std::size_t kernel : Sizes{1, 2, 3, 5, 7})
+    for (const std::size_t stride : Sizes{1, 2, 3})
+      for (const std::size_t pad : Sizes{0, 1, 3})
+        for (const std::size_t dilation : Sizes{1, 2})
           cases.push_back({1, 13, 11, 3, 10, 1, geometry(kernel, stride, pad, dilation)});
-  for (const std::size_t groups : {2, 4, 12})
+  for (const std::size_t groups : Sizes{2, 4, 12})
     cases.push_back({1, 6, 6, 12, 24, groups, geometry(3, 1, 1, 1)});
   cases.push_back({0, 6, 6, 3, 8, 1, geometry(3, 1, 1, 1)});
   cases.push_back({1, 16, 16, 3, 20, 1, geometry(16, 16, 0, 1)});  // patches
@@ -98,7 +98,7 @@ TEST_CASE("conv2d may add its output to itself") {
 }
 
 TEST_CASE("conv2d writes nothing outside its output") {
-  for (const std::size_t cout : {1, 7, 15, 16, 17, 33}) {
+  for (const std::size_t cout : Sizes{1, 7, 15, 16, 17, 33}) {
     const Problem p({1, 3, 5, 4, cout, 1, ConvGeometry::square(3, 1, 1)}, 3);
     const std::size_t size = p.residual.span().size(), guard = 64;
     std::vector<float> memory(size + 2 * guard, 123.0f);
@@ -111,7 +111,7 @@ TEST_CASE("conv2d writes nothing outside its output") {
 }
 
 TEST_CASE("conv2d_bits thresholds exactly what conv2d writes") {
-  for (const std::size_t cout : {1, 3, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65})
+  for (const std::size_t cout : Sizes{1, 3, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65})
     for (const bool with_residual : {false, true}) {
       const Problem p({2, 5, 7, 6, cout, 1, ConvGeometry::square(3, 2, 1)}, static_cast<std::uint32_t>(cout));
       REQUIRE(kernels::can_emit_bits(p.packed));
@@ -169,8 +169,8 @@ TEST_CASE("what does not fit a convolution is said") {
 }
 
 TEST_CASE("linear equals its plain twin") {
-  for (const std::size_t rows : {1, 2, 13, 14, 15, 197})
-    for (const std::size_t out : {1, 10, 33, 100}) {
+  for (const std::size_t rows : Sizes{1, 2, 13, 14, 15, 197})
+    for (const std::size_t out : Sizes{1, 10, 33, 100}) {
       const Tensor weights = random_tensor({out, 37}, 1), input = random_tensor({rows, 37}, 2);
       const auto bias = random_values(out, 3);
       const auto packed = kernels::pack_linear(weights, bias).value();

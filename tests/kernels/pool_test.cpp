@@ -7,10 +7,10 @@ using namespace qcnet;
 using namespace qcnet::test;
 
 TEST_CASE("pooling equals its plain twins") {
-  for (const std::size_t channels : {1, 3, 8, 15, 16, 17, 33, 64})
+  for (const std::size_t channels : Sizes{1, 3, 8, 15, 16, 17, 33, 64})
     for (const auto& [kernel, stride, pad] :
          {std::tuple{3, 2, 1}, {2, 2, 0}, {3, 1, 1}, {1, 1, 0}, {5, 3, 2}})
-      for (const std::size_t batch : {0, 1, 2}) {
+      for (const std::size_t batch : Sizes{0, 1, 2}) {
         const auto geometry =
             ConvGeometry::square(static_cast<std::size_t>(kernel), static_cast<std::size_t>(stride),
                                  static_cast<std::size_t>(pad));
@@ -37,8 +37,8 @@ TEST_CASE("padding never wins a max pool") {
 }
 
 TEST_CASE("global average pooling equals its plain twin") {
-  for (const std::size_t channels : {1, 7, 16, 31, 100})
-    for (const std::size_t batch : {0, 1, 3}) {
+  for (const std::size_t channels : Sizes{1, 7, 16, 31, 100})
+    for (const std::size_t batch : Sizes{0, 1, 3}) {
       Tensor input = random_tensor({batch, 7, 5, channels}, 4);
       for (float& x : input.span()) x = std::fabs(x);  // no cancellation: the bound is relative to the mean
       Tensor fast({batch, channels}), plain({batch, channels});
