@@ -67,9 +67,11 @@ def main():
     runtime, dataset = options.open_run(arguments)
     seed_everything(arguments.seed)
     model = models.build(specification(arguments), len(dataset.classes), dataset.channels)
+    earlier = []
     if arguments.pretrained:
         state = torch.load(arguments.pretrained, map_location="cpu")
         model.load_state_dict(state.get("model", state))
+        earlier = state.get("history", [])
     model = runtime.place(model)
     steps = arguments.epochs * batch_count(dataset.count("train"), arguments.batch)
     optimizer = torch.optim.SGD(parameter_groups(model, arguments.weight_decay), lr=arguments.lr,
@@ -99,8 +101,9 @@ def main():
             "spec": model.spec, "parameters": sum(p.numel() for p in model.parameters()),
             "dataset": dataset.name, "epochs": arguments.epochs, "batch": arguments.batch,
             "lr": arguments.lr, "weight_decay": arguments.weight_decay, "smoothing": arguments.smoothing,
-            "seed": arguments.seed, "bf16": runtime.bf16, "test": test, "versions": versions(),
-            "history": history}, indent=1) + "\n")
+            "seed": arguments.seed, "bf16": runtime.bf16, "ranks": runtime.world,
+            "test": test, "versions": versions(),
+            "history": history, "history_before": earlier}, indent=1) + "\n")
     runtime.close()
 
 

@@ -71,6 +71,8 @@ class Deployment:
             "qcnet.cut": cut, "qcnet.hash": fingerprint(self.head_arrays, self.thresholds, cut),
             "qcnet.feature": f"{height} {width} {channels}", "qcnet.activation": self.activation,
             "qcnet.accuracy.unpartitioned": f"{unpartitioned:g}"}
+        if "conv1.weight" in self.head_arrays:  # a ResNet's stem: behind a 7x7 one stands a pool without weights
+            self.about["qcnet.stem"] = "x".join(map(str, self.head_arrays["conv1.weight"].shape[2:]))
 
     def metadata(self, role, **extra):
         return describe(self.dataset, self.name, role, self.model.spec["architecture"],

@@ -110,10 +110,10 @@ inline void fill_pointers(const PackedConv2d& conv, ConstTensorView input, const
     for (std::size_t kh = 0; kh < g.kernel_h; ++kh) {
       // Unsigned wrap-around makes a row above the image larger than any height.
       const std::size_t in_y = y * g.stride_h + kh * g.dilation_h - g.pad_h;
-      const float* row = base + (n * height + in_y) * width * channels;
+      const std::size_t row = (n * height + in_y) * width;
       for (std::size_t kw = 0; kw < conv.runs_per_kernel_row(); ++kw, to += rows) {
         const std::size_t in_x = x * g.stride_w + kw * g.dilation_w - g.pad_w;
-        *to = in_y < height && in_x < width ? row + in_x * channels : conv.zeros();
+        *to = in_y < height && in_x < width ? base + (row + in_x) * channels : conv.zeros();
       }
     }
   }
