@@ -1,5 +1,7 @@
 #include "support.hpp"
 
+#include <tuple>
+
 #include <qcnet/kernels/conv2d.hpp>
 #include <qcnet/kernels/linear.hpp>
 #include <qcnet/kernels/reference.hpp>

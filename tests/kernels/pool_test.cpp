@@ -1,5 +1,7 @@
 #include "support.hpp"
 
+#include <tuple>
+
 #include <qcnet/kernels/pool.hpp>
 #include <qcnet/kernels/reference.hpp>
 
