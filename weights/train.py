@@ -33,6 +33,7 @@ def parse():
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--validate-every", type=int, default=1, help="epochs between validations")
     parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
     return parser.parse_args()
 
@@ -86,7 +87,9 @@ def main():
             logits = wrapped(images)
         return F.cross_entropy(logits.float(), labels, label_smoothing=arguments.smoothing)
 
-    def validate():
+    def validate(epoch):
+        if epoch % arguments.validate_every and epoch != arguments.epochs:
+            return {}
         model.eval()
         figures = {"validation": loop.accuracy(runtime, dataset, "validation", model)}
         model.train()

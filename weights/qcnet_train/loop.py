@@ -47,7 +47,7 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
         validate=None):
     """Runs `epochs` epochs, the last one perhaps a fraction: loss(images, labels, epoch, index) -> scalar.
 
-    `schedule` steps once a batch; `validate()` adds its figures to the epoch's record. Returns the
+    `schedule` steps once a batch; `validate(epoch)` adds its figures to the epoch's record. Returns the
     history, one record an epoch.
     """
     history = checkpoint.load()
@@ -72,7 +72,7 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
                   "seconds": round(time.time() - start, 1)}
         history.append(record)
         if runtime.is_main:
-            record.update(validate() if validate else {})
+            record.update(validate(epoch + 1) if validate else {})
             checkpoint.save(history)
             print(label, record, flush=True)
         runtime.barrier()
