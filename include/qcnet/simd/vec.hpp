@@ -34,26 +34,26 @@
 
 namespace qcnet::inline QCNET_ABI {
 
-/// `size` floats. What xsimd offers alike in 8.1 and 14 goes through it; what differs between them, or is
-/// missing (fused multiply-add on AVX-512, masks as bits, partial loads), is in `simd/arch/`.
+/// `size` floats. What xsimd's batch offers alike in 8.1 and 14 is used as it is; what differs between them,
+/// or is missing (fused multiply-add on AVX-512, masks as bits, partial loads), is in `simd/arch/`.
 struct vec {
   static constexpr std::size_t size = simd::width;
   simd::Register raw;
 
-  static vec load(const float* p) { return {simd::load(p)}; }
+  static vec load(const float* p) { return {simd::Register::load_unaligned(p)}; }
   /// The first `count` (at most `size`) floats, zero behind them; reads nothing past them.
   static vec load_partial(const float* p, std::size_t count) { return {simd::load_partial(p, count)}; }
-  static vec broadcast(float x) { return {simd::broadcast(x)}; }
+  static vec broadcast(float x) { return {simd::Register(x)}; }
   static vec zero() { return broadcast(0.0f); }
 
-  void store(float* p) const { simd::store(p, raw); }
+  void store(float* p) const { raw.store_unaligned(p); }
   /// Writes the first `count` (at most `size`) floats and nothing past them.
   void store_partial(float* p, std::size_t count) const { simd::store_partial(p, raw, count); }
 
-  friend vec operator+(vec a, vec b) { return {simd::add(a.raw, b.raw)}; }
-  friend vec operator-(vec a, vec b) { return {simd::sub(a.raw, b.raw)}; }
-  friend vec operator*(vec a, vec b) { return {simd::mul(a.raw, b.raw)}; }
-  friend vec operator/(vec a, vec b) { return {simd::div(a.raw, b.raw)}; }
+  friend vec operator+(vec a, vec b) { return {a.raw + b.raw}; }
+  friend vec operator-(vec a, vec b) { return {a.raw - b.raw}; }
+  friend vec operator*(vec a, vec b) { return {a.raw * b.raw}; }
+  friend vec operator/(vec a, vec b) { return {a.raw / b.raw}; }
 };
 
 /// a * b + c, rounded once wherever the machine can (QCNET_HAS_FMA).
@@ -68,10 +68,10 @@ inline vec max(vec a, vec b) {
   return {simd::max(a.raw, b.raw)};
 }
 inline vec exp(vec x) {
-  return {simd::exp(x.raw)};
+  return {exp(x.raw)};
 }
 inline vec tanh(vec x) {
-  return {simd::tanh(x.raw)};
+  return {tanh(x.raw)};
 }
 
 /// One bit per element, element 0 in bit 0: a > b. NaN compares false.

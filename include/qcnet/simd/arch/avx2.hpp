@@ -12,16 +12,6 @@ using Register = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
 inline constexpr std::size_t width = 8;
 static_assert(Register::size == width);
 
-inline Register load(const float* p) {
-  return Register::load_unaligned(p);
-}
-inline void store(float* p, Register x) {
-  x.store_unaligned(p);
-}
-inline Register broadcast(float x) {
-  return Register(x);
-}
-
 inline __m256i first(std::size_t count) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
@@ -33,18 +23,6 @@ inline void store_partial(float* p, Register x, std::size_t count) {
   _mm256_maskstore_ps(p, first(count), x);
 }
 
-inline Register add(Register a, Register b) {
-  return a + b;
-}
-inline Register sub(Register a, Register b) {
-  return a - b;
-}
-inline Register mul(Register a, Register b) {
-  return a * b;
-}
-inline Register div(Register a, Register b) {
-  return a / b;
-}
 inline Register fma(Register a, Register b, Register c) {
   return _mm256_fmadd_ps(a, b, c);
 }
@@ -53,12 +31,6 @@ inline Register min(Register a, Register b) {
 }
 inline Register max(Register a, Register b) {
   return _mm256_max_ps(a, b);
-}
-inline Register exp(Register x) {
-  return xsimd::exp(x);
-}
-inline Register tanh(Register x) {
-  return xsimd::tanh(x);
 }
 
 inline std::uint32_t greater_bits(Register a, Register b) {

@@ -12,16 +12,6 @@ using Register = xsimd::batch<float, xsimd::avx512f>;
 inline constexpr std::size_t width = 16;
 static_assert(Register::size == width);
 
-inline Register load(const float* p) {
-  return Register::load_unaligned(p);
-}
-inline void store(float* p, Register x) {
-  x.store_unaligned(p);
-}
-inline Register broadcast(float x) {
-  return Register(x);
-}
-
 inline __mmask16 first(std::size_t count) {
   return static_cast<__mmask16>((1u << count) - 1u);
 }
@@ -32,18 +22,6 @@ inline void store_partial(float* p, Register x, std::size_t count) {
   _mm512_mask_storeu_ps(p, first(count), x);
 }
 
-inline Register add(Register a, Register b) {
-  return a + b;
-}
-inline Register sub(Register a, Register b) {
-  return a - b;
-}
-inline Register mul(Register a, Register b) {
-  return a * b;
-}
-inline Register div(Register a, Register b) {
-  return a / b;
-}
 // xsimd 8.1's fma is a multiplication and an addition here.
 inline Register fma(Register a, Register b, Register c) {
   return _mm512_fmadd_ps(a, b, c);
@@ -53,12 +31,6 @@ inline Register min(Register a, Register b) {
 }
 inline Register max(Register a, Register b) {
   return _mm512_max_ps(a, b);
-}
-inline Register exp(Register x) {
-  return xsimd::exp(x);
-}
-inline Register tanh(Register x) {
-  return xsimd::tanh(x);
 }
 
 inline std::uint32_t greater_bits(Register a, Register b) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include <qcnet/core/config.hpp>
+#include <qcnet/simd/arch/lanes.hpp>
 
 namespace qcnet::inline QCNET_ABI::simd {
 
@@ -12,39 +13,13 @@ using Register = xsimd::batch<float, xsimd::neon64>;
 inline constexpr std::size_t width = 4;
 static_assert(Register::size == width);
 
-inline Register load(const float* p) {
-  return Register::load_unaligned(p);
-}
-inline void store(float* p, Register x) {
-  x.store_unaligned(p);
-}
-inline Register broadcast(float x) {
-  return Register(x);
-}
-
 inline Register load_partial(const float* p, std::size_t count) {
-  alignas(16) float lanes[width] = {};
-  for (std::size_t i = 0; i < count; ++i) lanes[i] = p[i];
-  return load(lanes);
+  return load_lanes<Register>(p, count);
 }
 inline void store_partial(float* p, Register x, std::size_t count) {
-  alignas(16) float lanes[width];
-  store(lanes, x);
-  for (std::size_t i = 0; i < count; ++i) p[i] = lanes[i];
+  store_lanes(p, x, count);
 }
 
-inline Register add(Register a, Register b) {
-  return a + b;
-}
-inline Register sub(Register a, Register b) {
-  return a - b;
-}
-inline Register mul(Register a, Register b) {
-  return a * b;
-}
-inline Register div(Register a, Register b) {
-  return a / b;
-}
 inline Register fma(Register a, Register b, Register c) {
   return vfmaq_f32(c, a, b);
 }
@@ -54,12 +29,6 @@ inline Register min(Register a, Register b) {
 }
 inline Register max(Register a, Register b) {
   return vbslq_f32(vcgtq_f32(a, b), a, b);
-}
-inline Register exp(Register x) {
-  return xsimd::exp(x);
-}
-inline Register tanh(Register x) {
-  return xsimd::tanh(x);
 }
 
 inline uint32x4_t lane_bits() {

@@ -6,12 +6,27 @@
 #include <cstdint>
 
 #include <qcnet/core/config.hpp>
+#include <qcnet/simd/arch/lanes.hpp>
 
 namespace qcnet::inline QCNET_ABI::simd {
 
 inline constexpr std::size_t width = 4;
+
+/// The part of xsimd's batch that `vec` uses.
 struct Register {
+  static constexpr std::size_t size = width;
   float lane[width];
+
+  Register() = default;
+  explicit Register(float x) : lane{x, x, x, x} {}
+  static Register load_unaligned(const float* p) {
+    Register result;
+    for (std::size_t i = 0; i < width; ++i) result.lane[i] = p[i];
+    return result;
+  }
+  void store_unaligned(float* p) const {
+    for (std::size_t i = 0; i < width; ++i) p[i] = lane[i];
+  }
 };
 
 /// Lane by lane: `op(a, b)`.
@@ -22,37 +37,32 @@ Register each(const Register& a, const Register& b, const Op& op) {
   return result;
 }
 
-inline Register load(const float* p) {
-  return {{p[0], p[1], p[2], p[3]}};
+inline Register operator+(const Register& a, const Register& b) {
+  return each(a, b, [](float x, float y) { return x + y; });
 }
-inline void store(float* p, const Register& x) {
-  for (std::size_t i = 0; i < width; ++i) p[i] = x.lane[i];
+inline Register operator-(const Register& a, const Register& b) {
+  return each(a, b, [](float x, float y) { return x - y; });
 }
-inline Register broadcast(float x) {
-  return {{x, x, x, x}};
+inline Register operator*(const Register& a, const Register& b) {
+  return each(a, b, [](float x, float y) { return x * y; });
+}
+inline Register operator/(const Register& a, const Register& b) {
+  return each(a, b, [](float x, float y) { return x / y; });
+}
+inline Register exp(const Register& x) {
+  return each(x, x, [](float y, float) { return std::exp(y); });
+}
+inline Register tanh(const Register& x) {
+  return each(x, x, [](float y, float) { return std::tanh(y); });
 }
 
 inline Register load_partial(const float* p, std::size_t count) {
-  Register result{};
-  for (std::size_t i = 0; i < count; ++i) result.lane[i] = p[i];
-  return result;
+  return load_lanes<Register>(p, count);
 }
 inline void store_partial(float* p, const Register& x, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) p[i] = x.lane[i];
+  store_lanes(p, x, count);
 }
 
-inline Register add(const Register& a, const Register& b) {
-  return each(a, b, [](float x, float y) { return x + y; });
-}
-inline Register sub(const Register& a, const Register& b) {
-  return each(a, b, [](float x, float y) { return x - y; });
-}
-inline Register mul(const Register& a, const Register& b) {
-  return each(a, b, [](float x, float y) { return x * y; });
-}
-inline Register div(const Register& a, const Register& b) {
-  return each(a, b, [](float x, float y) { return x / y; });
-}
 inline Register fma(const Register& a, const Register& b, const Register& c) {
   Register result;
   for (std::size_t i = 0; i < width; ++i)
@@ -65,12 +75,6 @@ inline Register min(const Register& a, const Register& b) {
 }
 inline Register max(const Register& a, const Register& b) {
   return each(a, b, [](float x, float y) { return x > y ? x : y; });
-}
-inline Register exp(const Register& x) {
-  return each(x, x, [](float y, float) { return std::exp(y); });
-}
-inline Register tanh(const Register& x) {
-  return each(x, x, [](float y, float) { return std::tanh(y); });
 }
 
 inline std::uint32_t greater_bits(const Register& a, const Register& b) {
