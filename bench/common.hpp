@@ -80,4 +80,11 @@ inline void report_bytes(benchmark::State& state, const Meter& meter, std::size_
       static_cast<double>(bytes) * static_cast<double>(state.iterations()) / meter.seconds() * 1e-9;
 }
 
+/// Arguments of a benchmark over feature maps: pixels, channels. 512 KiB lie in the L2 cache, 8 MiB do not.
+inline void map_sizes(benchmark::internal::Benchmark* b) {
+  for (const int kib : {512, 8192})
+    for (const int channels : {16, 64, 256}) b->Args({kib * 256 / channels, channels});
+  b->Args({512 * 256 / 3, 3});
+}
+
 }  // namespace qcnet::bench

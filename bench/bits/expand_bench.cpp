@@ -9,13 +9,6 @@ namespace {
 
 using namespace qcnet;
 
-// Arguments: pixels, channels. 512 KiB lie in the L2 cache, 8 MiB do not.
-void maps(benchmark::internal::Benchmark* b) {
-  for (const int kib : {512, 8192})
-    for (const int channels : {16, 64, 256}) b->Args({kib * 256 / channels, channels});
-  b->Args({512 * 256 / 3, 3});
-}
-
 void expand(benchmark::State& state) {
   const Shape shape{static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1))};
   Bitplane bits(shape);
@@ -31,7 +24,7 @@ void expand(benchmark::State& state) {
   }
   bench::report_bytes(state, meter, shape.elements() * sizeof(float));
 }
-BENCHMARK(expand)->Apply(maps);
+BENCHMARK(expand)->Apply(bench::map_sizes);
 
 void write_limit(benchmark::State& state) {
   Tensor map({static_cast<std::size_t>(state.range(0)) * 256});

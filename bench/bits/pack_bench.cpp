@@ -9,13 +9,6 @@ namespace {
 
 using namespace qcnet;
 
-// Arguments: pixels, channels. 512 KiB lie in the L2 cache, 8 MiB do not.
-void maps(benchmark::internal::Benchmark* b) {
-  for (const int kib : {512, 8192})
-    for (const int channels : {16, 64, 256}) b->Args({kib * 256 / channels, channels});
-  b->Args({512 * 256 / 3, 3});
-}
-
 void binarize(benchmark::State& state) {
   const Shape shape{static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1))};
   const Tensor map = bench::random_tensor(shape);
@@ -29,7 +22,7 @@ void binarize(benchmark::State& state) {
   }
   bench::report_bytes(state, meter, shape.elements() * sizeof(float));
 }
-BENCHMARK(binarize)->Apply(maps);
+BENCHMARK(binarize)->Apply(bench::map_sizes);
 
 void read_limit(benchmark::State& state) {
   const Tensor map = bench::random_tensor({static_cast<std::size_t>(state.range(0)) * 256});
