@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <vector>
 
 #include <qcnet/core/conv_geometry.hpp>
 #include <qcnet/core/tensor.hpp>
@@ -112,6 +113,59 @@ inline void softmax(ConstTensorView input, TensorView output) {
     for (std::size_t i = 0; i < n; ++i)
       output.pixel(r)[i] = static_cast<float>(std::exp(static_cast<double>(from[i]) - largest) / total);
   }
+}
+
+/// Twin of kernels::gelu.
+inline void gelu(ConstTensorView input, TensorView output) {
+  for (std::size_t i = 0; i < input.span().size(); ++i) {
+    const double x = static_cast<double>(input.data[i]);
+    output.data[i] = static_cast<float>(0.5 * x * std::erfc(-x / std::sqrt(2.0)));
+  }
+}
+
+/// Twin of kernels::layer_norm.
+inline void layer_norm(ConstTensorView input, std::span<const float> gamma, std::span<const float> beta,
+                       float eps, TensorView output) {
+  const std::size_t n = input.shape.channels();
+  for (std::size_t r = 0; r < input.shape.pixels(); ++r) {
+    double mean = 0.0, variance = 0.0;
+    for (std::size_t i = 0; i < n; ++i)
+      mean += static_cast<double>(input.pixel(r)[i]) / static_cast<double>(n);
+    for (std::size_t i = 0; i < n; ++i)
+      variance += std::pow(static_cast<double>(input.pixel(r)[i]) - mean, 2) / static_cast<double>(n);
+    const double scale = 1.0 / std::sqrt(variance + static_cast<double>(eps));
+    for (std::size_t i = 0; i < n; ++i)
+      output.pixel(r)[i] = static_cast<float>((static_cast<double>(input.pixel(r)[i]) - mean) * scale *
+                                                  static_cast<double>(gamma[i]) +
+                                              static_cast<double>(beta[i]));
+  }
+}
+
+/// Twin of kernels::attention.
+inline void attention(ConstTensorView qkv, std::size_t heads, TensorView output) {
+  const std::size_t tokens = output.shape[1], channels = output.shape[2], size = channels / heads;
+  std::vector<double> weights(tokens);
+  for (std::size_t n = 0; n < output.shape[0]; ++n)
+    for (std::size_t h = 0; h < heads; ++h)
+      for (std::size_t q = 0; q < tokens; ++q) {
+        const float* query = qkv.pixel(n * tokens + q) + h * size;
+        double largest = -std::numeric_limits<double>::infinity(), total = 0.0;
+        for (std::size_t k = 0; k < tokens; ++k) {
+          const float* key = qkv.pixel(n * tokens + k) + channels + h * size;
+          weights[k] = 0.0;
+          for (std::size_t d = 0; d < size; ++d)
+            weights[k] += static_cast<double>(query[d]) * static_cast<double>(key[d]);
+          weights[k] /= std::sqrt(static_cast<double>(size));
+          largest = std::max(largest, weights[k]);
+        }
+        for (double& w : weights) total += w = std::exp(w - largest);
+        for (std::size_t d = 0; d < size; ++d) {
+          double sum = 0.0;
+          for (std::size_t k = 0; k < tokens; ++k)
+            sum += weights[k] * static_cast<double>(qkv.pixel(n * tokens + k)[2 * channels + h * size + d]);
+          output.pixel(n * tokens + q)[h * size + d] = static_cast<float>(sum / total);
+        }
+      }
 }
 
 }  // namespace qcnet::inline QCNET_ABI::reference

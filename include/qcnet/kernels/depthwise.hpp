@@ -1,0 +1,198 @@
+// Depthwise convolution: every channel by its own kernel. Bound by loads, so pixels share the weights'
+// vectors.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+
+#include <qcnet/core/bitplane.hpp>
+#include <qcnet/core/conv_geometry.hpp>
+#include <qcnet/core/parallel.hpp>
+#include <qcnet/core/tensor.hpp>
+#include <qcnet/kernels/gemm.hpp>
+
+namespace qcnet::inline QCNET_ABI::kernels {
+
+/// Weights of a depthwise convolution, one tap after the other, packed once for `depthwise_conv2d`.
+class PackedDepthwise {
+ public:
+  /// `weights` is `[C, Kh, Kw, 1]`, `bias` has C values or none; `geometry.groups` is not looked at. An Error
+  /// if they do not fit together.
+  static Result<PackedDepthwise> make(ConstTensorView weights, std::span<const float> bias,
+                                      const ConvGeometry& geometry) {
+    const Shape& s = weights.shape;
+    if (s.rank() != 4 || s[1] != geometry.kernel_h || s[2] != geometry.kernel_w || s[3] != 1)
+      return Error("expected weights [C, " + std::to_string(geometry.kernel_h) + ", " +
+                   std::to_string(geometry.kernel_w) + ", 1], found " + s.to_string());
+    if (!bias.empty() && bias.size() != s[0])
+      return Error("expected " + std::to_string(s[0]) + " bias values, found " + std::to_string(bias.size()));
+    PackedDepthwise packed;
+    packed.geometry_ = geometry;
+    packed.channels_ = s[0];
+    packed.weights_ = AlignedBuffer<float>(geometry.taps() * packed.stride());
+    packed.bias_ = AlignedBuffer<float>(packed.stride());
+    for (std::size_t c = 0; c < s[0]; ++c) {
+      for (std::size_t tap = 0; tap < geometry.taps(); ++tap)
+        packed.weights_[tap * packed.stride() + c] = weights.data[c * geometry.taps() + tap];
+      if (!bias.empty()) packed.bias_[c] = bias[c];
+    }
+    return packed;
+  }
+
+  const ConvGeometry& geometry() const { return geometry_; }
+  std::size_t channels() const { return channels_; }
+  /// Floats from one tap's weights to the next's.
+  std::size_t stride() const { return PackedWeights::padded(channels_); }
+  const float* tap(std::size_t index) const { return weights_.data() + index * stride(); }
+  const float* bias() const { return bias_.data(); }
+  std::size_t bytes() const { return (weights_.size() + bias_.size()) * sizeof(float); }
+
+  /// `[N, H', W', C]` for an input `[N, H, W, C]`, or an Error that says what does not fit.
+  Result<Shape> output_shape(const Shape& input) const {
+    if (input.rank() == 4 && input[3] != channels_)
+      return Error("expected " + std::to_string(channels_) + " input channels, found " + input.to_string());
+    return geometry_.output(input, channels_);
+  }
+
+ private:
+  ConvGeometry geometry_;
+  std::size_t channels_ = 0;
+  AlignedBuffer<float> weights_, bias_;
+};
+
+namespace detail {
+
+/// Kernel positions [first, end) of one axis that meet the image, for one output position.
+struct TapRange {
+  std::size_t first, end;
+  static TapRange of(std::size_t out, std::size_t stride, std::size_t pad, std::size_t dilation,
+                     std::size_t kernel, std::size_t size) {
+    const std::size_t at = out * stride;  // minus pad: the position of tap 0
+    const std::size_t first = at >= pad ? 0 : std::min(kernel, (pad - at + dilation - 1) / dilation);
+    const std::size_t fit = size + pad > at ? (size + pad - at - 1) / dilation + 1 : 0;
+    return {first, std::max(first, std::min(kernel, fit))};
+  }
+  bool operator==(const TapRange&) const = default;
+};
+
+/// Some outputs of one row, from one input row on, and the taps that all of them have.
+struct DepthwiseTile {
+  const float* input;  // of output 0: what tap (rows.first, columns.first) reads, channel 0
+  std::size_t input_row, input_step, tap_step;  // floats between kernel rows, outputs, kernel columns
+  TapRange rows, columns;
+};
+
+/// Pixels x V vectors of channels from `column` on. `left` channels exist.
+template <std::size_t Pixels, std::size_t V, class Store>
+void depthwise_kernel(const PackedDepthwise& conv, const DepthwiseTile& tile, RowBlock block,
+                      const Store& store) {
+  constexpr auto all = std::make_index_sequence<Pixels * V>{};
+  const std::size_t full = block.valid / vec::size, rest = block.valid % vec::size;
+  vec acc[Pixels][V];
+  unroll(all, [&](auto i) { acc[i / V][i % V] = vec::load(conv.bias() + block.column + i % V * vec::size); });
+  for (std::size_t kh = tile.rows.first; kh < tile.rows.end; ++kh) {
+    const float* row = tile.input + (kh - tile.rows.first) * tile.input_row + block.column;
+    for (std::size_t kw = tile.columns.first; kw < tile.columns.end; ++kw, row += tile.tap_step) {
+      const float* weights = conv.tap(kh * conv.geometry().kernel_w + kw) + block.column;
+      if (full >= V) {
+        unroll(std::make_index_sequence<V>{}, [&](auto v) {
+          const vec w = vec::load(weights + v * vec::size);
+          unroll(std::make_index_sequence<Pixels>{}, [&](auto p) {
+            acc[p][v] = fma(vec::load(row + p * tile.input_step + v * vec::size), w, acc[p][v]);
+          });
+        });
+      } else {  // the last channels: V is 1
+        const vec w = vec::load(weights);
+        unroll(std::make_index_sequence<Pixels>{}, [&](auto p) {
+          acc[p][0] = fma(vec::load_partial(row + p * tile.input_step, rest), w, acc[p][0]);
+        });
+      }
+    }
+  }
+  unroll(std::make_index_sequence<Pixels>{}, [&](auto p) {
+    store(RowBlock{block.pixel + p, block.column, block.valid}, acc[p]);
+  });
+}
+
+/// All channels of `Pixels` outputs. Blocks of channels start on a byte of bits.
+template <std::size_t Pixels, class Store>
+void depthwise_tile(const PackedDepthwise& conv, const DepthwiseTile& tile, std::size_t pixel,
+                    const Store& store) {
+  const std::size_t channels = conv.channels();
+  for (std::size_t c = 0; c < channels;) {
+    const std::size_t left = channels - c;
+    if (left >= block_columns) {
+      depthwise_kernel<Pixels, block_vectors>(conv, tile, {pixel, c, block_columns}, store);
+      c += block_columns;
+    } else {
+      const std::size_t valid = std::min(left, vec::size);
+      depthwise_kernel<Pixels, 1>(conv, tile, {pixel, c, valid}, store);
+      c += valid;
+    }
+  }
+}
+
+// Outputs that share a vector of weights: two vectors of channels each must stay in registers beside it.
+#if QCNET_ISA_AVX512 || QCNET_ISA_NEON
+inline constexpr std::size_t depthwise_pixels = 8;
+#else
+inline constexpr std::size_t depthwise_pixels = 4;
+#endif
+
+/// One row of the output: wide tiles where neighbours have all columns of the kernel, else pixel by pixel.
+template <class Store>
+void depthwise_row(const PackedDepthwise& conv, ConstTensorView input, const Shape& output, std::size_t row,
+                   const Store& store) {
+  const ConvGeometry& g = conv.geometry();
+  const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
+  const std::size_t n = row / output[1], y = row % output[1];
+  const TapRange rows = TapRange::of(y, g.stride_h, g.pad_h, g.dilation_h, g.kernel_h, height);
+  const auto columns = [&](std::size_t x) {
+    return TapRange::of(x, g.stride_w, g.pad_w, g.dilation_w, g.kernel_w, width);
+  };
+  const std::size_t in_y = y * g.stride_h + rows.first * g.dilation_h - g.pad_h;
+  for (std::size_t x = 0; x < output[2];) {
+    const TapRange taps = columns(x);
+    const std::size_t in_x = x * g.stride_w + taps.first * g.dilation_w - g.pad_w;
+    const bool none = rows.first == rows.end || taps.first == taps.end;
+    const DepthwiseTile tile{none ? input.data : input.data + ((n * height + in_y) * width + in_x) * channels,
+                             g.dilation_h * width * channels,
+                             g.stride_w * channels,
+                             g.dilation_w * channels,
+                             rows,
+                             taps};
+    const std::size_t pixel = row * output[2] + x;
+    const std::size_t last = x + depthwise_pixels - 1;
+    const bool inside = taps == TapRange{0, g.kernel_w};
+    if (inside && last < output[2] && columns(last) == taps) {
+      depthwise_tile<depthwise_pixels>(conv, tile, pixel, store);
+      x += depthwise_pixels;
+    } else {
+      depthwise_tile<1>(conv, tile, pixel, store);
+      ++x;
+    }
+  }
+}
+
+template <class Store>
+void depthwise_conv2d(const PackedDepthwise& conv, ConstTensorView input, const Shape& output,
+                      const Store& store) {
+  const std::size_t work = output.elements() * conv.geometry().taps();
+  parallel_for(
+      output[0] * output[1], [&](std::size_t row) { depthwise_row(conv, input, output, row, store); },
+      work > (std::size_t{1} << 18));
+}
+
+}  // namespace detail
+
+/// output = activation(depthwise convolution(input) + bias). Maps are `[N, H, W, C]`; `output` has the shape
+/// that `conv.output_shape(input.shape)` gives and is not `input`. Allocates nothing.
+inline void depthwise_conv2d(const PackedDepthwise& conv, ConstTensorView input, TensorView output,
+                             Activation activation = Activation::none) {
+  detail::depthwise_conv2d(conv, input, output.shape,
+                           StoreFloat{output.data, nullptr, conv.channels(), activation});
+}
+
+}  // namespace qcnet::inline QCNET_ABI::kernels
