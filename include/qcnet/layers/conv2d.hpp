@@ -1,4 +1,4 @@
-// Convolution, linear and what is fused into them.
+// Convolution and what is fused into it.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,6 @@
 #include <utility>
 
 #include <qcnet/kernels/conv2d.hpp>
-#include <qcnet/kernels/linear.hpp>
 #include <qcnet/layers/layer.hpp>
 #include <qcnet/layers/weights.hpp>
 
@@ -78,47 +77,6 @@ class Conv2d final : public Layer {
 
   kernels::PackedConv2d packed_;
   Activation activation_;
-};
-
-/// Fully connected: `[..., in]` to `[..., out]`.
-class Linear final : public Layer {
- public:
-  explicit Linear(kernels::PackedConv2d packed) : packed_(std::move(packed)) {}
-
-  /// Reads `<name>.weight` `[out, in]` and `<name>.bias` `[out]`; `in` must be `input_features`.
-  static Result<std::shared_ptr<const Linear>> load(const io::Safetensors& file, const std::string& name,
-                                                    std::size_t input_features) {
-    QCNET_TRY(Tensor weight, load_tensor(file, name + ".weight"));
-    const Shape& s = weight.shape();
-    if (s.rank() != 2 || s[1] != input_features)
-      return Error(name + ".weight: expected shape [out, " + std::to_string(input_features) + "], found " +
-                   s.to_string());
-    QCNET_TRY(Tensor bias, load_tensor(file, name + ".bias", {s[0]}));
-    auto packed = kernels::pack_linear(weight, bias.span());
-    if (!packed) return packed.error().in(name + ".weight");
-    return std::make_shared<const Linear>(std::move(packed).value());
-  }
-
-  std::string_view kind() const override { return "linear"; }
-  Result<Shape> output_shape(std::span<const Shape> inputs) const override {
-    if (inputs.size() != 1 || inputs[0].rank() == 0 || inputs[0].channels() != packed_.input_channels())
-      return Error("expected one input [..., " + std::to_string(packed_.input_channels()) + "], found " +
-                   (inputs.empty() ? std::string("none") : inputs[0].to_string()));
-    std::array<std::size_t, Shape::max_rank> dims{};
-    std::copy(inputs[0].dims().begin(), inputs[0].dims().end(), dims.begin());
-    dims[inputs[0].rank() - 1] = packed_.output_channels();
-    return Shape::make(std::span<const std::size_t>(dims.data(), inputs[0].rank()));
-  }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
-    kernels::linear(packed_, inputs[0], output);
-  }
-  std::size_t weight_bytes() const override { return packed_.bytes(); }
-  std::size_t multiply_adds(std::span<const Shape> inputs) const override {
-    return inputs[0].elements() * packed_.output_channels();
-  }
-
- private:
-  kernels::PackedConv2d packed_;
 };
 
 }  // namespace qcnet::inline QCNET_ABI

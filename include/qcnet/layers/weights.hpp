@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <qcnet/core/tensor.hpp>
@@ -82,6 +84,37 @@ inline Result<ConvWeights> load_conv_weights(const io::Safetensors& file, const 
       !std::all_of(conv.bias.begin(), conv.bias.end(), finite))
     return Error(batch_norm + ": folding it into " + name + " gives a weight that is not finite");
   return conv;
+}
+
+/// A linear layer's weights `[out, in]` and bias `[out]`.
+struct LinearWeights {
+  Tensor weights, bias;
+};
+
+/// Reads the tensors `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`; 0 outputs: as many as there are.
+inline Result<LinearWeights> load_linear_weights(const io::Safetensors& file, const std::string& weight,
+                                                 const std::string& bias, std::size_t inputs,
+                                                 std::size_t outputs = 0) {
+  QCNET_TRY(Tensor weights, load_tensor(file, weight));
+  const Shape& s = weights.shape();
+  if (s.rank() != 2 || s[1] != inputs || (outputs != 0 && s[0] != outputs))
+    return Error(weight + ": expected shape [" + (outputs == 0 ? "out" : std::to_string(outputs)) + ", " +
+                 std::to_string(inputs) + "], found " + s.to_string());
+  QCNET_TRY(Tensor biases, load_tensor(file, bias, {s[0]}));
+  return LinearWeights{std::move(weights), std::move(biases)};
+}
+
+/// The numbers i of the modules `<prefix><i>.` that the file holds anything of: blocks of a stage, say.
+inline std::set<std::size_t> module_numbers(const io::Safetensors& file, const std::string& prefix) {
+  std::set<std::size_t> found;
+  for (auto at = file.tensors().lower_bound(prefix); at != file.tensors().end(); ++at) {
+    const std::string& name = at->first;
+    if (!name.starts_with(prefix)) break;
+    const std::string number = name.substr(prefix.size(), name.find('.', prefix.size()) - prefix.size());
+    if (number.size() < 5 && !number.empty() && number.find_first_not_of("0123456789") == std::string::npos)
+      found.insert(static_cast<std::size_t>(std::stoul(number)));
+  }
+  return found;
 }
 
 }  // namespace qcnet::inline QCNET_ABI

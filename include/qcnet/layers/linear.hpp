@@ -1,0 +1,67 @@
+// Fully connected layers.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <qcnet/kernels/linear.hpp>
+#include <qcnet/layers/layer.hpp>
+#include <qcnet/layers/weights.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// weights * input 0 + bias + input 1, if there is one: `[..., in]` to `[..., out]`.
+class Linear final : public Layer {
+ public:
+  explicit Linear(kernels::PackedConv2d packed) : packed_(std::move(packed)) {}
+
+  static Result<std::shared_ptr<const Linear>> make(const LinearWeights& linear) {
+    QCNET_TRY(auto packed, kernels::pack_linear(linear.weights, linear.bias.span()));
+    return std::make_shared<const Linear>(std::move(packed));
+  }
+  /// Reads `<name>.weight` `[outputs, inputs]` and `<name>.bias`; 0 outputs: as many as there are.
+  static Result<std::shared_ptr<const Linear>> load(const io::Safetensors& file, const std::string& name,
+                                                    std::size_t inputs, std::size_t outputs = 0) {
+    QCNET_TRY(const LinearWeights linear,
+              load_linear_weights(file, name + ".weight", name + ".bias", inputs, outputs));
+    return make(linear);
+  }
+
+  std::string_view kind() const override { return "linear"; }
+  std::size_t output_features() const { return packed_.output_channels(); }
+
+  Result<Shape> output_shape(std::span<const Shape> inputs) const override {
+    if (inputs.empty() || inputs.size() > 2)
+      return Error("a linear layer takes one input and at most one residual");
+    if (inputs[0].rank() == 0 || inputs[0].channels() != packed_.input_channels())
+      return Error("expected an input [..., " + std::to_string(packed_.input_channels()) + "], found " +
+                   inputs[0].to_string());
+    std::array<std::size_t, Shape::max_rank> dims{};
+    std::copy(inputs[0].dims().begin(), inputs[0].dims().end(), dims.begin());
+    dims[inputs[0].rank() - 1] = packed_.output_channels();
+    QCNET_TRY(Shape output, Shape::make(std::span<const std::size_t>(dims.data(), inputs[0].rank())));
+    if (inputs.size() == 2 && !(inputs[1] == output))
+      return Error("the residual " + inputs[1].to_string() + " does not have the output's shape " +
+                   output.to_string());
+    return output;
+  }
+  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+    kernels::linear(packed_, inputs[0], output, kernels::Activation::none,
+                    inputs.size() == 2 ? inputs[1] : ConstTensorView{});
+  }
+  std::size_t weight_bytes() const override { return packed_.bytes(); }
+  std::size_t multiply_adds(std::span<const Shape> inputs) const override {
+    return inputs[0].elements() * packed_.output_channels();
+  }
+
+ private:
+  kernels::PackedConv2d packed_;
+};
+
+}  // namespace qcnet::inline QCNET_ABI
