@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes the golden files that tests/models, tests/layers and tests/split compare with.
 
-  resnet_<kind>.safetensors         a tiny torchvision ResNet and what PyTorch computes with it:
-                                    golden.input, golden.<cut> for every cut, golden.logits (all NCHW, F32)
+  resnet_<kind>.safetensors         a tiny torchvision ResNet, Vision Transformer or ConvNeXt and what PyTorch computes
+  vit.safetensors                   with it: golden.input, golden.<cut> for every cut, golden.logits (maps NCHW, tokens
+  convnext.safetensors              NTC, all F32)
   <name>.node.safetensors           a deployment pair of a tiny model for each kind of server,
   <name>-<method>.server.safetensors
   <name>.golden.safetensors         picture, input, map and bits at the cut; <method>.map and <method>.logits
@@ -24,9 +25,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "weights"))
 
 from qcnet_train import models, safetensors  # noqa: E402
-from qcnet_train.compensator import Compensator, Dequantizer, round_to_half  # noqa: E402
+from qcnet_train.compensator import Dequantizer, compensator, round_to_half  # noqa: E402
 from qcnet_train.deployment import Deployment  # noqa: E402
-from qcnet_train.quantizer import Quantizer  # noqa: E402
+from qcnet_train.quantizer import Quantizer, binarize  # noqa: E402
 
 
 class TinyResNet(torchvision.models.ResNet):
@@ -86,6 +87,33 @@ def golden_resnet(kind, size, half, batch=1, **options):
     safetensors.save(HERE / f"resnet_{kind}.safetensors", {k: np.asarray(v) for k, v in tensors.items()}, {})
 
 
+def randomize(module):
+    """No parameter stays at a zero or a one that a mistake could hide behind."""
+    for name, parameter in module.named_parameters():
+        if parameter.ndim == 1 or name.endswith(("layer_scale", "class_token", "positions", "pos_embedding")):
+            nn.init.normal_(parameter, 0, 0.3)
+        elif name in ("heads.head.weight", "output.weight"):
+            nn.init.normal_(parameter, 0, 0.2)
+    return round_to_half(module)
+
+
+def small_model(kind, **options):
+    return randomize(models.build({"architecture": kind, "name": "small", **options}, 7, 3).eval())
+
+
+@torch.no_grad()
+def golden_transformer(kind, image_size, **options):
+    """Like golden_resnet, for a ViT or a ConvNeXt; weights as float16."""
+    torch.manual_seed(sum(map(ord, kind)))
+    model = small_model(kind, **options)
+    image = torch.randn(2, 3, *image_size)
+    tensors = {**arrays(model.state_dict(), True), "golden.input": image, "golden.logits": model(image)}
+    for cut in models.cuts(model):
+        tensors["golden." + cut] = models.partition(model, cut)[0](image)
+    safetensors.save(HERE / f"{kind}.safetensors", {k: np.asarray(v) for k, v in tensors.items()},
+                     models.metadata(model))
+
+
 class Pictures:
     """What Deployment asks of a dataset."""
 
@@ -105,29 +133,31 @@ class Pictures:
 
 
 @torch.no_grad()
-def golden_deployment(name, cut, size, methods, **options):
+def golden_deployment(name, cut, size, methods, build, channels=3):
     """`methods` maps a server's name to (width, blocks) of its QCNet, or to None for plain dequantization."""
     torch.manual_seed(sum(map(ord, name)))
-    channels = options.get("channels", 3)
     pixels = np.random.default_rng(5).integers(0, 256, (size[0], size[1] + 5, channels), dtype=np.uint8)
     dataset = Pictures(size, channels, pixels)
-    model = round_to_half(settle(TinyResNet(**options), torch.randn(32, channels, *size)))
+    model = build(torch.randn(32, channels, *size))
     head, tail = models.partition(model, cut)
     maps = head(torch.randn(32, channels, *size))
     quantizer = Quantizer.fit([maps])
     target = Deployment(dataset, model, cut, quantizer, name, 0.5)
-    if options["kernel"] == 7 and cut == "relu":
+    if cut == "relu":
         target.about["qcnet.stem"] = "7x7"  # this tail begins with a pooling, which has no weights to be known by
     target.write_node(HERE / f"{name}.node.safetensors", "{}")
     known = {"picture": pixels.astype(np.int64), "input": target.input, "map": target.map, "bits": target.bits}
-    bits = (maps > quantizer.thresholds.view(1, -1, 1, 1)).float()
+    bits = binarize(maps, quantizer.thresholds)
     for method, shape in methods.items():
         restore = Dequantizer(quantizer)
         if shape:
-            restore = Compensator(quantizer, target.activation, *shape)
-            nn.init.normal_(restore.output.weight, 0, 0.2)
-            nn.init.normal_(restore.output.bias, 0, 0.2)
-            round_to_half(settle(restore, bits))
+            restore = compensator(quantizer, target.activation, maps.shape, *shape)
+            if maps.ndim == 3:
+                randomize(restore)
+            else:
+                nn.init.normal_(restore.output.weight, 0, 0.2)
+                nn.init.normal_(restore.output.bias, 0, 0.2)
+                round_to_half(settle(restore, bits))
         target.write_server(HERE / f"{name}-{method}.server.safetensors", method, restore.eval(), target.tail,
                             0.5, "{}")
         known[f"{method}.map"] = restore(target.bits)
@@ -144,11 +174,19 @@ def main():
                   planes=(3, 5, 6, 8), stem=9, kernel=7)
     golden_resnet("grouped", (9, 10), half=True, block=Bottleneck, depths=(2, 2, 1), planes=(4, 8, 16), stem=8,
                   kernel=3, groups=4, group_width=16)
+    golden_transformer("vit", (12, 12), size=12, patch=3, depth=2, heads=3, width=24)
+    golden_transformer("convnext", (33, 30), depths=(1, 2, 1), width=8)
+
+    def resnet(**options):
+        return lambda inputs: round_to_half(settle(TinyResNet(**options), inputs))
     golden_deployment("tiny-layer2", "layer2", (16, 14), {"lloyd-max": None, "qcnet0": (5, 0), "qcnet1": (6, 1),
                                                          "qcnet2": (12, 2)},
-                      block=BasicBlock, depths=(1, 2, 1), planes=(6, 12, 16), stem=6, kernel=3)
-    golden_deployment("tiny-relu", "relu", (16, 22), {"qcnet": (7, 1)}, block=Bottleneck, depths=(1, 1),
-                      planes=(4, 6), stem=20, kernel=7, channels=1)
+                      resnet(block=BasicBlock, depths=(1, 2, 1), planes=(6, 12, 16), stem=6, kernel=3))
+    golden_deployment("tiny-relu", "relu", (16, 22), {"qcnet": (7, 1)},
+                      resnet(block=Bottleneck, depths=(1, 1), planes=(4, 6), stem=20, kernel=7, channels=1), channels=1)
+    golden_deployment("tiny-vit", "encoder.layers.encoder_layer_0", (12, 12),
+                      {"lloyd-max": None, "qcnet1": (16, 1), "qcnet2": (64, 2)},
+                      lambda _: small_model("vit", size=12, patch=3, depth=2, heads=3, width=24))
 
 
 if __name__ == "__main__":

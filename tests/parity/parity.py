@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares the library with PyTorch: parity.py PROGRAM, where PROGRAM is built from parity.cpp.
 
-1. torchvision's resnet50 and resnet18 at full size, seeded weights and randomised normalization statistics, saved as
-   safetensors unchanged: logits, features at every cut, and logits of the halves at every cut, within 1e-4 of the
+1. torchvision's resnet50, resnet18, vit_b_16 and convnext_tiny at full size, seeded weights and randomised
+   normalizations, saved as safetensors unchanged: logits, features at every cut, and logits of the halves at every cut, within 1e-4 of the
    largest value.
 2. Every deployment in weights/shipped, over the test images of its dataset, both sides fed the same tensors: the share
    of bits that flip next to their threshold, the logits where no bit did, and accuracy within 0.1 points.
@@ -48,12 +48,11 @@ def nhwc(tensor):
     return (tensor.permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor).contiguous().numpy()
 
 
-@torch.no_grad()
-def torchvision_model(name):
-    """Seeded, its statistics those of random images, then disturbed so that no two channels are alike."""
-    torch.manual_seed(1)
-    model = getattr(torchvision.models, name)(weights=None)
+def disturb_batch_norms(model):
+    """Statistics of random images, then changed so that no two channels are alike."""
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    if not norms:
+        return
     for norm in norms:
         torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
         torch.nn.init.normal_(norm.bias, 0, 0.3)
@@ -62,7 +61,26 @@ def torchvision_model(name):
     for norm in norms:
         norm.running_mean += 0.2 * torch.randn_like(norm.running_mean) * norm.running_var.sqrt()
         norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.7, 1.4)
-    model.spec = {"architecture": "resnet"}
+
+
+@torch.no_grad()
+def torchvision_model(name):
+    """Seeded; what torchvision initialises to 0, 1 or next to it gets values that a mistake would show in."""
+    torch.manual_seed(1)
+    model = getattr(torchvision.models, name)(weights=None)
+    disturb_batch_norms(model)
+    for key, parameter in model.named_parameters():
+        if key.endswith("layer_scale"):
+            torch.nn.init.uniform_(parameter, 0.1, 0.5)
+        elif key == "class_token" or key.endswith("pos_embedding"):
+            torch.nn.init.normal_(parameter, 0, 0.5)
+        elif key.startswith("heads.head") or key.endswith("in_proj_bias"):
+            torch.nn.init.normal_(parameter, 0, 0.1)
+    for norm in model.modules():
+        if isinstance(norm, torch.nn.LayerNorm):
+            torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+            torch.nn.init.normal_(norm.bias, 0, 0.3)
+    model.spec = {"architecture": next(f for f in models.FAMILIES if name.startswith(f))}
     return model.eval()
 
 
@@ -84,7 +102,8 @@ def check_torchvision(program, name, report, scratch):
     worst = relative(whole, logits)
     report.check(worst < RELATIVE, f"{name}: logits differ by {worst:.1e}")
     features, at = {}, image
-    chain, lengths = models.resnet.stages(model), {cut: n for cut, (n, _) in models.resnet.cuts(model).items()}
+    family = models.FAMILIES[model.spec["architecture"]]
+    chain, lengths = family.stages(model), {cut: n for cut, (n, _) in family.cuts(model).items()}
     for done, (_, module) in enumerate(chain, 1):
         at = module(at)
         features.update({cut: nhwc(at) for cut, length in lengths.items() if length == done})
@@ -122,7 +141,7 @@ def check_deployment(program, node, servers, images, labels, report, scratch):
         head, tail = models.partition(model, safetensors.load(node)[1]["qcnet.cut"])
         own, _ = deployment.read_part(node, head)
         kept, about = deployment.read_part(server, tail)
-        restore = deployment.read_restore(kept, about["qcnet.activation"])
+        restore = deployment.read_restore(kept, about)
         if sent is None:
             sent = torch.cat([binarize(head(batch), own["qcnet.thresholds"]) for batch in images.split(250)]).bool()
             expected = np.packbits(nhwc(sent), axis=-1, bitorder="little")
@@ -173,7 +192,7 @@ def main():
     arguments = parser.parse_args()
     report = Report()
     with tempfile.TemporaryDirectory() as scratch:
-        for name in ("resnet50", "resnet18"):
+        for name in ("resnet50", "resnet18", "vit_b_16", "convnext_tiny"):
             check_torchvision(arguments.program, name, report, Path(scratch))
         check_shipped(arguments.program, arguments.shipped, arguments.limit, report, Path(scratch))
     sys.exit(1 if report.failed else 0)

@@ -4,17 +4,29 @@
 #include <string>
 #include <string_view>
 
+#include <qcnet/models/convnext.hpp>
 #include <qcnet/models/resnet.hpp>
+#include <qcnet/models/vit.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
-/// Builds the network that `weights` holds (the whole, a head or a tail) by its metadata
-/// `qcnet.architecture`; a file without it is taken for a torchvision ResNet.
+/// The family of a file: its metadata `qcnet.architecture`, or for a torchvision state_dict, which has none,
+/// what its tensors' names tell.
+inline std::string_view architecture(const io::Safetensors& weights) {
+  if (const auto name = weights.metadata("qcnet.architecture")) return *name;
+  if (weights.find("conv_proj.weight") != nullptr) return "vit";
+  if (weights.find("features.0.0.weight") != nullptr) return "convnext";
+  return "resnet";
+}
+
+/// Builds the network that `weights` holds: the whole, a head or a tail.
 inline Result<Network> load(const io::Safetensors& weights) {
-  const std::string_view architecture = weights.metadata("qcnet.architecture").value_or("resnet");
-  if (architecture == "resnet") return resnet(weights);
-  return Error("architecture \"" + std::string(architecture) +
-               "\" is not known to this build; it knows: resnet");
+  const std::string_view name = architecture(weights);
+  if (name == "resnet") return resnet(weights);
+  if (name == "vit") return vit(weights);
+  if (name == "convnext") return convnext(weights);
+  return Error("architecture \"" + std::string(name) +
+               "\" is not known to this build; it knows: resnet, vit, convnext");
 }
 
 }  // namespace qcnet::inline QCNET_ABI::models

@@ -12,6 +12,7 @@
 #include <qcnet/io/safetensors.hpp>
 #include <qcnet/layers/conv2d.hpp>
 #include <qcnet/layers/executor.hpp>
+#include <qcnet/layers/linear.hpp>
 #include <qcnet/layers/pool.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
@@ -48,18 +49,8 @@ class ResNetBuilder {
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
   static std::string stage_name(std::size_t stage) { return "layer" + std::to_string(stage); }
 
-  /// The numbers of the blocks of a stage that the file holds anything of.
   std::set<std::size_t> blocks(std::size_t stage) const {
-    std::set<std::size_t> found;
-    const std::string prefix = stage_name(stage) + ".";
-    for (auto at = file_.tensors().lower_bound(prefix); at != file_.tensors().end(); ++at) {
-      const std::string& name = at->first;
-      if (!name.starts_with(prefix)) break;
-      const std::string number = name.substr(prefix.size(), name.find('.', prefix.size()) - prefix.size());
-      if (number.size() < 5 && !number.empty() && number.find_first_not_of("0123456789") == std::string::npos)
-        found.insert(static_cast<std::size_t>(std::stoul(number)));
-    }
-    return found;
+    return module_numbers(file_, stage_name(stage) + ".");
   }
 
   /// What enters the network is known from the first weight that meets it.

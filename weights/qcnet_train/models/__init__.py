@@ -1,10 +1,11 @@
 """Model families and their partition into head (node) and tail (server).
 
-A family is a module with three functions; everything else in this package is family-agnostic:
+A family is a module with these functions; everything else in this package is family-agnostic:
 
     build(name, classes, channels, **options) -> nn.Module
     stages(model) -> [(dotted name, module)]   a chain whose composition is the model
     cuts(model)   -> {cut name: (number of stages in the head, "relu" | "identity")}
+    metadata(model) -> {key: text}             only if the weights alone do not tell the model
 
 The dotted names are the model's own state_dict prefixes, so that a head's and a tail's tensors keep
 the names they have in the whole model.
@@ -14,9 +15,9 @@ from collections import OrderedDict
 
 from torch import nn
 
-from . import resnet
+from . import convnext, resnet, vit
 
-FAMILIES = {"resnet": resnet}
+FAMILIES = {"resnet": resnet, "vit": vit, "convnext": convnext}
 
 
 def build(spec, classes, channels):
@@ -27,6 +28,9 @@ def build(spec, classes, channels):
         raise SystemExit(f"unknown architecture '{family}' (known: {', '.join(sorted(FAMILIES))})")
     model = FAMILIES[family].build(classes=classes, channels=channels, **options)
     model.spec = dict(spec)
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):  # torch 1.13 cannot normalize bf16 with fp32 weights on a CPU
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
     return model
 
 
@@ -34,6 +38,12 @@ def cuts(model):
     """All cut names of a model, each with the activation that the cut follows."""
     family = FAMILIES[model.spec["architecture"]]
     return {name: activation for name, (_, activation) in family.cuts(model).items()}
+
+
+def metadata(model):
+    """What a file must say about a model because its weights do not."""
+    family = FAMILIES[model.spec["architecture"]]
+    return family.metadata(model) if hasattr(family, "metadata") else {}
 
 
 def partition(model, cut):

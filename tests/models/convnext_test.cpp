@@ -1,0 +1,51 @@
+#include "models/golden_model.hpp"
+
+using namespace qcnet;
+using namespace qcnet::test;
+
+TEST_CASE("a ConvNeXt computes what PyTorch computes, whole, at every cut, and cut there") {
+  const WeightsFile file = WeightsFile::golden("convnext");
+  check_golden_model(file);
+  CHECK(build(file).value().cut_names() ==
+        "features.0, features.1.0, features.1, features.2, features.3.0, features.3.1, features.3, "
+        "features.4, features.5.0, features.5");
+}
+
+TEST_CASE("the parts of a ConvNeXt's deployment") {
+  const WeightsFile whole = WeightsFile::golden("convnext").set_metadata("qcnet.architecture", "convnext");
+  const Tensor input = whole.tensor("golden.input"), logits = build(whole).value()(input).value();
+  const std::vector<std::vector<std::string>> heads = {
+      {"features.0"},
+      {"features.0", "features.1"},
+      {"features.0", "features.1", "features.2"},
+      {"features.0", "features.1", "features.2", "features.3.0"},
+      {"features"},
+  };
+  for (const auto& kept : heads) {
+    CAPTURE(kept.back());
+    const Network head = build(WeightsFile(whole).keep(kept).set_metadata("qcnet.role", "node")).value();
+    const Network tail = build(WeightsFile(whole).drop(kept).set_metadata("qcnet.role", "server")).value();
+    CHECK(identical(tail(head(input).value()).value(), logits));
+  }
+}
+
+TEST_CASE("what is wrong with a ConvNeXt's file is one sentence") {
+  const WeightsFile good = WeightsFile::golden("convnext");
+  for (const char* name :
+       {"features.0.1.weight", "features.1.0.layer_scale", "features.3.1.block.0.weight",
+        "features.2.1.weight", "features.3.0.block.5.bias", "classifier.0.weight", "classifier.2.bias"})
+    CHECK(error_of(WeightsFile(good).drop({name})) == std::string(name) + ": there is no such tensor");
+  CHECK(error_of(WeightsFile(good).drop({"features.3"})) ==
+        "features.3.0.block.0.weight: there is no such tensor");
+  CHECK(contains(error_of(WeightsFile(good).set("features.1.0.block.0.weight", {8, 1, 6, 6})),
+                 "features.1.0.block.0.weight: expected shape [8, 1, K, K] with an odd K"));
+  CHECK(error_of(WeightsFile(good).set("features.3.0.block.5.weight", {8, 64})) ==
+        "features.3.0.block.5.weight: expected shape [16, 64], found [8, 64]");
+  CHECK(contains(error_of(WeightsFile(good).set("features.2.1.weight", {16, 8, 2, 1})),
+                 "features.2.1.weight: expected shape [Cout, Cin, P, P]"));
+  CHECK(contains(error_of(WeightsFile(good).set("features.2.1.weight", {16, 5, 2, 2})),
+                 "features.2.1.weight: "));
+  CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.architecture", "vit")),
+                 "holds no Vision Transformer"));
+  CHECK(contains(build(good).value()(random_tensor({1, 3, 3, 3}, 1)).error().message(), "features.0.0: "));
+}

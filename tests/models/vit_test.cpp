@@ -1,0 +1,83 @@
+#include "models/golden_model.hpp"
+
+using namespace qcnet;
+using namespace qcnet::test;
+
+namespace {
+
+const std::string block = "encoder.layers.encoder_layer_";
+
+}  // namespace
+
+TEST_CASE("a ViT computes what PyTorch computes, whole, at every cut, and cut there") {
+  const WeightsFile file = WeightsFile::golden("vit");
+  check_golden_model(file);
+  CHECK(build(file).value().cut_names() == "conv_proj, " + block + "0, " + block + "1");
+}
+
+TEST_CASE("older torchvision's names of the MLP are known") {
+  WeightsFile old;
+  for (const auto& [name, entry] : WeightsFile::golden("vit").tensors) {
+    std::string before = name;
+    if (const auto at = name.find("mlp.0."); at != std::string::npos) before.replace(at, 6, "mlp.linear_1.");
+    if (const auto at = name.find("mlp.3."); at != std::string::npos) before.replace(at, 6, "mlp.linear_2.");
+    old.tensors[before] = entry;
+  }
+  check_golden_model(old.set_metadata("qcnet.heads", "3"));
+}
+
+TEST_CASE("the parts of a ViT's deployment") {
+  const WeightsFile whole = WeightsFile::golden("vit").set_metadata("qcnet.architecture", "vit");
+  const Tensor input = whole.tensor("golden.input"), logits = build(whole).value()(input).value();
+  const auto part = [&](const char* role, const std::vector<std::string>& prefixes) {
+    return build(WeightsFile(whole).keep(prefixes).set_metadata("qcnet.role", role)).value();
+  };
+  SUBCASE("cut behind a block") {
+    const Network head = part("node", {"conv_proj", "class_token", "encoder.pos", block + "0"});
+    const Network tail = part("server", {block + "1", "encoder.ln", "heads"});
+    CHECK(tail.cut_names() == block + "1");
+    CHECK(identical(tail(head(input).value()).value(), logits));
+  }
+  SUBCASE("cut behind the patches") {
+    const Network head = part("node", {"conv_proj"});
+    const Network tail = part("server", {"class_token", "encoder", "heads"});
+    CHECK(identical(tail(head(input).value()).value(), logits));
+  }
+  SUBCASE("cut behind the last block") {
+    const Network head = part("node", {"conv_proj", "class_token", "encoder.pos", block});
+    const Network tail = part("server", {"encoder.ln", "heads"});
+    CHECK(identical(tail(head(input).value()).value(), logits));
+  }
+}
+
+TEST_CASE("what is wrong with a ViT's file is one sentence") {
+  const WeightsFile good = WeightsFile::golden("vit");
+  const auto without = [&](const std::string& name) { return error_of(WeightsFile(good).drop({name})); };
+  for (const std::string& name :
+       {std::string("class_token"), std::string("encoder.pos_embedding"), std::string("encoder.ln.bias"),
+        std::string("heads.head.weight"), block + "1.self_attention.in_proj_weight", block + "1.ln_2.weight",
+        block + "0.mlp.3.bias"})
+    CHECK(without(name) == name + ": there is no such tensor");
+
+  CHECK(error_of(WeightsFile(good).set_metadata("qcnet.heads", "5")) ==
+        "metadata \"qcnet.heads\" is \"5\", which does not divide 24 channels");
+  CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.heads", "3x")), "\"3x\""));
+  WeightsFile no_heads = good;
+  no_heads.metadata.clear();
+  CHECK(contains(error_of(no_heads), "number of attention heads of a ViT with 24 channels is not known"));
+  CHECK(error_of(WeightsFile(good).set(block + "0.self_attention.in_proj_weight", {48, 24})) ==
+        block + "0.self_attention.in_proj_weight: expected shape [72, 24], found [48, 24]");
+  CHECK(contains(error_of(WeightsFile(good).set("conv_proj.weight", {24, 3, 3, 4})),
+                 "conv_proj.weight: expected shape [C, 3, P, P]"));
+  CHECK(contains(error_of(WeightsFile(good).set("encoder.pos_embedding", {17, 24})),
+                 "encoder.pos_embedding: expected shape [1, T, 24]"));
+  CHECK(contains(error_of(WeightsFile(good).set("heads.pre_logits.weight", {24, 24})), "pre_logits"));
+
+  const Network network = build(good).value();
+  CHECK(contains(network(random_tensor({1, 15, 12, 3}, 1)).error().message(),
+                 "an image of 5x4 patches does not fit the position embedding, which is for 16 patches"));
+  CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.architecture", "convnext")),
+                 "holds no ConvNeXt"));
+  CHECK(
+      contains(error_of(WeightsFile(good).set_metadata("qcnet.architecture", "resnet")), "holds no ResNet"));
+}

@@ -1,0 +1,37 @@
+"""ConvNeXts: torchvision's, and small ones for small images."""
+
+import torchvision
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+
+
+def build(classes, channels, name="small", depths=(2, 2, 4, 2), width=32):
+    """`name` is "small" (then depths and width count) or a torchvision one such as "convnext_tiny"."""
+    if channels != 3:
+        raise SystemExit(f"torchvision's {name} needs 3 input channels, the dataset has {channels}")
+    if name != "small":
+        return getattr(torchvision.models, name)(num_classes=classes)
+    last = len(depths) - 1
+    blocks = [CNBlockConfig(width << i, None if i == last else width << (i + 1), depth)
+              for i, depth in enumerate(depths)]
+    return ConvNeXt(blocks, num_classes=classes)
+
+
+def stages(model):
+    chain = []
+    for i, feature in enumerate(model.features):
+        inner = [(f"features.{i}.{b}", block) for b, block in enumerate(feature)] if i % 2 else []
+        chain += inner or [(f"features.{i}", feature)]
+    return chain + [("avgpool", model.avgpool), ("classifier", model.classifier)]
+
+
+def cuts(model):
+    found, length = {}, 0
+    for i, feature in enumerate(model.features):
+        if i % 2:
+            for b in range(len(feature)):
+                length += 1
+                found[f"features.{i}.{b}"] = (length, "identity")
+        else:
+            length += 1
+        found[f"features.{i}"] = (length, "identity")
+    return found

@@ -1,0 +1,52 @@
+"""Vision Transformers: torchvision's, and small ones for small images."""
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models.vision_transformer import VisionTransformer
+
+
+class Tokens(nn.Module):
+    """Patches [N, C, H, W] to tokens [N, 1 + H W, C]: class token first, position embedding added."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.class_token, self.pos_embedding = model.class_token, model.encoder.pos_embedding
+
+    def forward(self, patches):
+        tokens = patches.flatten(2).transpose(1, 2)
+        return torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], 1) + self.pos_embedding
+
+
+class ClassToken(nn.Module):
+    """[N, T, C] -> [N, C]."""
+
+    def forward(self, tokens):
+        return tokens[:, 0]
+
+
+def build(classes, channels, name="small", size=32, patch=4, depth=6, heads=4, width=128):
+    """`name` is "small" (then the other options count) or a torchvision one such as "vit_b_16"."""
+    if channels != 3:
+        raise SystemExit(f"torchvision's {name} needs 3 input channels, the dataset has {channels}")
+    if name == "small":
+        return VisionTransformer(size, patch, depth, heads, width, 2 * width, num_classes=classes)
+    return getattr(torchvision.models, name)(num_classes=classes)
+
+
+def stages(model):
+    chain = [("conv_proj", model.conv_proj), ("tokens", Tokens(model))]
+    chain += [(f"encoder.layers.{name}", block) for name, block in model.encoder.layers.named_children()]
+    return chain + [("encoder.ln", model.encoder.ln), ("class_token", ClassToken()), ("heads", model.heads)]
+
+
+def cuts(model):
+    found = {"conv_proj": (1, "identity")}
+    for i, name in enumerate(dict(model.encoder.layers.named_children())):
+        found[f"encoder.layers.{name}"] = (3 + i, "identity")
+    return found
+
+
+def metadata(model):
+    block = next(model.encoder.layers.children())
+    return {"qcnet.heads": str(block.self_attention.num_heads)}
