@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from qcnet_train import loop, models, options
-from qcnet_train.compensator import Compensator, Dequantizer, round_to_half
+from qcnet_train.compensator import Compensator, Dequantizer, compensator, round_to_half
 from qcnet_train.quantizer import Quantizer, binarize
 from qcnet_train.runtime import seed_everything, versions
 from qcnet_train.stages import Frozen, Stages
@@ -36,7 +36,7 @@ def parse():
     parser.add_argument("--cut", required=True, help="where to split, e.g. layer2 or layer2.1")
     parser.add_argument("--out", required=True, type=Path, help="folder for results")
     parser.add_argument("--width", type=int, help="QCNet channels (a quarter of the map's)")
-    parser.add_argument("--blocks", type=int, default=1, help="QCNet residual 3x3 blocks")
+    parser.add_argument("--blocks", type=int, default=1, help="QCNet residual 3x3 or transformer blocks")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--reconstruction-epochs", type=float, default=1, help="epochs of qcnet-mse")
@@ -70,6 +70,8 @@ class Experiment:
         self.head, self.tail = models.partition(self.model, arguments.cut)
         self.activation = models.cuts(self.model)[arguments.cut]
         self.quantizer = Quantizer.fit(calibration_maps(runtime, dataset, self.head, arguments.calibration))
+        sample = next(dataset.batches("train", 1, shuffle=False))[0]
+        self.shape = tuple(self.head(self.runtime.put(sample)).shape)
         channels = len(self.quantizer.thresholds)
         self.width = arguments.width or max(8, channels // 4 // 8 * 8)
         self.frozen = Frozen(runtime, self.model, self.head)
@@ -101,7 +103,7 @@ class Experiment:
         }
 
     def compensator(self):
-        return self.runtime.place(Compensator(self.quantizer, self.activation, self.width,
+        return self.runtime.place(compensator(self.quantizer, self.activation, self.shape, self.width,
                                               self.arguments.blocks))
 
     def path(self, method, seed):

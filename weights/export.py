@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from qcnet_train import deployment, loop, models, options
-from qcnet_train.compensator import Compensator, Dequantizer, round_to_half
+from qcnet_train.compensator import Dequantizer, compensator, round_to_half
 from qcnet_train.quantizer import Quantizer
 from qcnet_train.summary import better_frozen, summarize
 
@@ -52,12 +52,12 @@ def training_record(log, source, seed):
                     **{key: log[key] for key in SETTINGS}})
 
 
-def read_run(arguments, log, quantizer, tail, source):
+def read_run(arguments, log, quantizer, shape, tail, source):
     """One trained method: (restore, tail, test accuracy)."""
     saved = torch.load(arguments.run / f"{source}-seed{arguments.seed}.pt", map_location="cpu")
     restore = Dequantizer(quantizer)
     if saved["compensator"]:
-        restore = Compensator(quantizer, log["activation"], log["width"], log["blocks"])
+        restore = compensator(quantizer, log["activation"], shape, log["width"], log["blocks"])
         restore.load_state_dict(saved["compensator"])
     tail = copy.deepcopy(tail)
     if saved["tail"]:
@@ -100,7 +100,7 @@ def main():
     written.append(node)
     for method in arguments.methods:
         source = better_frozen(log["runs"]) if method == "qcnet" else method
-        restore, tail, accuracy = read_run(arguments, log, quantizer, target.tail, source)
+        restore, tail, accuracy = read_run(arguments, log, quantizer, target.map.shape, target.tail, source)
         title = f"{name}-{log['cut']}-{method}"
         written.append(out / f"{title}.server.safetensors")
         target.write_server(written[-1], method, restore, tail, accuracy,

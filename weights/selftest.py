@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from qcnet_train import deployment, models, safetensors
-from qcnet_train.compensator import Compensator, Dequantizer
+from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
@@ -102,11 +102,11 @@ class QuantizerTest(unittest.TestCase):
         self.assertEqual(quantizer.range.tolist(), [float(maps.min()), float(maps.max())])
 
     def test_training_starts_at_plain_dequantization(self):
-        maps = torch.rand(6, 8, 5, 5)
-        quantizer = Quantizer.fit([maps])
-        bits = binarize(maps, quantizer.thresholds)
-        compensator = Compensator(quantizer, "relu", width=16, blocks=2).eval()
-        torch.testing.assert_close(compensator(bits), Dequantizer(quantizer)(bits))
+        for maps in (torch.rand(6, 8, 5, 5), torch.rand(6, 17, 8)):
+            quantizer = Quantizer.fit([maps])
+            bits = binarize(maps, quantizer.thresholds)
+            restore = compensator(quantizer, "relu", maps.shape, width=16, blocks=2).eval()
+            torch.testing.assert_close(restore(bits), Dequantizer(quantizer)(bits))
 
 
 class Partition(unittest.TestCase):
@@ -117,13 +117,17 @@ class Partition(unittest.TestCase):
             for cut in models.cuts(model):
                 head, tail = models.partition(model, cut)
                 torch.testing.assert_close(tail(head(images)), expected)
-                self.assertEqual(set(head.state_dict()) | set(tail.state_dict()), names)
-                self.assertFalse(set(head.state_dict()) & set(tail.state_dict()))
+                ours, theirs = ({deployment.RENAMED.get(name, name) for name in part.state_dict()}
+                                for part in (head, tail))
+                self.assertEqual(ours | theirs, names)
+                self.assertFalse(ours & theirs)
 
     def test_head_and_tail_are_the_model(self):
         self.check(randomized(SMALL), 32)
         self.check(randomized({**SMALL, "block": "bottleneck"}), 32)
         self.check(randomized({"architecture": "resnet", "name": "resnet50"}), 64)
+        self.check(randomized({"architecture": "vit", "name": "small", "depth": 2}), 32)
+        self.check(randomized({"architecture": "convnext", "name": "small", "depths": (1, 1, 2)}), 32)
 
     def test_unknown_cut_names_the_known_ones(self):
         with self.assertRaisesRegex(SystemExit, "layer2.1"):

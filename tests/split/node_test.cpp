@@ -34,7 +34,7 @@ bool same_bits(ConstBitplaneView a, ConstBitplaneView b) {
 }  // namespace
 
 TEST_CASE("a node sends the bits that PyTorch computes") {
-  for (const char* name : {"tiny-layer2", "tiny-relu"}) {
+  for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit"}) {
     CAPTURE(name);
     const WeightsFile golden = WeightsFile::golden(std::string(name) + ".golden");
     Node node = Node::load(golden_path(std::string(name) + ".node")).value();

@@ -10,16 +10,21 @@ import numpy as np
 import torch
 
 from . import models, safetensors
-from .compensator import Compensator, Dequantizer
+from .compensator import Compensator, ConvCompensator, Dequantizer, TokenCompensator
 from .quantizer import Quantizer, binarize
 
 PREFIX = "qcnet.compensator."
+
+
+# Parts of a model that are no modules of their own there: the name in a head or tail -> the model's.
+RENAMED = {"tokens.class_token": "class_token", "tokens.pos_embedding": "encoder.pos_embedding"}
 
 
 def as_arrays(state, prefix=""):
     """A state_dict as numpy arrays of the stored types, without BN's batch counters."""
     arrays = {}
     for name, tensor in state.items():
+        name = RENAMED.get(name, name)
         if not name.endswith("num_batches_tracked"):
             array = tensor.detach().cpu().float().numpy()
             arrays[prefix + name] = array.astype(np.float16 if array.ndim >= 2 else np.float32)
@@ -66,13 +71,14 @@ class Deployment:
         self.bits = binarize(self.map, quantizer.thresholds)
         self.head_arrays = as_arrays(self.head.state_dict())
         self.thresholds = quantizer.thresholds.numpy()
-        _, channels, height, width = self.map.shape
+        feature = self.map.shape[1:] if self.map.ndim == 3 else (*self.map.shape[2:], self.map.shape[1])
         self.about = {
             "qcnet.cut": cut, "qcnet.hash": fingerprint(self.head_arrays, self.thresholds, cut),
-            "qcnet.feature": f"{height} {width} {channels}", "qcnet.activation": self.activation,
+            "qcnet.feature": " ".join(map(str, feature)), "qcnet.activation": self.activation,
             "qcnet.accuracy.unpartitioned": f"{unpartitioned:g}"}
         if "conv1.weight" in self.head_arrays:  # a ResNet's stem: behind a 7x7 one stands a pool without weights
             self.about["qcnet.stem"] = "x".join(map(str, self.head_arrays["conv1.weight"].shape[2:]))
+        self.about.update(models.metadata(model))
 
     def metadata(self, role, **extra):
         return describe(self.dataset, self.name, role, self.model.spec["architecture"],
@@ -98,8 +104,10 @@ class Deployment:
             learned = {k: v for k, v in restore.state_dict().items() if k not in ("low", "high", "scale")}
             tensors.update(as_arrays(learned, PREFIX))
             tensors[PREFIX + "scale"] = q.scale.numpy()
-        safetensors.save(path, tensors, self.metadata("server", method=method, accuracy=f"{accuracy:g}",
-                                                      training=training))
+        about = self.metadata("server", method=method, accuracy=f"{accuracy:g}", training=training)
+        if isinstance(restore, TokenCompensator):
+            about[PREFIX + "heads"] = str(restore.heads)
+        safetensors.save(path, tensors, about)
 
 
 def write_model(path, dataset, model, name, accuracy):
@@ -109,13 +117,16 @@ def write_model(path, dataset, model, name, accuracy):
         tensors = {**as_arrays(model.state_dict()), "qcnet.check.input": sample.numpy(),
                    "qcnet.check.output": model(sample).numpy()}
     safetensors.save(path, tensors, describe(dataset, name, "model", model.spec["architecture"],
-                                             {"qcnet.accuracy.unpartitioned": f"{accuracy:g}"}))
+                                             {"qcnet.accuracy.unpartitioned": f"{accuracy:g}",
+                                              **models.metadata(model)}))
 
 
 def read_part(path, part):
     """Loads a file's tensors into `part` (head or tail); returns (qcnet's own tensors, metadata)."""
     arrays, metadata = safetensors.load(path)
-    tensors = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+    own_names = {theirs: ours for ours, theirs in RENAMED.items()}
+    tensors = {own_names.get(name, name): torch.from_numpy(array.astype(np.float32))
+               for name, array in arrays.items()}
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith("qcnet.")}
     missing, unexpected = part.load_state_dict(tensors, strict=False)
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
@@ -124,16 +135,21 @@ def read_part(path, part):
     return own, metadata
 
 
-def read_restore(own, activation):
-    """The Dequantizer or Compensator that a server file's own tensors describe."""
+def read_restore(own, about):
+    """The Dequantizer or Compensator that a server file's own tensors and metadata describe."""
     low, high = own["qcnet.levels"]
     if PREFIX + "scale" not in own:
         return Dequantizer(Quantizer(low, low, high, None, own["qcnet.range"])).eval()
     quantizer = Quantizer(low, low, high, own[PREFIX + "scale"], own["qcnet.range"])
     learned = {name[len(PREFIX):]: value for name, value in own.items() if name.startswith(PREFIX)}
     del learned["scale"]
-    blocks = sum(name.startswith("blocks.") and name.endswith("conv.weight") for name in learned)
-    restore = Compensator(quantizer, activation, learned["input.conv.weight"].shape[0], blocks)
+    blocks = len({name.split(".")[1] for name in learned if name.startswith("blocks.")})
+    if "positions" in learned:
+        _, tokens, width = learned["positions"].shape
+        restore = TokenCompensator(quantizer, tokens, width, blocks, int(about[PREFIX + "heads"]))
+    else:
+        width = learned["input.conv.weight"].shape[0]
+        restore = ConvCompensator(quantizer, about["qcnet.activation"], width, blocks)
     restore.load_state_dict(learned, strict=False)
     return restore.eval()
 
@@ -148,7 +164,7 @@ def server_forward(node_path, server_path, model):
     server, server_about = read_part(server_path, tail)
     if node_about["qcnet.hash"] != server_about["qcnet.hash"]:
         raise ValueError(f"{server_path} does not belong to {node_path}")
-    restore = read_restore(server, server_about["qcnet.activation"])
+    restore = read_restore(server, server_about)
     model.eval()
 
     def bits(images):

@@ -8,6 +8,16 @@ import torch
 VALUES_PER_CHANNEL = 1 << 21
 
 
+def per_channel(values, z):
+    """Values [C] shaped to broadcast over maps [N, C, H, W] or tokens [N, T, C]."""
+    return values.view(1, -1, 1, 1) if z.ndim == 4 else values
+
+
+def channels_first(z):
+    """Maps [N, C, H, W] or tokens [N, T, C] -> [C, everything else]."""
+    return z.movedim(1 if z.ndim == 4 else 2, 0).flatten(1)
+
+
 def lloyd_max(values, iterations=200):
     """Two-level Lloyd-Max quantizer of `values` [M]: (threshold, low, high), the bit is value > threshold.
 
@@ -38,7 +48,7 @@ def lloyd_max(values, iterations=200):
 
 
 class Quantizer:
-    """Statistics of a feature map [C, H, W] at a cut.
+    """Statistics of a feature map [C, H, W] or of tokens [T, C] at a cut.
 
     thresholds, low, high, scale: [C], scale being the standard deviation; range: (min, max) of the map.
     """
@@ -48,11 +58,11 @@ class Quantizer:
 
     @staticmethod
     def fit(maps):
-        """From an iterable of feature maps [N, C, H, W] of `calibration` images."""
+        """From an iterable of feature maps [N, C, H, W] or tokens [N, T, C] of `calibration` images."""
         rows, least, most = [], float("inf"), float("-inf")
         for z in maps:
             least, most = min(least, float(z.min())), max(most, float(z.max()))
-            rows.append(z.float().cpu().transpose(0, 1).flatten(1))
+            rows.append(channels_first(z.float().cpu()))
         values = torch.cat(rows, 1)
         if values.shape[1] > VALUES_PER_CHANNEL:
             chosen = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))
@@ -69,5 +79,5 @@ class Quantizer:
 
 
 def binarize(z, thresholds):
-    """Bits as 0.0 and 1.0 [N, C, H, W]: strictly above the channel's threshold."""
-    return (z > thresholds.view(1, -1, 1, 1)).to(z.dtype)
+    """Bits as 0.0 and 1.0, of z's shape: strictly above the channel's threshold."""
+    return (z > per_channel(thresholds, z)).to(z.dtype)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from . import loop
 from .data.order import batch_count
-from .quantizer import binarize
+from .quantizer import binarize, per_channel
 
 TEMPERATURE = 2.0
 KEPT_BYTES = 8 << 30
@@ -76,14 +76,14 @@ class Stages:
         self.runtime, self.dataset, self.frozen, self.tail = runtime, dataset, frozen, tail
         self.batch, self.resume = batch, resume
         self.thresholds = quantizer.thresholds.to(runtime.device)
-        scale = quantizer.scale.to(runtime.device).view(1, -1, 1, 1)
+        scale = quantizer.scale.to(runtime.device)
         self.weight = torch.where(scale > 0, 1 / scale.clamp_min(1e-12), torch.zeros_like(scale))
 
     def bits(self, z):
         return binarize(z, self.thresholds)
 
     def error(self, restored, z):
-        return ((restored - z) * self.weight).square().mean()
+        return ((restored - z) * per_channel(self.weight, z)).square().mean()
 
     def run(self, module, loss, optimizer, *, epochs, seed, checkpoint, label):
         steps = max(1, round(epochs * batch_count(self.dataset.count("train"), self.batch)))

@@ -6,11 +6,20 @@
 #include <string>
 
 #include <qcnet/core/tensor.hpp>
+#include <qcnet/layers/weights.hpp>
 
 namespace qcnet::inline QCNET_ABI {
 
 /// Whether loading a deployment runs its check input through it (one forward pass).
 enum class Verify { yes, no };
+
+/// A recorded map in our layout: files hold images and feature maps as `[N, C, H, W]`, tokens as `[N, T, C]`.
+inline Result<Tensor> load_check_map(const io::Safetensors& file, const std::string& name,
+                                     const Shape& shape) {
+  if (shape.rank() != 4) return load_tensor(file, name, shape);
+  QCNET_TRY(const Tensor map, load_tensor(file, name, {shape[0], shape[3], shape[1], shape[2]}));
+  return channels_last(map);
+}
 
 /// An Error if `computed` is further from `recorded` than `tolerance` times the largest recorded value.
 inline Result<void> compare_check(ConstTensorView computed, ConstTensorView recorded, float tolerance,

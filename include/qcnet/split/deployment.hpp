@@ -1,6 +1,7 @@
 // What a deployment file says about itself, in its metadata.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
@@ -24,7 +25,7 @@ struct Deployment {
   std::string cut;         ///< "layer1"; empty for a whole model
   std::string method;      ///< "qcnet"; empty but for a server
   std::uint64_t hash = 0;  ///< of the node's weights, thresholds and cut: what a server's bits must come from
-  Shape feature;           ///< `[1, H, W, C]` of the map that crosses the cut
+  Shape feature;           ///< `[1, H, W, C]` of the map that crosses the cut, or `[1, T, C]` of its tokens
   kernels::Activation activation = kernels::Activation::none;  ///< relu if that map is never negative
   vision::Preprocess preprocess;
   std::vector<std::string> classes;
@@ -68,14 +69,17 @@ class MetadataReader {
     return found;
   }
 
-  /// "H W C" as `[1, H, W, C]`: no dimension is zero, and memory for the map is no hostile wish.
-  Result<Shape> map_shape(std::string_view key) const {
+  /// "H W C" as `[1, H, W, C]`, or where tokens are allowed "T C" as `[1, T, C]`: no dimension is zero, and
+  /// memory for the map is no hostile wish.
+  Result<Shape> map_shape(std::string_view key, bool or_tokens = false) const {
     constexpr std::size_t most_elements = std::size_t{1} << 27;  // half a gigabyte of floats
-    QCNET_TRY(const auto dims, numbers<std::size_t>(key, 3));
+    QCNET_TRY(const std::string_view value, text(key));
+    const bool tokens = or_tokens && std::count(value.begin(), value.end(), ' ') == 1;
+    QCNET_TRY(auto dims, numbers<std::size_t>(key, tokens ? 2 : 3));
+    dims.insert(dims.begin(), 1);
     QCNET_TRY(const Shape shape, Shape::make(std::span<const std::size_t>(dims)));
-    if (shape.elements() == 0 || shape.elements() > most_elements)
-      return malformed(key, *file_.metadata(key));
-    return Shape{1, dims[0], dims[1], dims[2]};
+    if (shape.elements() == 0 || shape.elements() > most_elements) return malformed(key, value);
+    return shape;
   }
 
   /// Sixteen hexadecimal digits.
@@ -133,7 +137,7 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
 
   QCNET_TRY(d.cut, metadata.text("qcnet.cut"));
   QCNET_TRY(d.hash, metadata.hash("qcnet.hash"));
-  QCNET_TRY(d.feature, metadata.map_shape("qcnet.feature"));
+  QCNET_TRY(d.feature, metadata.map_shape("qcnet.feature", true));
   QCNET_TRY(const std::string_view activation, metadata.text("qcnet.activation"));
   if (activation != "relu" && activation != "identity")
     return detail::MetadataReader::malformed("qcnet.activation", activation);

@@ -110,12 +110,9 @@ class Node {
 
   Result<void> verify(const io::Safetensors& file) {
     if (file.find("qcnet.check.input") == nullptr) return {};
-    const Shape& in = head_.input_shape();
-    const Shape& out = head_.output_shape();
-    QCNET_TRY(const Tensor input, load_tensor(file, "qcnet.check.input", {1, in[3], in[1], in[2]}));
-    QCNET_TRY(const Tensor map, load_tensor(file, "qcnet.check.map", {1, out[3], out[1], out[2]}));
-    return compare_check(head_.run(channels_last(input)), channels_last(map), 2e-3f,
-                         "qcnet.check.map");  // stored as fp16
+    QCNET_TRY(const Tensor input, load_check_map(file, "qcnet.check.input", head_.input_shape()));
+    QCNET_TRY(const Tensor map, load_check_map(file, "qcnet.check.map", head_.output_shape()));
+    return compare_check(head_.run(input), map, 2e-3f, "qcnet.check.map");  // stored as fp16
   }
 
   Deployment deployment_;

@@ -12,6 +12,7 @@
 #include <qcnet/split/conv_compensator.hpp>
 #include <qcnet/split/deployment.hpp>
 #include <qcnet/split/frame.hpp>
+#include <qcnet/split/token_compensator.hpp>
 
 namespace qcnet::inline QCNET_ABI {
 
@@ -76,6 +77,7 @@ class Server {
   static Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file,
                                                                const Deployment& deployment,
                                                                bool compensate) {
+    if (compensate && TokenCompensator::is_in(file)) return TokenCompensator::load(file, deployment.feature);
     if (compensate && ConvCompensator::is_in(file))
       return ConvCompensator::load(file, deployment.feature, deployment.activation);
     QCNET_TRY(Quantizer levels, load_lloyd_max(file, deployment.feature.channels()));
@@ -96,9 +98,8 @@ class Server {
   Result<void> verify(const io::Safetensors& file) {
     if (file.find("qcnet.check.output") == nullptr) return {};
     const Shape& s = deployment_.feature;
-    QCNET_TRY(const Tensor map, load_tensor(file, "qcnet.check.map", {1, s[3], s[1], s[2]}));
+    QCNET_TRY(const Tensor ones, load_check_map(file, "qcnet.check.map", s));
     QCNET_TRY(const Tensor output, load_tensor(file, "qcnet.check.output"));
-    const Tensor ones = channels_last(map);
     Bitplane bits(s);
     for (std::size_t p = 0; p < s.pixels(); ++p)
       for (std::size_t c = 0; c < s.channels(); ++c) bits.set(p, c, ones.view().pixel(p)[c] > 0.5f);

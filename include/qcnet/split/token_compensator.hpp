@@ -1,0 +1,117 @@
+// The attention QCNet block, for token maps.
+#pragma once
+
+#include <charconv>
+#include <cstddef>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <qcnet/bits/lookup_conv.hpp>
+#include <qcnet/kernels/activation.hpp>
+#include <qcnet/kernels/linear.hpp>
+#include <qcnet/layers/encoder_block.hpp>
+#include <qcnet/layers/executor.hpp>
+#include <qcnet/split/compensator.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// Quantization Compensator Network for tokens, after "QCNet" (IEEE Access 13:186488, 2025). The paper's
+/// blocks are not public to us; this design is our own reconstruction of the idea:
+///
+///     tokens = dequantize(bits) + S * body(2 bits - 1)
+///
+/// with body = linear C -> W plus a learned embedding of each position; n pre-norm transformer blocks; layer
+/// normalization; linear W -> C; S the standard deviation per channel. The first layer looks its sums up by
+/// the bits, S is folded into the last one.
+class TokenCompensator final : public Compensator {
+ public:
+  /// Whether the file holds one: only this body has positions.
+  static bool is_in(const io::Safetensors& file) { return file.find(prefix() + "positions") != nullptr; }
+
+  /// Reads `qcnet.compensator.*`, `qcnet.levels` and metadata `qcnet.compensator.heads` for tokens of shape
+  /// `map` `[1, T, C]`.
+  static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map) {
+    if (map.rank() != 3)
+      return Error(prefix() + "positions: this QCNet is for tokens, the map is " + map.to_string());
+    const std::size_t tokens = map[1], channels = map[2];
+    QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels));
+    QCNET_TRY(LinearWeights in,
+              load_linear_weights(file, prefix() + "input.weight", prefix() + "input.bias", channels));
+    const std::size_t width = in.weights.shape()[0];
+    const ConstTensorView as_conv(in.weights.data(), {width, 1, 1, channels});
+    auto lookup = LookupConv2d::make(as_conv, in.bias.span(), ConvGeometry::square(1), false);
+    if (!lookup) return lookup.error().in(prefix() + "input");
+    QCNET_TRY(Tensor positions, load_tensor(file, prefix() + "positions", {1, tokens, width}));
+
+    QCNET_TRY(const std::size_t heads, read_heads(file));
+    Network body;
+    const std::set<std::size_t> blocks = module_numbers(file, prefix() + "blocks.");
+    for (std::size_t i = 0; !blocks.empty() && i <= *blocks.rbegin(); ++i)
+      QCNET_CHECK(add_encoder_block(body, file, prefix() + "blocks." + std::to_string(i), width, heads));
+    QCNET_TRY(auto norm, LayerNorm::load(file, prefix() + "norm", width));
+    body.add(prefix() + "norm", std::move(norm), {body.output()});
+    QCNET_TRY(Executor executor, Executor::make(std::move(body), positions.shape()));
+
+    QCNET_TRY(LinearWeights out, load_linear_weights(file, prefix() + "output.weight",
+                                                     prefix() + "output.bias", width, channels));
+    QCNET_TRY(const Tensor scale, load_tensor(file, prefix() + "scale", {channels}));
+    for (std::size_t c = 0; c < channels; ++c) {
+      for (std::size_t k = 0; k < width; ++k) out.weights[c * width + k] *= scale[c];
+      out.bias[c] *= scale[c];
+    }
+    QCNET_TRY(auto output, kernels::pack_linear(out.weights, out.bias.span()));
+    return std::unique_ptr<Compensator>(new TokenCompensator(
+        std::move(levels), std::move(*lookup), std::move(positions), std::move(executor), std::move(output)));
+  }
+
+  std::string_view kind() const override { return "attention QCNet"; }
+
+  void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
+    const std::size_t tokens = bits.shape[1];
+    input_.forward_into({bits.data, {1, 1, tokens, bits.shape[2]}},
+                        {hidden_.data(), {1, 1, tokens, hidden_.shape()[2]}});
+    kernels::add(hidden_, positions_, hidden_);
+    const ConstTensorView rebuilt = body_.run(hidden_);
+    // The dequantized tokens are the residual of the last layer, added in its epilogue.
+    expand_into(bits, levels_.low, levels_.high, map);
+    kernels::linear(output_, rebuilt, map, kernels::Activation::none, map);
+  }
+
+  std::size_t multiply_adds() const override {
+    return hidden_.span().size() * 2 * output_.output_channels() + body_.multiply_adds();
+  }
+
+ private:
+  TokenCompensator(Quantizer levels, LookupConv2d input, Tensor positions, Executor body,
+                   kernels::PackedConv2d output)
+      : levels_(std::move(levels)),
+        input_(std::move(input)),
+        positions_(std::move(positions)),
+        body_(std::move(body)),
+        output_(std::move(output)),
+        hidden_(positions_.shape()) {}
+
+  static std::string prefix() { return "qcnet.compensator."; }
+
+  static Result<std::size_t> read_heads(const io::Safetensors& file) {
+    const std::string_view text = file.metadata("qcnet.compensator.heads").value_or("");
+    std::size_t heads = 0;
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), heads);
+    if (status != std::errc{} || end != text.data() + text.size() || heads == 0)
+      return Error("metadata \"qcnet.compensator.heads\" must be a number of heads, found \"" +
+                   io::detail::printable(text) + "\"");
+    return heads;
+  }
+
+  Quantizer levels_;
+  LookupConv2d input_;
+  Tensor positions_;
+  Executor body_;
+  kernels::PackedConv2d output_;
+  Tensor hidden_;
+};
+
+}  // namespace qcnet::inline QCNET_ABI

@@ -1,0 +1,93 @@
+#include "allocations.hpp"
+#include "support.hpp"
+#include "weights_file.hpp"
+
+#include <string>
+
+#include <qcnet/bits/pack.hpp>
+#include <qcnet/kernels/reference.hpp>
+#include <qcnet/split/token_compensator.hpp>
+
+using namespace qcnet;
+using namespace qcnet::test;
+
+namespace {
+
+const std::string prefix = "qcnet.compensator.";
+const Shape tokens{1, 17, 24};  // of tiny-vit
+
+Result<std::unique_ptr<Compensator>> load(const WeightsFile& file, const Shape& map = tokens) {
+  return file.with([&](const io::Safetensors& weights) { return TokenCompensator::load(weights, map); });
+}
+
+std::string error_of(const WeightsFile& file, const Shape& map = tokens) {
+  const auto loaded = load(file, map);
+  return loaded.ok() ? "no error" : loaded.error().message();
+}
+
+}  // namespace
+
+// That it computes what PyTorch computes is tested with node and server together, in server_test.cpp.
+
+TEST_CASE("without blocks the body is two linear layers around a normalization") {
+  WeightsFile file = WeightsFile::golden("tiny-vit-qcnet1.server").drop({prefix + "blocks"});
+  const auto compensator = load(file).value();
+  const Bitplane bits = binarize(random_tensor(tokens, 3), std::vector<float>(24, 0.2f));
+  Tensor map(tokens);
+  compensator->reconstruct_into(bits, map);
+
+  const auto values = [&](const std::string& name) { return file.tensor(prefix + name); };
+  const Tensor in = values("input.weight"), in_bias = values("input.bias"), positions = values("positions");
+  const Tensor out = values("output.weight"), out_bias = values("output.bias"), scale = values("scale");
+  const Tensor levels = file.tensor("qcnet.levels");
+  const std::size_t width = in.shape()[0];
+  Tensor hidden({17, width}), normal({17, width}), expected(tokens);
+  for (std::size_t t = 0; t < 17; ++t)
+    for (std::size_t k = 0; k < width; ++k) {
+      float sum = in_bias[k] + positions[t * width + k];
+      for (std::size_t c = 0; c < 24; ++c) sum += bits.get(t, c) ? in[k * 24 + c] : -in[k * 24 + c];
+      hidden[t * width + k] = sum;
+    }
+  reference::layer_norm(hidden, values("norm.weight").span(), values("norm.bias").span(), 1e-6f, normal);
+  for (std::size_t t = 0; t < 17; ++t)
+    for (std::size_t c = 0; c < 24; ++c) {
+      float sum = out_bias[c];
+      for (std::size_t k = 0; k < width; ++k) sum += normal[t * width + k] * out[c * width + k];
+      expected[t * 24 + c] = levels[bits.get(t, c) ? 24 + c : c] + scale[c] * sum;
+    }
+  CHECK(relative_difference(map, expected) < 1e-5);
+}
+
+TEST_CASE("a reconstruction of tokens allocates nothing and is the same for any number of threads") {
+  const auto compensator = load(WeightsFile::golden("tiny-vit-qcnet2.server")).value();
+  const Bitplane bits = binarize(random_tensor(tokens, 3), std::vector<float>(24, 0.2f));
+  Tensor one(tokens), two(tokens);
+  {
+    const Threads threads(1);
+    compensator->reconstruct_into(bits, one);
+    const std::size_t before = allocations();
+    compensator->reconstruct_into(bits, one);
+    CHECK(allocations() == before);
+  }
+  const Threads threads(2);
+  compensator->reconstruct_into(bits, two);
+  CHECK(identical(one, two));
+}
+
+TEST_CASE("what is wrong with an attention QCNet is one sentence") {
+  const WeightsFile good = WeightsFile::golden("tiny-vit-qcnet1.server");
+  for (const char* name : {"input.weight", "input.bias", "positions", "blocks.0.ln_1.weight",
+                           "blocks.0.self_attention.out_proj.bias", "norm.bias", "output.weight", "scale"})
+    CHECK(error_of(WeightsFile(good).drop({prefix + name})) == prefix + name + ": there is no such tensor");
+  CHECK(error_of(WeightsFile(good).set(prefix + "positions", {1, 16, 16})) ==
+        prefix + "positions: expected shape [1, 17, 16], found [1, 16, 16]");
+  CHECK(error_of(WeightsFile(good).set(prefix + "input.weight", {16, 23})) ==
+        prefix + "input.weight: expected shape [out, 24], found [16, 23]");
+  CHECK(error_of(WeightsFile(good).set(prefix + "output.weight", {23, 16})) ==
+        prefix + "output.weight: expected shape [24, 16], found [23, 16]");
+  CHECK(contains(error_of(good, {1, 4, 4, 24}), "this QCNet is for tokens, the map is [1, 4, 4, 24]"));
+  for (const char* heads : {"", "0", "two", "-1"})
+    CHECK(contains(error_of(WeightsFile(good).set_metadata(prefix + "heads", heads)), "number of heads"));
+  CHECK(contains(error_of(WeightsFile(good).set_metadata(prefix + "heads", "3")),
+                 "16 channels cannot be split into 3 heads"));
+}
