@@ -130,8 +130,9 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
     describe_check(out, file, "qcnet.check.output");
   } else {
     QCNET_TRY(const WholeModel model, WholeModel::load(path, options));
-    title(model.about.name.empty() ? "state_dict of a ResNet, without metadata"
-                                   : "whole model " + model.about.name);
+    title(model.about.name.empty()
+              ? "state_dict without metadata, taken for " + std::string(qcnet::models::architecture(file))
+              : "whole model " + model.about.name);
     describe_network(out, "network", model.network);
     describe_file(out, file, model.about.preprocess);
     if (!model.about.classes.empty()) describe_classes(out, model.about.classes);

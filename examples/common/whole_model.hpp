@@ -1,4 +1,5 @@
-// An unpartitioned model: our own export with its preprocessing, or any torchvision ResNet's state_dict.
+// An unpartitioned model: our own export with its preprocessing, or a torchvision state_dict of a known
+// family.
 #pragma once
 
 #include <cstddef>
@@ -69,11 +70,10 @@ struct WholeModel {
       return qcnet::Error("has no classifier: its output is " + network.output_shape().to_string());
     WholeModel model{std::move(about), std::move(network), file.find("qcnet.check.input") != nullptr};
     if (!model.checked) return model;
-    const qcnet::Shape& in = model.network.input_shape();
-    QCNET_TRY(const auto input, qcnet::load_tensor(file, "qcnet.check.input", {1, in[3], in[1], in[2]}));
+    QCNET_TRY(const auto input,
+              qcnet::load_check_map(file, "qcnet.check.input", model.network.input_shape()));
     QCNET_TRY(const auto output, qcnet::load_tensor(file, "qcnet.check.output"));
-    QCNET_CHECK(qcnet::compare_check(model.network.run(qcnet::channels_last(input)), output, 1e-3f,
-                                     "qcnet.check.output"));
+    QCNET_CHECK(qcnet::compare_check(model.network.run(input), output, 1e-3f, "qcnet.check.output"));
     return model;
   }
 };
