@@ -2,6 +2,7 @@
 
 using namespace qcnet;
 using namespace qcnet::test;
+using namespace golden;
 
 TEST_CASE("a ConvNeXt computes what PyTorch computes, whole, at every cut, and cut there") {
   const WeightsFile file = WeightsFile::golden("convnext");

@@ -8,7 +8,11 @@
 
 #include <qcnet/models/model.hpp>
 
-namespace qcnet::test {
+// Not in namespace qcnet: doctest's CHECK calls raise(), which must be the C library's.
+namespace golden {
+
+using namespace qcnet;
+using namespace qcnet::test;
 
 inline Result<Network> build(const WeightsFile& file) {
   return file.with([](const io::Safetensors& weights) { return models::load(weights); });
@@ -43,4 +47,4 @@ inline void check_golden_model(const WeightsFile& file) {
   CHECK(checked + 2 == 0);  // golden.input and golden.logits are no cuts
 }
 
-}  // namespace qcnet::test
+}  // namespace golden

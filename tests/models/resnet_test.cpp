@@ -7,6 +7,7 @@
 
 using namespace qcnet;
 using namespace qcnet::test;
+using namespace golden;
 
 namespace {
 constexpr double tolerance = model_tolerance;

@@ -2,6 +2,7 @@
 
 using namespace qcnet;
 using namespace qcnet::test;
+using namespace golden;
 
 namespace {
 
