@@ -8,6 +8,7 @@
 
 #include <qcnet/kernels/reference.hpp>
 #include <qcnet/layers/conv2d.hpp>
+#include <qcnet/layers/linear.hpp>
 
 using namespace qcnet;
 using test::contains;
