@@ -76,7 +76,7 @@ TEST_CASE("malformed metadata is an error that names the key") {
                             "1e1 14 3", "99999999999999999999 14 3", "0x10 14 3", "16 14 0", "0 14 3"})
     broken("qcnet.input", value);
   broken("qcnet.mean", "0.5 0.5");  // the input has three channels
-  for (const char* value : {"", "0 7 12", "8 7", "8192 8192 12", "8 7 0", "8.5 7 12"})
+  for (const char* value : {"", "0 7 12", "8", "0 7", "8 7 12 1", "8192 8192 12", "8 7 0", "8.5 7 12"})
     broken("qcnet.feature", value);
   for (const char* value : {"", "0.5", "0.5 0.5 nan", "0.5 0.5 inf", "0.5 0.5 1e99", "0.5 0.5 0.5x"})
     broken("qcnet.mean", value);
