@@ -15,7 +15,7 @@ from .data.order import batch_count
 from .quantizer import binarize, per_channel
 
 TEMPERATURE = 2.0
-KEPT_BYTES = 8 << 30
+KEPT_BYTES = 4 << 30
 
 
 class Frozen:
