@@ -8,7 +8,6 @@
 
 #include <qcnet/kernels/reference.hpp>
 #include <qcnet/layers/conv2d.hpp>
-#include <qcnet/layers/linear.hpp>
 
 using namespace qcnet;
 using test::contains;
@@ -88,31 +87,4 @@ TEST_CASE("groups follow from the weight's shape, and only whole ones exist") {
         "c.weight: 5 output channels cannot be split into 2 groups");
   CHECK(contains(load(convolution({4, 4, 3, 1}), ConvGeometry::square(3, 1, 1), 4).error().message(),
                  "c.weight: expected shape [4, 4, 3, 3], found [4, 4, 3, 1]"));
-}
-
-TEST_CASE("a linear layer multiplies the last dimension") {
-  WeightsFile file;
-  file.set("l.weight", {3, 5}, test::random_values(15, 1)).set("l.bias", {3}, {1, 2, 3});
-  const auto load_linear = [&](std::size_t features) {
-    return file.with([&](const io::Safetensors& weights) { return Linear::load(weights, "l", features); });
-  };
-  const auto linear = load_linear(5).value();
-  const Tensor input = test::random_tensor({2, 4, 5}, 2);
-  Tensor output(linear->output_shape(std::array{input.shape()}).value());
-  CHECK(output.shape() == Shape{2, 4, 3});
-  const ConstTensorView inputs[] = {input};
-  linear->forward(inputs, output);
-  const Tensor weight = file.tensor("l.weight");
-  for (std::size_t row = 0; row < 8; ++row)
-    for (std::size_t o = 0; o < 3; ++o) {
-      double sum = static_cast<double>(o + 1);
-      for (std::size_t i = 0; i < 5; ++i) sum += double{weight[o * 5 + i]} * double{input[row * 5 + i]};
-      CHECK(output[row * 3 + o] == doctest::Approx(sum).epsilon(1e-5));
-    }
-  CHECK(linear->multiply_adds(std::array{input.shape()}) == 2 * 4 * 5 * 3);
-  CHECK(linear->output_shape(std::array{Shape{2, 6}}).error().message() ==
-        "expected an input [..., 5], found [2, 6]");
-  CHECK(linear->output_shape({}).error().message() ==
-        "a linear layer takes one input and at most one residual");
-  CHECK(load_linear(6).error().message() == "l.weight: expected shape [out, 6], found [3, 5]");
 }
