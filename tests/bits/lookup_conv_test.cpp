@@ -34,6 +34,8 @@ std::vector<Case> cases() {
     g.stride_w = pick({1, 2});
     g.pad_h = pick({0, 1, 2});
     g.pad_w = pick({0, 1, 2});
+    g.extra_bottom = pick({0, 0, 1});
+    g.extra_right = pick({0, 0, 1, 2});
     g.dilation_h = pick({1, 1, 2});
     g.dilation_w = pick({1, 1, 2});
     const Case c{pick({1, 1, 2, 5, 7, 11}), pick({1, 2, 5, 7, 13, 23}),

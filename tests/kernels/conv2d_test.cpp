@@ -49,6 +49,12 @@ std::vector<Case> grid() {
   ConvGeometry oblong;
   oblong.kernel_h = 1, oblong.kernel_w = 5, oblong.stride_h = 2, oblong.pad_w = 2, oblong.dilation_w = 3;
   cases.push_back({1, 9, 14, 6, 9, 1, oblong});
+  for (const std::size_t kernel : Sizes{1, 2, 3})  // more padding at the bottom and right
+    for (const std::size_t extra : Sizes{1, 2}) {
+      ConvGeometry g = ConvGeometry::square(kernel, 1, kernel / 3);
+      g.extra_bottom = extra, g.extra_right = 3 - extra;
+      cases.push_back({2, 4, 5, 6, 17, 1, g});
+    }
   return cases;
 }
 
@@ -121,17 +127,19 @@ TEST_CASE("conv2d_bits thresholds exactly what conv2d writes") {
       const auto values = random_values(cout, 99);
       std::copy(values.begin(), values.end(), thresholds.begin());
       const ConstTensorView residual = with_residual ? p.residual.view() : ConstTensorView{};
-      Tensor map(p.residual.shape());
-      Bitplane bits(p.residual.shape());
-      for (std::uint8_t& byte : bits.view().bytes()) byte = 0xFF;  // stale bits must go
-      kernels::conv2d(p.packed, p.input, map, Activation::relu, residual);
-      kernels::conv2d_bits(p.packed, p.input, bits, thresholds, Activation::relu, residual);
-      CHECK(padding_is_zero(bits));
-      bool same = true;
-      for (std::size_t pixel = 0; pixel < map.shape().pixels(); ++pixel)
-        for (std::size_t c = 0; c < cout; ++c)
-          same = same && bits.get(pixel, c) == (map.view().pixel(pixel)[c] > thresholds[c]);
-      CHECK(same);
+      for (const Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu}) {
+        Tensor map(p.residual.shape());
+        Bitplane bits(p.residual.shape());
+        for (std::uint8_t& byte : bits.view().bytes()) byte = 0xFF;  // stale bits must go
+        kernels::conv2d(p.packed, p.input, map, activation, residual);
+        kernels::conv2d_bits(p.packed, p.input, bits, thresholds, activation, residual);
+        CHECK(padding_is_zero(bits));
+        bool same = true;
+        for (std::size_t pixel = 0; pixel < map.shape().pixels(); ++pixel)
+          for (std::size_t c = 0; c < cout; ++c)
+            same = same && bits.get(pixel, c) == (map.view().pixel(pixel)[c] > thresholds[c]);
+        CHECK(same);
+      }
     }
 }
 

@@ -45,6 +45,9 @@ TEST_CASE("depthwise convolution with odd geometry") {
   check(ConvGeometry::square(7, 1, 3), {1, 1, 1, 16});  // the kernel is wider than the image
   check(ConvGeometry::square(3, 1, 9), {1, 2, 2, 5});   // outputs that see padding only
   check(ConvGeometry::square(3, 3, 1), {0, 5, 5, 4});
+  g = ConvGeometry::square(3, 1, 1);
+  g.extra_bottom = 1, g.extra_right = 4;  // outputs at the right that see padding only
+  check(g, {2, 6, 19, 33});
 }
 
 TEST_CASE("depthwise convolution for any number of threads, bit for bit") {

@@ -30,6 +30,35 @@ TEST_CASE("pooling equals its plain twins") {
       }
 }
 
+TEST_CASE("pooling with more padding at the bottom and right equals its plain twin") {
+  for (const std::size_t channels : Sizes{1, 3, 16, 17, 33})
+    for (const std::size_t kernel : Sizes{1, 2, 3, 4, 5})
+      for (const std::size_t stride : Sizes{1, 2, 3})
+        for (const Shape& size : {Shape{1, 1, 1, channels}, Shape{2, 2, 3, channels},
+                                  Shape{1, 7, 4, channels}, Shape{0, 5, 5, channels}}) {
+          const auto geometry = ConvGeometry::darknet_pool(kernel, stride);
+          const Tensor input = random_tensor(size, static_cast<std::uint32_t>(kernel));
+          const Shape shape = geometry.output(size, channels).value();
+          // Darknet: (size + kernel - 1 - kernel) / stride + 1, which is the size over the stride, rounded
+          // up.
+          CHECK(shape[1] == (size[1] + stride - 1) / stride);
+          CHECK(shape[2] == (size[2] + stride - 1) / stride);
+          Tensor fast(shape), plain(shape);
+          kernels::max_pool(geometry, input, fast);
+          reference::max_pool(geometry, input, plain);
+          CHECK(identical(fast, plain));
+          for (const float x : fast.span()) CHECK(std::isfinite(x));  // no window sees padding only
+        }
+}
+
+TEST_CASE("Darknet's pool of stride 1 sees the pixel, its right, lower and lower right neighbours") {
+  Tensor input({1, 2, 3, 1}), output({1, 2, 3, 1});
+  const float values[] = {-5, -1, -4, -2, -6, -3}, expected[] = {-1, -1, -3, -2, -3, -3};
+  std::copy(std::begin(values), std::end(values), input.data());
+  kernels::max_pool(ConvGeometry::darknet_pool(2, 1), input, output);
+  CHECK(std::equal(std::begin(expected), std::end(expected), output.data()));
+}
+
 TEST_CASE("padding never wins a max pool") {
   Tensor input({1, 2, 2, 5});
   for (float& x : input.span()) x = -7.0f;

@@ -86,6 +86,31 @@ TEST_CASE("bits from the last layer's epilogue are those of the float map") {
   }
 }
 
+TEST_CASE("an output made early is still there at the end") {
+  // stem -> stages, with the stem's map as second output: its memory must not be used again.
+  Network network = resnet("resnet_bottleneck");
+  const Network plain = network;
+  network.set_outputs({network.output(), 1});
+  Executor executor = Executor::make(network, {1, 40, 40, 3}).value();
+  CHECK(executor.outputs() == 2);
+  CHECK(executor.output_shape() == Shape{1, 7});
+  CHECK(executor.output_shape(1) == Shape{1, 20, 20, 9});
+  CHECK(executor.workspace_bytes() > Executor::make(plain, {1, 40, 40, 3}).value().workspace_bytes());
+  const Tensor stem =
+      plain.partition_at("relu").value().first(test::random_tensor({1, 40, 40, 3}, 1)).value();
+  for (int i = 0; i < 2; ++i) {
+    const Tensor input = test::random_tensor({1, 40, 40, 3}, 1);
+    CHECK(test::identical(executor.run(input), plain(input).value()));
+    CHECK(test::identical(executor.output(), plain(input).value()));
+    CHECK(test::identical(executor.output(1), stem));
+  }
+  // Bits only where the first output is what the last layer makes.
+  Network head = plain.partition_at("layer1").value().first;
+  CHECK(Executor::make(head, {1, 40, 40, 3}).value().emits_bits());
+  head.set_outputs({1, head.output()});
+  CHECK_FALSE(Executor::make(head, {1, 40, 40, 3}).value().emits_bits());
+}
+
 TEST_CASE("an input that does not fit is an error that names the step") {
   const Network network = resnet("resnet_bottleneck");
   CHECK(test::contains(Executor::make(network, {1, 40, 40, 4}).error().message(), "conv1: "));

@@ -1,7 +1,9 @@
 #include "support.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/layers/network.hpp>
@@ -68,6 +70,84 @@ TEST_CASE("a cut that more than one tensor would cross is refused") {
   CHECK(contains(skip.partition_at("middle").error().message(), "more than one tensor crosses"));
 }
 
+namespace {
+
+std::vector<ConstTensorView> views(const std::vector<Tensor>& tensors) {
+  return {tensors.begin(), tensors.end()};
+}
+
+bool same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Tensor& x, const Tensor& y) { return test::identical(x, y); });
+}
+
+/// in -> a -> b -> c -> d -> e, where d reads b too; outputs: c and e.
+Network with_branch() {
+  Network network;
+  const auto a = network.add("a", sum(), {Network::input});
+  const auto b = network.add("b", sum(), {a});
+  const auto c = network.add("c", sum(), {b});
+  const auto d = network.add("d", sum(), {c, b});
+  const auto e = network.add("e", sum(), {d});
+  network.name_cut("a", a);
+  network.name_cut("b", b);
+  network.name_cut("c", c, {b});
+  network.name_cut("d", d, {c});
+  network.name_cut("d alone", d);
+  network.name_cut("e", e, {c});
+  network.set_outputs({c, e});
+  return network;
+}
+
+}  // namespace
+
+TEST_CASE("tensors named to cross a cut beside its own do so, in that order") {
+  const Network network = with_branch();
+  const Tensor input = test::random_tensor({1, 2, 3, 4}, 1);
+  const ConstTensorView inputs[] = {input};
+  const std::vector<Tensor> outputs = network.run(inputs).value();
+  REQUIRE(outputs.size() == 2);
+  CHECK(outputs[0][5] == doctest::Approx(double{input[5]} + 3));
+  CHECK(outputs[1][5] == doctest::Approx(2 * double{input[5]} + 3 + 2 + 1 + 1));
+  for (const char* cut : {"a", "b", "c", "d", "e"}) {
+    CAPTURE(cut);
+    const auto [head, tail] = network.partition_at(cut).value();
+    const std::vector<Tensor> crossing = head.run(inputs).value();
+    CHECK(crossing.size() == tail.inputs());
+    CHECK(crossing.size() == (*cut < 'c' ? 1 : 2));
+    CHECK(same(tail.run(views(crossing)).value(), outputs));
+  }
+  const auto [head, tail] = network.partition_at("c").value();
+  CHECK(head.name_of(head.outputs()[0]) == "c");
+  CHECK(head.name_of(head.outputs()[1]) == "b");
+  CHECK(head.cut_names() == "a, b, c");
+  CHECK(tail.cut_names() == "d, d alone, e");
+  CHECK(tail.name_of(tail.outputs()[1]) == "e");
+  // The tail can be cut again, and what comes in may go through.
+  const auto [middle, end] = tail.partition_at("d").value();
+  const auto crossing = middle.run(views(head.run(inputs).value())).value();
+  CHECK(same(end.run(views(crossing)).value(), outputs));
+
+  // An output that is made in the head crosses as well.
+  CHECK(network.partition_at("d alone").error().message() ==
+        "more than one tensor crosses the cut point \"d alone\"");
+  Network wrong = with_branch();
+  wrong.name_cut("wrong", 3, {1});
+  CHECK(wrong.partition_at("wrong").error().message() == "more than 2 tensors cross the cut point \"wrong\"");
+}
+
+TEST_CASE("a network of several inputs or outputs is not run as if it had one") {
+  const Tensor input = test::random_tensor({1, 3}, 1);
+  CHECK(with_branch()(input).error().message() == "the network has 2 outputs, ask for all by run()");
+  const Network tail = with_branch().partition_at("c").value().second;
+  CHECK(tail(input).error().message() == "the network has 2 outputs, ask for all by run()");
+  const ConstTensorView one[] = {input};
+  CHECK(tail.run(one).error().message() == "the network takes 2 inputs, found 1");
+  Network two(2);
+  two.add("both", sum(), {0, 1});
+  CHECK(two(input).error().message() == "the network takes 2 inputs, found 1");
+}
+
 TEST_CASE("the halves keep the cuts that lie in them, and can be cut again") {
   Network network;
   Network::Value at = Network::input;
@@ -89,4 +169,12 @@ TEST_CASE("a network without steps passes its input through") {
   const Tensor input = test::random_tensor({1, 3}, 1);
   CHECK(test::identical(Network()(input).value(), input));
   CHECK(contains(Network().partition_at("x").error().message(), "no cut point \"x\""));
+  // So does one of several, all that it is told to.
+  Network swap(2);
+  swap.set_outputs({1, 0});
+  const Tensor other = test::random_tensor({2}, 2);
+  const ConstTensorView inputs[] = {input, other};
+  const auto outputs = swap.run(inputs).value();
+  CHECK(test::identical(outputs[0], other));
+  CHECK(test::identical(outputs[1], input));
 }

@@ -8,12 +8,14 @@
 
 namespace qcnet::inline QCNET_ABI {
 
-/// Kernel size, stride, padding and dilation of a 2-D sliding window, in pixels. Bottom and right padding
-/// equal top and left. `groups` splits the channels (convolutions only).
+/// Kernel size, stride, padding and dilation of a 2-D sliding window, in pixels. `pad_h` and `pad_w` are the
+/// padding on every side; `extra_bottom` and `extra_right` come on top of it there. `groups` splits the
+/// channels (convolutions only).
 struct ConvGeometry {
   std::size_t kernel_h = 1, kernel_w = 1;
   std::size_t stride_h = 1, stride_w = 1;
   std::size_t pad_h = 0, pad_w = 0;
+  std::size_t extra_bottom = 0, extra_right = 0;
   std::size_t dilation_h = 1, dilation_w = 1;
   std::size_t groups = 1;
 
@@ -26,6 +28,14 @@ struct ConvGeometry {
     return g;
   }
 
+  /// The window of a Darknet max pool: kernel - 1 pixels of padding in all, of an odd number the larger part
+  /// at the bottom and right. So stride 1 keeps the size, and stride 2 rounds up where PyTorch rounds down.
+  static ConvGeometry darknet_pool(std::size_t kernel, std::size_t stride) {
+    ConvGeometry g = square(kernel, stride, (kernel - 1) / 2);
+    g.extra_bottom = g.extra_right = (kernel - 1) % 2;
+    return g;
+  }
+
   std::size_t taps() const { return kernel_h * kernel_w; }
 
   /// Shape `[N, H', W', channels]` of the output for an input `[N, H, W, C]`; an Error if the input is not of
@@ -35,7 +45,8 @@ struct ConvGeometry {
     if (taps() == 0 || stride_h == 0 || stride_w == 0 || dilation_h == 0 || dilation_w == 0)
       return Error("kernel size, stride and dilation must be at least 1");
     const std::size_t reach_h = (kernel_h - 1) * dilation_h + 1, reach_w = (kernel_w - 1) * dilation_w + 1;
-    const std::size_t padded_h = input[1] + 2 * pad_h, padded_w = input[2] + 2 * pad_w;
+    const std::size_t padded_h = input[1] + 2 * pad_h + extra_bottom;
+    const std::size_t padded_w = input[2] + 2 * pad_w + extra_right;
     if (padded_h < reach_h || padded_w < reach_w)
       return Error("a window of " + std::to_string(reach_h) + "x" + std::to_string(reach_w) +
                    " does not fit into the padded input " + std::to_string(padded_h) + "x" +

@@ -69,6 +69,7 @@ class Workspace {
   Workspace() = default;
   explicit Workspace(const WorkspacePlan& plan) : block_(plan.bytes()) {}
   std::byte* at(std::size_t offset) { return block_.data() + offset; }
+  const std::byte* at(std::size_t offset) const { return block_.data() + offset; }
   std::size_t bytes() const { return block_.size(); }
 
  private:

@@ -38,7 +38,8 @@ class PackedConv2d {
     packed.cout_ = s[0];
     packed.group_cin_ = s[3];
     // Without padding on the left and right, the taps of one kernel row are consecutive in memory.
-    const bool merged = geometry.pad_w == 0 && geometry.dilation_w == 1 && geometry.groups == 1;
+    const bool merged =
+        geometry.pad_w == 0 && geometry.extra_right == 0 && geometry.dilation_w == 1 && geometry.groups == 1;
     packed.runs_w_ = merged ? 1 : geometry.kernel_w;
     packed.run_length_ = merged ? geometry.kernel_w * s[3] : s[3];
     if (packed.runs() > max_pointers)

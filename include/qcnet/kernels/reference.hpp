@@ -102,6 +102,23 @@ inline void global_average_pool(ConstTensorView input, TensorView output) {
     }
 }
 
+/// Twin of kernels::upsample_by_2.
+inline void upsample_by_2(ConstTensorView input, TensorView output) {
+  for_each_pixel(output.shape, [&](std::size_t n, std::size_t y, std::size_t x, std::size_t p) {
+    const std::size_t from = (n * input.shape[1] + y / 2) * input.shape[2] + x / 2;
+    for (std::size_t c = 0; c < output.shape[3]; ++c) output.pixel(p)[c] = input.pixel(from)[c];
+  });
+}
+
+/// Twin of kernels::concat_channels.
+inline void concat_channels(std::span<const ConstTensorView> inputs, TensorView output) {
+  for (std::size_t p = 0; p < output.shape.pixels(); ++p) {
+    std::size_t at = 0;
+    for (const ConstTensorView& input : inputs)
+      for (std::size_t c = 0; c < input.shape.channels(); ++c) output.pixel(p)[at++] = input.pixel(p)[c];
+  }
+}
+
 /// Twin of kernels::softmax.
 inline void softmax(ConstTensorView input, TensorView output) {
   for (std::size_t r = 0; r < input.shape.pixels(); ++r) {

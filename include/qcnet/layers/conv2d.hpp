@@ -28,7 +28,14 @@ class Conv2d final : public Layer {
   static Result<std::shared_ptr<const Conv2d>> load(const io::Safetensors& file, const std::string& name,
                                                     const std::string& batch_norm, ConvGeometry geometry,
                                                     std::size_t input_channels, Activation activation) {
-    QCNET_TRY(ConvWeights conv, load_conv_weights(file, name, batch_norm));
+    QCNET_TRY(const ConvWeights conv, load_conv_weights(file, name, batch_norm));
+    return make(conv, name, geometry, input_channels, activation);
+  }
+
+  /// The same from weights that were read already; `name` is for errors.
+  static Result<std::shared_ptr<const Conv2d>> make(const ConvWeights& conv, const std::string& name,
+                                                    ConvGeometry geometry, std::size_t input_channels,
+                                                    Activation activation) {
     const Shape& s = conv.weights.shape();  // [Cout, Kh, Kw, Cin / groups]
     const bool fits = s[3] != 0 && input_channels % s[3] == 0;
     if (s[1] != geometry.kernel_h || s[2] != geometry.kernel_w || !fits)

@@ -1,6 +1,7 @@
 // Runs a network over inputs of one shape, in memory planned once.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <limits>
@@ -27,99 +28,134 @@ inline std::vector<float> pad_thresholds(std::span<const float> thresholds) {
 /// which share the layers. Nothing is allocated after `make`.
 class Executor {
  public:
-  /// Plans for inputs of shape `input`; an Error names the step whose input does not fit.
-  static Result<Executor> make(Network network, const Shape& input) {
+  /// Plans for inputs of these shapes; an Error names the step whose input does not fit.
+  static Result<Executor> make(Network network, std::span<const Shape> inputs) {
+    if (inputs.size() != network.inputs())
+      return Error("the network takes " + std::to_string(network.inputs()) + " inputs, found " +
+                   std::to_string(inputs.size()));
     Executor executor(std::move(network));
-    executor.shapes_.push_back(input);
+    executor.shapes_.assign(inputs.begin(), inputs.end());
+    executor.inputs_.resize(inputs.size());
     for (const Network::Step& step : executor.network_.steps()) {
       std::array<Shape, Network::max_inputs> shapes;
       for (std::size_t i = 0; i < step.inputs.size(); ++i) shapes[i] = executor.shapes_[step.inputs[i]];
-      const std::span<const Shape> inputs(shapes.data(), step.inputs.size());
-      auto output = step.layer->output_shape(inputs);
+      const std::span<const Shape> arguments(shapes.data(), step.inputs.size());
+      auto output = step.layer->output_shape(arguments);
       if (!output) return output.error().in(step.name);
-      executor.multiply_adds_ += step.layer->multiply_adds(inputs);
+      executor.multiply_adds_ += step.layer->multiply_adds(arguments);
       executor.shapes_.push_back(std::move(output).value());
     }
     executor.plan();
     return executor;
   }
+  /// The same for a network of one input.
+  static Result<Executor> make(Network network, const Shape& input) {
+    return make(std::move(network), std::span(&input, 1));
+  }
 
-  const Shape& input_shape() const { return shapes_.front(); }
-  const Shape& output_shape() const { return shapes_.back(); }
+  const Shape& input_shape(std::size_t input = 0) const { return shapes_[input]; }
+  /// Number of outputs.
+  std::size_t outputs() const { return outputs_.size(); }
+  const Shape& output_shape(std::size_t output = 0) const { return shapes_[outputs_[output]]; }
+  /// Its cut's or layer's name.
+  std::string output_name(std::size_t output) const { return network_.name_of(outputs_[output]); }
   const Network& network() const { return network_; }
   /// Bytes of all activations.
   std::size_t workspace_bytes() const { return workspace_.bytes(); }
   std::size_t multiply_adds() const { return multiply_adds_; }
 
-  /// The network's output for `input`, which must have the planned shape; valid until the next run.
-  ConstTensorView run(ConstTensorView input) {
-    run_steps(input, network_.steps().size());
-    return value(input, network_.output());
+  /// The network's (first) output for `input`, which must have the planned shape; valid until the next run.
+  ConstTensorView run(ConstTensorView input) { return run(std::span<const ConstTensorView>(&input, 1)); }
+  /// The same for a network of several inputs.
+  ConstTensorView run(std::span<const ConstTensorView> inputs) {
+    run_steps(inputs, network_.steps().size());
+    return output();
   }
 
-  /// Whether the last layer thresholds in its epilogue; if not, the float output must be binarized by the
-  /// caller.
-  bool emits_bits() const { return !network_.steps().empty() && network_.steps().back().layer->emits_bits(); }
+  /// An output of the last run, valid until the next one.
+  ConstTensorView output(std::size_t output = 0) const { return value(outputs_[output]); }
+
+  /// Whether the last layer makes the (first) output and thresholds in its epilogue; if not, the float output
+  /// must be binarized by the caller.
+  bool emits_bits() const {
+    return !network_.steps().empty() && outputs_[0] == network_.output() &&
+           network_.steps().back().layer->emits_bits();
+  }
 
   /// Runs with the last layer writing the bits output > threshold instead of floats. Only if `emits_bits()`;
-  /// `thresholds` come from `pad_thresholds`.
-  void run_bits(ConstTensorView input, std::span<const float> thresholds, BitplaneView output) {
+  /// `thresholds` come from `pad_thresholds`. The other outputs are floats as ever.
+  void run_bits(ConstTensorView input, std::span<const float> thresholds, BitplaneView bits) {
     const std::size_t last = network_.steps().size() - 1;
-    run_steps(input, last);
+    run_steps(std::span(&input, 1), last);
     std::array<ConstTensorView, Network::max_inputs> storage;
-    network_.steps()[last].layer->forward_bits(arguments(input, last, storage), thresholds, output);
+    network_.steps()[last].layer->forward_bits(arguments(last, storage), thresholds, bits);
   }
 
  private:
-  explicit Executor(Network network) : network_(std::move(network)) {}
+  explicit Executor(Network network) : network_(std::move(network)), outputs_(network_.outputs()) {}
 
   void plan() {
     const auto& steps = network_.steps();
-    std::vector<std::size_t> last_use(shapes_.size(), steps.size());
-    for (Network::Value v = 0; v + 1 < shapes_.size(); ++v) {
-      last_use[v] = v == 0 ? 0 : v - 1;  // at least the step that makes it
-      for (std::size_t s = 0; s < steps.size(); ++s)
-        for (const Network::Value used : steps[s].inputs)
-          if (used == v) last_use[v] = s;
-    }
     WorkspacePlan plan;
-    for (Network::Value v = 1; v < shapes_.size(); ++v)
-      plan.add(shapes_[v].elements() * sizeof(float), v - 1, last_use[v]);
+    for (std::size_t s = 0; s < steps.size(); ++s) {
+      const Network::Value made = network_.inputs() + s;
+      std::size_t last_use = s;
+      for (std::size_t later = s + 1; later < steps.size(); ++later)
+        for (const Network::Value used : steps[later].inputs)
+          if (used == made) last_use = later;
+      for (const Network::Value output : outputs_)
+        if (output == made) last_use = steps.size();
+      plan.add(shapes_[made].elements() * sizeof(float), s, last_use);
+    }
     plan.place();
-    offsets_.push_back(0);  // the input is the caller's
-    for (Network::Value v = 1; v < shapes_.size(); ++v) offsets_.push_back(plan.offset(v - 1));
+    for (std::size_t s = 0; s < steps.size(); ++s) offsets_.push_back(plan.offset(s));
     workspace_ = Workspace(plan);
   }
 
-  TensorView own(Network::Value v) {
-    return {reinterpret_cast<float*>(workspace_.at(offsets_[v])), shapes_[v]};
+  ConstTensorView value(Network::Value v) const {
+    if (v < inputs_.size()) return inputs_[v];
+    return {reinterpret_cast<const float*>(workspace_.at(offsets_[v - inputs_.size()])), shapes_[v]};
   }
-  ConstTensorView value(ConstTensorView input, Network::Value v) {
-    return v == Network::input ? input : ConstTensorView(own(v));
-  }
-  std::span<const ConstTensorView> arguments(ConstTensorView input, std::size_t step,
-                                             std::array<ConstTensorView, Network::max_inputs>& storage) {
+  std::span<const ConstTensorView> arguments(
+      std::size_t step, std::array<ConstTensorView, Network::max_inputs>& storage) const {
     const auto& inputs = network_.steps()[step].inputs;
-    for (std::size_t i = 0; i < inputs.size(); ++i) storage[i] = value(input, inputs[i]);
+    for (std::size_t i = 0; i < inputs.size(); ++i) storage[i] = value(inputs[i]);
     return {storage.data(), inputs.size()};
   }
-  void run_steps(ConstTensorView input, std::size_t count) {
+  void run_steps(std::span<const ConstTensorView> inputs, std::size_t count) {
+    std::copy(inputs.begin(), inputs.end(), inputs_.begin());
     for (std::size_t s = 0; s < count; ++s) {
       std::array<ConstTensorView, Network::max_inputs> storage;
-      network_.steps()[s].layer->forward(arguments(input, s, storage), own(s + 1));
+      const TensorView made{reinterpret_cast<float*>(workspace_.at(offsets_[s])),
+                            shapes_[inputs_.size() + s]};
+      network_.steps()[s].layer->forward(arguments(s, storage), made);
     }
   }
 
   Network network_;
-  std::vector<Shape> shapes_;  // of every value
-  std::vector<std::size_t> offsets_;
+  std::vector<Network::Value> outputs_;
+  std::vector<Shape> shapes_;            // of every value
+  std::vector<ConstTensorView> inputs_;  // the caller's
+  std::vector<std::size_t> offsets_;     // of every step's output
   Workspace workspace_;
   std::size_t multiply_adds_ = 0;
 };
 
+inline Result<std::vector<Tensor>> Network::run(std::span<const ConstTensorView> inputs) const {
+  std::vector<Shape> shapes;
+  for (const ConstTensorView& map : inputs) shapes.push_back(map.shape);
+  QCNET_TRY(Executor executor, Executor::make(*this, shapes));
+  executor.run(inputs);
+  std::vector<Tensor> outputs;
+  for (std::size_t i = 0; i < executor.outputs(); ++i) outputs.emplace_back(executor.output(i));
+  return outputs;
+}
+
 inline Result<Tensor> Network::operator()(ConstTensorView image) const {
-  QCNET_TRY(Executor executor, Executor::make(*this, image.shape));
-  return Tensor(executor.run(image));
+  if (outputs().size() != 1)
+    return Error("the network has " + std::to_string(outputs().size()) + " outputs, ask for all by run()");
+  QCNET_TRY(auto outputs, run(std::span(&image, 1)));
+  return std::move(outputs.front());
 }
 
 }  // namespace qcnet::inline QCNET_ABI

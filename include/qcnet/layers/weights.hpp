@@ -47,6 +47,34 @@ struct ConvWeights {
   std::vector<float> bias;
 };
 
+/// What a batch normalization learned, each `[Cout]`.
+struct BatchNorm {
+  Tensor gamma, beta, mean, variance;
+};
+
+/// Makes (x - mean) / sqrt(variance + eps) * gamma + beta part of the convolution before it. The names are
+/// for the Error if a variance is negative or a weight is not finite any more.
+inline Result<void> fold_batch_norm(ConvWeights& conv, const BatchNorm& norm, double eps,
+                                    const std::string& name, const std::string& conv_name) {
+  const std::size_t cout = conv.bias.size();
+  const std::size_t depth = cout == 0 ? 0 : conv.weights.shape().elements() / cout;
+  for (std::size_t c = 0; c < cout; ++c) {
+    if (norm.variance[c] < 0.0f) return Error(name + ".running_var: a variance is negative");
+    const double scale = double{norm.gamma[c]} / std::sqrt(double{norm.variance[c]} + eps);
+    for (std::size_t k = 0; k < depth; ++k) {
+      float& w = conv.weights[c * depth + k];
+      w = static_cast<float>(double{w} * scale);
+    }
+    conv.bias[c] =
+        static_cast<float>(double{norm.beta[c]} + (double{conv.bias[c]} - double{norm.mean[c]}) * scale);
+  }
+  const auto finite = [](float x) { return std::isfinite(x); };
+  if (!std::all_of(conv.weights.span().begin(), conv.weights.span().end(), finite) ||
+      !std::all_of(conv.bias.begin(), conv.bias.end(), finite))
+    return Error(name + ": folding it into " + conv_name + " gives a weight that is not finite");
+  return {};
+}
+
 /// Reads `<name>.weight` (`[Cout, Cin / groups, Kh, Kw]`) and `<name>.bias` if it is there. A `batch_norm`
 /// that is not empty names the normalization behind the convolution, which is folded in (eps 1e-5, PyTorch's
 /// default).
@@ -63,26 +91,12 @@ inline Result<ConvWeights> load_conv_weights(const io::Safetensors& file, const 
   }
   if (batch_norm.empty()) return conv;
 
-  QCNET_TRY(Tensor gamma, load_tensor(file, batch_norm + ".weight", {cout}));
-  QCNET_TRY(Tensor beta, load_tensor(file, batch_norm + ".bias", {cout}));
-  QCNET_TRY(Tensor mean, load_tensor(file, batch_norm + ".running_mean", {cout}));
-  QCNET_TRY(Tensor variance, load_tensor(file, batch_norm + ".running_var", {cout}));
-  const std::size_t depth = cout == 0 ? 0 : conv.weights.shape().elements() / cout;
-  for (std::size_t c = 0; c < cout; ++c) {
-    if (variance[c] < 0.0f) return Error(batch_norm + ".running_var: a variance is negative");
-    const double scale = static_cast<double>(gamma[c]) / std::sqrt(static_cast<double>(variance[c]) + eps);
-    for (std::size_t k = 0; k < depth; ++k) {
-      float& w = conv.weights[c * depth + k];
-      w = static_cast<float>(static_cast<double>(w) * scale);
-    }
-    conv.bias[c] =
-        static_cast<float>(static_cast<double>(beta[c]) +
-                           (static_cast<double>(conv.bias[c]) - static_cast<double>(mean[c])) * scale);
-  }
-  const auto finite = [](float x) { return std::isfinite(x); };
-  if (!std::all_of(conv.weights.span().begin(), conv.weights.span().end(), finite) ||
-      !std::all_of(conv.bias.begin(), conv.bias.end(), finite))
-    return Error(batch_norm + ": folding it into " + name + " gives a weight that is not finite");
+  BatchNorm norm;
+  QCNET_TRY(norm.gamma, load_tensor(file, batch_norm + ".weight", {cout}));
+  QCNET_TRY(norm.beta, load_tensor(file, batch_norm + ".bias", {cout}));
+  QCNET_TRY(norm.mean, load_tensor(file, batch_norm + ".running_mean", {cout}));
+  QCNET_TRY(norm.variance, load_tensor(file, batch_norm + ".running_var", {cout}));
+  QCNET_CHECK(fold_batch_norm(conv, norm, eps, batch_norm, name));
   return conv;
 }
 
