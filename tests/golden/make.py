@@ -4,6 +4,7 @@
   resnet_<kind>.safetensors         a tiny torchvision ResNet, Vision Transformer or ConvNeXt and what PyTorch computes
   vit.safetensors                   with it: golden.input, golden.<cut> for every cut, golden.logits (maps NCHW, tokens
   convnext.safetensors              NTC, all F32)
+  yolov3_tiny.safetensors           the same of a YOLOv3-Tiny, but golden.layers.15 and golden.layers.22 for the outputs
   <name>.node.safetensors           a deployment pair of a tiny model for each kind of server,
   <name>-<method>.server.safetensors
   <name>.golden.safetensors         picture, input, map and bits at the cut; <method>.map and <method>.logits
@@ -114,6 +115,24 @@ def golden_transformer(kind, image_size, **options):
                      models.metadata(model))
 
 
+@torch.no_grad()
+def golden_yolov3_tiny(image_size):
+    """A map that crosses a cut beside another, layer 8's, is stored once, as that of its own cut."""
+    torch.manual_seed(3)
+    spec = {"architecture": "yolov3-tiny", "name": "small", "width": 1, "masks": (2, 3, 0, 1),
+            "anchors": (4.0, 7.0, 12.0, 9.0, 17.5, 30.0, 41.0, 38.0)}
+    model = round_to_half(settle(models.build(spec, 7, 3), torch.randn(16, 3, *image_size)))
+    image = torch.randn(1, 3, *image_size)
+    coarse, fine = model(image)
+    tensors = {**arrays(model.state_dict(), True), "golden.input": image, "golden.layers.15": coarse,
+               "golden.layers.22": fine}
+    for cut in models.cuts(model):
+        maps = models.partition(model, cut)[0](image)
+        tensors["golden." + cut] = maps[0] if isinstance(maps, tuple) else maps
+    safetensors.save(HERE / "yolov3_tiny.safetensors", {k: np.asarray(v) for k, v in tensors.items()},
+                     {"qcnet.architecture": "yolov3-tiny", **models.metadata(model)})
+
+
 class Pictures:
     """What Deployment asks of a dataset."""
 
@@ -176,6 +195,7 @@ def main():
                   kernel=3, groups=4, group_width=16)
     golden_transformer("vit", (12, 12), size=12, patch=3, depth=2, heads=3, width=24)
     golden_transformer("convnext", (33, 30), depths=(1, 2, 1), width=8)
+    golden_yolov3_tiny((96, 64))
 
     def resnet(**options):
         return lambda inputs: round_to_half(settle(TinyResNet(**options), inputs))

@@ -47,4 +47,14 @@ inline void check_golden_model(const WeightsFile& file) {
   CHECK(checked + 2 == 0);  // golden.input and golden.logits are no cuts
 }
 
+/// What a node or a server that is cut behind a layer holds of a YOLOv3-Tiny.
+inline WeightsFile yolov3_tiny_part(const WeightsFile& whole, const std::string& role, std::size_t cut) {
+  WeightsFile file = whole;
+  std::erase_if(file.tensors, [&](const auto& item) {
+    const bool ours = item.first.starts_with("layers.");
+    return !ours || (std::stoul(item.first.substr(7)) <= cut) != (role == "node");
+  });
+  return file.set_metadata("qcnet.role", role).set_metadata("qcnet.cut", "layers." + std::to_string(cut));
+}
+
 }  // namespace golden

@@ -30,17 +30,24 @@ Tensor read(const std::string& path, const Shape& shape) {
   return tensor;
 }
 
-/// Logits whole; for every cut the features, and the logits of the two halves.
+/// Tensor i of several as `<path>.<i>`.
+void write(const std::string& path, const std::vector<Tensor>& tensors) {
+  for (std::size_t i = 0; i < tensors.size(); ++i) write(path + "." + std::to_string(i), tensors[i].span());
+}
+
+/// Outputs whole; for every cut the features, and the outputs of the two halves.
 void model(const std::string& weights, const std::string& input_path, const Shape& shape,
            const std::string& out) {
   const Network network = models::load(io::Safetensors::open(weights).value()).value();
-  const Tensor input = read(input_path, shape);
-  write(out + "/logits", network(input).value().span());
+  const Tensor picture = read(input_path, shape);
+  const ConstTensorView input[] = {picture};
+  write(out + "/output", network.run(input).value());
   for (const Network::Cut& cut : network.cuts()) {
     const auto [head, tail] = network.partition_at(cut.name).value();
-    const Tensor features = head(input).value();
-    write(out + "/features." + cut.name, features.span());
-    write(out + "/split." + cut.name, tail(features).value().span());
+    const std::vector<Tensor> features = head.run(input).value();
+    write(out + "/features." + cut.name, features);
+    const std::vector<ConstTensorView> crossing(features.begin(), features.end());
+    write(out + "/split." + cut.name, tail.run(crossing).value());
     std::cout << cut.name << '\n';
   }
 }

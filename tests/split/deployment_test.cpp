@@ -43,6 +43,35 @@ TEST_CASE("a deployment file describes itself") {
   CHECK(read(whole.set_metadata("qcnet.role", "model"), "model").value().cut.empty());
 }
 
+TEST_CASE("maps that cross beside the cut's own have keys with their names behind") {
+  WeightsFile file = WeightsFile::golden("tiny-layer2.node");
+  const Deployment one = read(file, "node").value();
+  REQUIRE(one.maps().size() == 1);
+  CHECK(one.maps()[0].name == "layer2");
+  CHECK(one.maps()[0].suffix.empty());
+  CHECK(one.maps()[0].shape == Shape{1, 8, 7, 12});
+
+  file.set_metadata("qcnet.beside", "b a.1");
+  const auto said = [&] { return read(file, "node").error().message(); };
+  CHECK(contains(said(), "\"qcnet.feature.b\" is missing"));
+  file.set_metadata("qcnet.feature.b", "2 3 4").set_metadata("qcnet.feature.a.1", "5 6");
+  CHECK(contains(said(), "\"qcnet.activation.b\" is missing"));
+  file.set_metadata("qcnet.activation.b", "identity").set_metadata("qcnet.activation.a.1", "relu");
+  const std::vector<CutMap> maps = read(file, "node").value().maps();
+  REQUIRE(maps.size() == 3);
+  CHECK(maps[0].activation == kernels::Activation::relu);
+  CHECK(maps[1].name == "b");
+  CHECK(maps[1].shape == Shape{1, 2, 3, 4});
+  CHECK(maps[1].activation == kernels::Activation::none);
+  CHECK(maps[2].suffix == ".a.1");
+  CHECK(maps[2].shape == Shape{1, 5, 6});
+  CHECK(maps[2].activation == kernels::Activation::relu);
+  for (const char* bad : {" ", "b  a.1", " b", "b,a.1", "b\n", "\x1b[2J"}) {
+    file.set_metadata("qcnet.beside", bad);
+    CHECK(contains(said(), "metadata \"qcnet.beside\" cannot be read"));
+  }
+}
+
 TEST_CASE("a wrong role or version is an error that says which") {
   const WeightsFile good = WeightsFile::golden("tiny-layer2.node");
   CHECK(read(good, "server").error().message() == "is a node file, expected a server file");
@@ -85,10 +114,20 @@ TEST_CASE("malformed metadata is an error that names the key") {
        {"", "0123", "0123456789abcdeg", "0x23456789abcdef", "0123456789abcdef0", "-123456789abcdef"})
     broken("qcnet.hash", value);
   for (const char* value : {"", "ReLU", "gelu"}) broken("qcnet.activation", value);
+  for (const char* value : {"", "2", "true", "1 "}) broken("qcnet.letterbox", value);
 
   const auto preprocessing = [&](const char* key, const char* value) {
     return read(WeightsFile(good).set_metadata(key, value), "node").error().message();
   };
   CHECK(contains(preprocessing("qcnet.std", "1 1 0"), "a standard deviation is not positive"));
   CHECK(contains(preprocessing("qcnet.resize", "99999"), "preprocessing: "));
+  CHECK(preprocessing("qcnet.letterbox", "1") == "preprocessing: a letterbox takes no resize, found 16");
+}
+
+TEST_CASE("a detector's file asks for a letterbox") {
+  WeightsFile file = WeightsFile::golden("tiny-layer2.node");
+  CHECK_FALSE(read(file, "node").value().preprocess.letterbox);
+  CHECK_FALSE(read(file.set_metadata("qcnet.letterbox", "0"), "node").value().preprocess.letterbox);
+  file.set_metadata("qcnet.letterbox", "1").set_metadata("qcnet.resize", "0");
+  CHECK(read(file, "node").value().preprocess.letterbox);
 }

@@ -7,6 +7,7 @@
 #include <qcnet/models/convnext.hpp>
 #include <qcnet/models/resnet.hpp>
 #include <qcnet/models/vit.hpp>
+#include <qcnet/models/yolov3_tiny.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -16,6 +17,7 @@ inline std::string_view architecture(const io::Safetensors& weights) {
   if (const auto name = weights.metadata("qcnet.architecture")) return *name;
   if (weights.find("conv_proj.weight") != nullptr) return "vit";
   if (weights.find("features.0.0.weight") != nullptr) return "convnext";
+  if (weights.find("layers.0.conv.weight") != nullptr) return "yolov3-tiny";
   return "resnet";
 }
 
@@ -25,8 +27,9 @@ inline Result<Network> load(const io::Safetensors& weights) {
   if (name == "resnet") return resnet(weights);
   if (name == "vit") return vit(weights);
   if (name == "convnext") return convnext(weights);
+  if (name == "yolov3-tiny") return yolov3_tiny(weights);
   return Error("architecture \"" + std::string(name) +
-               "\" is not known to this build; it knows: resnet, vit, convnext");
+               "\" is not known to this build; it knows: resnet, vit, convnext, yolov3-tiny");
 }
 
 }  // namespace qcnet::inline QCNET_ABI::models

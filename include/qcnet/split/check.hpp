@@ -6,6 +6,7 @@
 #include <string>
 
 #include <qcnet/core/tensor.hpp>
+#include <qcnet/layers/executor.hpp>
 #include <qcnet/layers/weights.hpp>
 
 namespace qcnet::inline QCNET_ABI {
@@ -37,6 +38,18 @@ inline Result<void> compare_check(ConstTensorView computed, ConstTensorView reco
   return Error(what + ": differs by " + std::to_string(difference) +
                " from the recorded one, whose largest value is " + std::to_string(largest) +
                "; the weights are not what was exported");
+}
+
+/// An Error if the last run's outputs are further than `tolerance` from those recorded: `qcnet.check.output`,
+/// and for outputs behind the first `qcnet.check.output.<name>`, "layers.22", say.
+inline Result<void> compare_outputs(const Executor& network, const io::Safetensors& file, float tolerance) {
+  for (std::size_t i = 0; i < network.outputs(); ++i) {
+    std::string name = "qcnet.check.output";
+    if (i > 0) name.append(".").append(network.output_name(i));
+    QCNET_TRY(const Tensor recorded, load_check_map(file, name, network.output_shape(i)));
+    QCNET_CHECK(compare_check(network.output(i), recorded, tolerance, name));
+  }
+  return {};
 }
 
 }  // namespace qcnet::inline QCNET_ABI

@@ -26,38 +26,48 @@ namespace qcnet::inline QCNET_ABI {
 /// first layer looks its sums up by the bits, S is folded into the last one.
 class ConvCompensator final : public Compensator {
  public:
-  /// Whether the file holds one, or any part of one.
-  static bool is_in(const io::Safetensors& file) {
-    const auto at = file.tensors().lower_bound(prefix());
-    return at != file.tensors().end() && at->first.starts_with(prefix());
+  /// Whether the file holds one, or any part of one; `suffix` as for `load`.
+  static bool is_in(const io::Safetensors& file, const std::string& suffix = {}) {
+    // Not the prefix alone: it also begins the names of a QCNet for a map with a suffix.
+    for (const char* part : {"input.", "blocks.", "output.", "scale"}) {
+      const std::string start = prefix(suffix) + part;
+      const auto at = file.tensors().lower_bound(start);
+      if (at != file.tensors().end() && at->first.starts_with(start)) return true;
+    }
+    return false;
   }
 
-  /// Reads `qcnet.compensator.*` and `qcnet.levels` for maps of shape `map` `[1, H, W, C]`.
+  /// Reads `qcnet.compensator.*` and `qcnet.levels` for maps of shape `map` `[1, H, W, C]`. For a map that
+  /// crosses beside the cut's own, `suffix` is ".layers.8", say: `qcnet.compensator.layers.8.*`,
+  /// `qcnet.levels.layers.8`.
   static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
-                                                   kernels::Activation activation) {
+                                                   kernels::Activation activation,
+                                                   const std::string& suffix = {}) {
+    const std::string start = prefix(suffix);
     const std::size_t channels = map.channels();
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels));
+    QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels, suffix));
 
-    QCNET_TRY(const ConvWeights input, load_checked(file, "input.conv", "input.bn", channels, 1));
+    QCNET_TRY(const ConvWeights input,
+              load_checked(file, start + "input.conv", start + "input.bn", channels, 1));
     const std::size_t width = input.weights.shape()[0];
     auto lookup = LookupConv2d::make(input.weights, input.bias, ConvGeometry::square(1), true);
-    if (!lookup) return lookup.error().in(prefix() + "input.conv");
+    if (!lookup) return lookup.error().in(start + "input.conv");
 
     std::vector<kernels::PackedConv2d> blocks;
-    for (std::size_t i = 0, count = count_blocks(file); i < count; ++i) {
-      QCNET_TRY(const ConvWeights block,
-                load_checked(file, block_name(i) + ".conv", block_name(i) + ".bn", width, 3));
-      QCNET_TRY(auto packed, pack(block, block_name(i), ConvGeometry::square(3, 1, 1), width));
+    for (std::size_t i = 0, count = count_blocks(file, start); i < count; ++i) {
+      const std::string name = start + "blocks." + std::to_string(i);
+      QCNET_TRY(const ConvWeights block, load_checked(file, name + ".conv", name + ".bn", width, 3));
+      QCNET_TRY(auto packed, pack(block, name, ConvGeometry::square(3, 1, 1), width));
       blocks.push_back(std::move(packed));
     }
 
-    QCNET_TRY(ConvWeights last, load_checked(file, "output", {}, width, 1));
-    QCNET_TRY(const Tensor scale, load_tensor(file, prefix() + "scale", {channels}));
+    QCNET_TRY(ConvWeights last, load_checked(file, start + "output", {}, width, 1));
+    QCNET_TRY(const Tensor scale, load_tensor(file, start + "scale", {channels}));
     for (std::size_t c = 0; c < std::min(channels, last.bias.size()); ++c) {
       for (std::size_t k = 0; k < width; ++k) last.weights[c * width + k] *= scale[c];
       last.bias[c] *= scale[c];
     }
-    QCNET_TRY(auto output, pack(last, "output", ConvGeometry::square(1), channels));
+    QCNET_TRY(auto output, pack(last, start + "output", ConvGeometry::square(1), channels));
     return std::unique_ptr<Compensator>(new ConvCompensator(std::move(levels), std::move(*lookup),
                                                             std::move(blocks), std::move(output),
                                                             {map[0], map[1], map[2], width}, activation));
@@ -92,12 +102,11 @@ class ConvCompensator final : public Compensator {
         hidden_(hidden),
         next_(hidden) {}
 
-  static std::string prefix() { return "qcnet.compensator."; }
-  static std::string block_name(std::size_t i) { return "blocks." + std::to_string(i); }
+  static std::string prefix(const std::string& suffix) { return "qcnet.compensator" + suffix + "."; }
 
   /// How many residual blocks the file holds anything of; a part that is missing shows when it is loaded.
-  static std::size_t count_blocks(const io::Safetensors& file) {
-    const std::string start = prefix() + "blocks.";
+  static std::size_t count_blocks(const io::Safetensors& file, const std::string& prefix) {
+    const std::string start = prefix + "blocks.";
     std::set<std::string> names;
     for (auto at = file.tensors().lower_bound(start); at != file.tensors().end(); ++at) {
       if (!at->first.starts_with(start)) break;
@@ -110,24 +119,21 @@ class ConvCompensator final : public Compensator {
   static Result<ConvWeights> load_checked(const io::Safetensors& file, const std::string& name,
                                           const std::string& batch_norm, std::size_t cin,
                                           std::size_t kernel) {
-    QCNET_TRY(
-        ConvWeights conv,
-        load_conv_weights(file, prefix() + name, batch_norm.empty() ? std::string() : prefix() + batch_norm));
+    QCNET_TRY(ConvWeights conv, load_conv_weights(file, name, batch_norm));
     const Shape& s = conv.weights.shape();
     if (s[1] != kernel || s[2] != kernel || s[3] != cin)
-      return Error(prefix() + name + ".weight: expected shape " +
-                   Shape{s[0], cin, kernel, kernel}.to_string() + ", found " +
-                   Shape{s[0], s[3], s[1], s[2]}.to_string());
+      return Error(name + ".weight: expected shape " + Shape{s[0], cin, kernel, kernel}.to_string() +
+                   ", found " + Shape{s[0], s[3], s[1], s[2]}.to_string());
     return conv;
   }
 
   static Result<kernels::PackedConv2d> pack(const ConvWeights& conv, const std::string& name,
                                             const ConvGeometry& geometry, std::size_t cout) {
     if (conv.weights.shape()[0] != cout)
-      return Error(prefix() + name + ": expected " + std::to_string(cout) + " output channels, found " +
+      return Error(name + ": expected " + std::to_string(cout) + " output channels, found " +
                    std::to_string(conv.weights.shape()[0]));
     auto packed = kernels::PackedConv2d::make(conv.weights, conv.bias, geometry);
-    if (!packed) return packed.error().in(prefix() + name);
+    if (!packed) return packed.error().in(name);
     return packed;
   }
 

@@ -3,20 +3,29 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include <qcnet/io/numbers.hpp>
 #include <qcnet/io/safetensors.hpp>
 #include <qcnet/kernels/epilogue.hpp>
+#include <qcnet/split/frame.hpp>
 #include <qcnet/vision/preprocess.hpp>
 
 namespace qcnet::inline QCNET_ABI {
+
+/// A map that crosses a cut.
+struct CutMap {
+  std::string name;    ///< in the frame: the cut's, or that of the layer it comes from
+  std::string suffix;  ///< of the names of its metadata and tensors: ".layers.8", empty for the cut's own map
+  Shape shape;         ///< `[1, H, W, C]`, or `[1, T, C]` for tokens
+  kernels::Activation activation = kernels::Activation::none;  ///< relu if it is never negative
+};
 
 /// The description that node and server file of a deployment share. Keys and values: docs/deployment.md.
 struct Deployment {
@@ -27,14 +36,32 @@ struct Deployment {
   std::uint64_t hash = 0;  ///< of the node's weights, thresholds and cut: what a server's bits must come from
   Shape feature;           ///< `[1, H, W, C]` of the map that crosses the cut, or `[1, T, C]` of its tokens
   kernels::Activation activation = kernels::Activation::none;  ///< relu if that map is never negative
+  std::vector<CutMap> beside;  ///< maps that cross the cut together with that one; mostly none
   vision::Preprocess preprocess;
   std::vector<std::string> classes;
+
+  /// All maps that cross, the cut's own first: their order in a frame.
+  std::vector<CutMap> maps() const {
+    std::vector<CutMap> all = {{cut, "", feature, activation}};
+    all.insert(all.end(), beside.begin(), beside.end());
+    return all;
+  }
 
   /// Reads and checks the metadata; `role` is what the caller needs the file to be.
   static Result<Deployment> read(const io::Safetensors& file, std::string_view role);
 };
 
 namespace detail {
+
+inline std::vector<std::string> split_at(char separator, std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(separator), text.size());
+    parts.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parts;
+}
 
 /// Typed access to metadata, with errors that name the key.
 class MetadataReader {
@@ -53,20 +80,9 @@ class MetadataReader {
   template <class Number>
   Result<std::vector<Number>> numbers(std::string_view key, std::size_t count) const {
     QCNET_TRY(const std::string_view value, text(key));
-    std::vector<Number> found;
-    const char* at = value.data();
-    const char* const end = at + value.size();
-    while (at != end) {
-      Number number{};
-      const auto [next, status] = std::from_chars(at, end, number);
-      if (status != std::errc{} || (next != end && *next != ' ')) return malformed(key, value);
-      if constexpr (std::is_floating_point_v<Number>)
-        if (!std::isfinite(number)) return malformed(key, value);
-      found.push_back(number);
-      at = next == end ? end : next + 1;
-    }
-    if (found.size() != count) return malformed(key, value);
-    return found;
+    auto found = io::parse_numbers<Number>(value);
+    if (!found || found->size() != count) return malformed(key, value);
+    return *std::move(found);
   }
 
   /// "H W C" as `[1, H, W, C]`, or where tokens are allowed "T C" as `[1, T, C]`: no dimension is zero, and
@@ -92,6 +108,24 @@ class MetadataReader {
     return number;
   }
 
+  /// Names of maps that a frame can carry, separated by spaces; none if the key is missing.
+  Result<std::vector<std::string>> names(std::string_view key) const {
+    const std::string_view value = file_.metadata(key).value_or("");
+    auto found = split_at(' ', value);
+    for (const std::string& name : found)
+      if (name.empty() || name.find_first_not_of(MapSpec::name_characters) != std::string::npos)
+        return malformed(key, value);
+    return found;
+  }
+
+  /// "relu" or "identity".
+  Result<kernels::Activation> activation(std::string_view key) const {
+    QCNET_TRY(const std::string_view value, text(key));
+    if (value == "relu") return kernels::Activation::relu;
+    if (value == "identity") return kernels::Activation::none;
+    return malformed(key, value);
+  }
+
   static Error malformed(std::string_view key, std::string_view value) {
     return Error("metadata \"" + std::string(key) + "\" cannot be read: \"" + io::detail::printable(value) +
                  "\"");
@@ -100,16 +134,6 @@ class MetadataReader {
  private:
   const io::Safetensors& file_;
 };
-
-inline std::vector<std::string> split_lines(std::string_view text) {
-  std::vector<std::string> lines;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    lines.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return lines;
-}
 
 }  // namespace detail
 
@@ -131,17 +155,26 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
   QCNET_TRY(auto mean, metadata.numbers<float>("qcnet.mean", input.channels()));
   QCNET_TRY(auto deviation, metadata.numbers<float>("qcnet.std", input.channels()));
   d.preprocess = {resize[0], input[1], input[2], std::move(mean), std::move(deviation)};
+  if (const auto letterbox = file.metadata("qcnet.letterbox")) {
+    if (*letterbox != "0" && *letterbox != "1")
+      return detail::MetadataReader::malformed("qcnet.letterbox", *letterbox);
+    d.preprocess.letterbox = *letterbox == "1";
+  }
   QCNET_CHECK(d.preprocess.check());
-  d.classes = detail::split_lines(file.metadata("qcnet.classes").value_or(""));
+  d.classes = detail::split_at('\n', file.metadata("qcnet.classes").value_or(""));
   if (role == "model") return d;
 
   QCNET_TRY(d.cut, metadata.text("qcnet.cut"));
   QCNET_TRY(d.hash, metadata.hash("qcnet.hash"));
   QCNET_TRY(d.feature, metadata.map_shape("qcnet.feature", true));
-  QCNET_TRY(const std::string_view activation, metadata.text("qcnet.activation"));
-  if (activation != "relu" && activation != "identity")
-    return detail::MetadataReader::malformed("qcnet.activation", activation);
-  d.activation = activation == "relu" ? kernels::Activation::relu : kernels::Activation::none;
+  QCNET_TRY(d.activation, metadata.activation("qcnet.activation"));
+  QCNET_TRY(const auto beside, metadata.names("qcnet.beside"));
+  for (const std::string& name : beside) {
+    CutMap map{name, "." + name, {}, {}};
+    QCNET_TRY(map.shape, metadata.map_shape("qcnet.feature" + map.suffix, true));
+    QCNET_TRY(map.activation, metadata.activation("qcnet.activation" + map.suffix));
+    d.beside.push_back(std::move(map));
+  }
   d.method = file.metadata("qcnet.method").value_or("");
   return d;
 }

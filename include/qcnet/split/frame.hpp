@@ -19,6 +19,9 @@ namespace qcnet::inline QCNET_ABI {
 
 /// Name of a cut ("layer2") and the shape of its map, channels last.
 struct MapSpec {
+  /// What a name is made of.
+  static constexpr const char* name_characters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
   std::string name;
   Shape shape;
 };
@@ -142,8 +145,7 @@ class Frame {
     if (rest.size() < name_size) return ends_early;
     MapSpec map{std::string(reinterpret_cast<const char*>(rest.data()), name_size), {}};
     rest = rest.subspan(name_size);
-    constexpr const char* allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-    if (map.name.find_first_not_of(allowed) != std::string::npos)
+    if (map.name.find_first_not_of(MapSpec::name_characters) != std::string::npos)
       return Error("its name has characters other than letters, digits, '_', '.' and '-'");
     if (!take(rest, rank)) return ends_early;
     if (rank == 0 || rank > max_rank)

@@ -18,8 +18,8 @@
 namespace qcnet::inline QCNET_ABI {
 
 /// Runs the head of a model and compares its last feature map with the thresholds: one bit per feature. The
-/// comparison sits in the last convolution's epilogue, so quantizing costs the node nothing. One picture at a
-/// time.
+/// comparison sits in the last convolution's epilogue, so quantizing costs the node nothing. Where a cut
+/// needs more than one map, all are in one frame. One picture at a time.
 class Node {
  public:
   /// Loads a `.node.safetensors` file. Error: what the file lacks, by name.
@@ -36,10 +36,12 @@ class Node {
     QCNET_TRY(const Network network, models::load(file));
     QCNET_TRY(auto halves, network.partition_at(deployment.cut));
     QCNET_TRY(Executor head, Executor::make(std::move(halves.first), deployment.preprocess.output_shape()));
-    if (!(head.output_shape() == deployment.feature))
-      return Error("the head computes " + head.output_shape().to_string() +
-                   ", but metadata \"qcnet.feature\" says " + deployment.feature.to_string());
-    QCNET_TRY(auto thresholds, load_thresholds(file, deployment.feature.channels()));
+    QCNET_CHECK(check_maps(head, deployment));
+    std::vector<std::vector<float>> thresholds;
+    for (const CutMap& map : deployment.maps()) {
+      QCNET_TRY(auto of_map, load_thresholds(file, map.shape.channels(), map.suffix));
+      thresholds.push_back(std::move(of_map));
+    }
     Node node(std::move(deployment), std::move(head), std::move(thresholds));
     if (verify == Verify::yes) QCNET_CHECK(node.verify(file));
     return node;
@@ -47,8 +49,9 @@ class Node {
 
   /// A frame of the right size, to be used again and again with `encode_into`.
   Frame make_frame() const {
-    const MapSpec map[] = {{deployment_.cut, deployment_.feature}};
-    return Frame::make(deployment_.hash, map).value();
+    std::vector<MapSpec> maps;
+    for (const CutMap& map : deployment_.maps()) maps.push_back({map.name, map.shape});
+    return Frame::make(deployment_.hash, maps).value();
   }
 
   /// Picture to sealed frame. Frames are numbered from 1.
@@ -70,25 +73,30 @@ class Node {
     if (!(input.shape == head_.input_shape()))
       return Error("expected an input " + head_.input_shape().to_string() + ", found " +
                    input.shape.to_string());
-    if (frame.model_hash() != deployment_.hash || frame.map_count() != 1 ||
-        !(frame.shape(0) == deployment_.feature))
-      return Error("the frame was not made by this node's make_frame()");
+    bool ours = frame.model_hash() == deployment_.hash && frame.map_count() == head_.outputs();
+    for (std::size_t i = 0; ours && i < frame.map_count(); ++i)
+      ours = frame.shape(i) == head_.output_shape(i);
+    if (!ours) return Error("the frame was not made by this node's make_frame()");
     if (head_.emits_bits())
       head_.run_bits(input, padded_thresholds_, frame.bits(0));
     else
-      binarize_into(head_.run(input), thresholds_, frame.bits(0));
+      binarize_into(head_.run(input), thresholds_[0], frame.bits(0));
+    for (std::size_t i = 1; i < frame.map_count(); ++i)
+      binarize_into(head_.output(i), thresholds_[i], frame.bits(i));
     frame.seal(++sequence_);
     return {};
   }
 
-  /// The float map at the cut, before the thresholds; valid until the next call.
+  /// The float map at the cut, before the thresholds; valid until the next call. Maps that cross beside it
+  /// are then `head().output(i)`.
   Result<ConstTensorView> features(const vision::Image& image) {
     QCNET_CHECK(deployment_.preprocess.apply_into(image, input_, scratch_));
     return head_.run(input_);
   }
 
   const Deployment& deployment() const { return deployment_; }
-  const std::vector<float>& thresholds() const { return thresholds_; }
+  /// Of a map of the frame, the cut's own being the first.
+  const std::vector<float>& thresholds(std::size_t map = 0) const { return thresholds_[map]; }
   const Executor& head() const { return head_; }
 
   /// Bytes of packed weights, of activations (with the input) and of one frame.
@@ -101,23 +109,48 @@ class Node {
   }
 
  private:
-  Node(Deployment deployment, Executor head, std::vector<float> thresholds)
+  Node(Deployment deployment, Executor head, std::vector<std::vector<float>> thresholds)
       : deployment_(std::move(deployment)),
         head_(std::move(head)),
         thresholds_(std::move(thresholds)),
-        padded_thresholds_(pad_thresholds(thresholds_)),
+        padded_thresholds_(pad_thresholds(thresholds_[0])),
         input_(head_.input_shape()) {}
+
+  /// The maps that the head computes must be those that the metadata tells a server.
+  static Result<void> check_maps(const Executor& head, const Deployment& deployment) {
+    const std::vector<CutMap> maps = deployment.maps();
+    std::string computed, described;
+    for (std::size_t i = 1; i < head.outputs(); ++i)
+      computed.append(i > 1 ? " " : "").append(head.output_name(i));
+    for (std::size_t i = 1; i < maps.size(); ++i) described.append(i > 1 ? " " : "").append(maps[i].name);
+    if (computed != described)
+      return Error("beside the cut's own map there cross \"" + computed +
+                   "\", but metadata \"qcnet.beside\" says \"" + described + "\"");
+    for (std::size_t i = 0; i < maps.size(); ++i)
+      if (!(head.output_shape(i) == maps[i].shape))
+        return Error("the head computes " + head.output_shape(i).to_string() +
+                     ", but metadata \"qcnet.feature" + maps[i].suffix + "\" says " +
+                     maps[i].shape.to_string());
+    return {};
+  }
 
   Result<void> verify(const io::Safetensors& file) {
     if (file.find("qcnet.check.input") == nullptr) return {};
     QCNET_TRY(const Tensor input, load_check_map(file, "qcnet.check.input", head_.input_shape()));
-    QCNET_TRY(const Tensor map, load_check_map(file, "qcnet.check.map", head_.output_shape()));
-    return compare_check(head_.run(input), map, 2e-3f, "qcnet.check.map");  // stored as fp16
+    head_.run(input);
+    const std::vector<CutMap> maps = deployment_.maps();
+    for (std::size_t i = 0; i < maps.size(); ++i) {
+      const std::string name = "qcnet.check.map" + maps[i].suffix;
+      QCNET_TRY(const Tensor map, load_check_map(file, name, maps[i].shape));
+      QCNET_CHECK(compare_check(head_.output(i), map, 2e-3f, name));  // stored as fp16
+    }
+    return {};
   }
 
   Deployment deployment_;
   Executor head_;
-  std::vector<float> thresholds_, padded_thresholds_;
+  std::vector<std::vector<float>> thresholds_;  // of each map
+  std::vector<float> padded_thresholds_;        // of the first
   Tensor input_;
   vision::Preprocess::Scratch scratch_;
   std::uint64_t sequence_ = 0;

@@ -20,15 +20,18 @@ struct Quantizer {
   std::vector<float> low, high;
 };
 
-/// The thresholds in a node file, `qcnet.thresholds` [channels].
-inline Result<std::vector<float>> load_thresholds(const io::Safetensors& file, std::size_t channels) {
-  QCNET_TRY(const Tensor tensor, load_tensor(file, "qcnet.thresholds", {channels}));
+/// The thresholds in a node file, `qcnet.thresholds` [channels]. Here as below, `suffix` is that of the
+/// tensor's name for a map that crosses beside the cut's own.
+inline Result<std::vector<float>> load_thresholds(const io::Safetensors& file, std::size_t channels,
+                                                  const std::string& suffix = {}) {
+  QCNET_TRY(const Tensor tensor, load_tensor(file, "qcnet.thresholds" + suffix, {channels}));
   return std::vector<float>(tensor.span().begin(), tensor.span().end());
 }
 
 /// The levels in a server file, `qcnet.levels` [2, channels]: thresholds are their midpoints.
-inline Result<Quantizer> load_lloyd_max(const io::Safetensors& file, std::size_t channels) {
-  QCNET_TRY(const Tensor levels, load_tensor(file, "qcnet.levels", {2, channels}));
+inline Result<Quantizer> load_lloyd_max(const io::Safetensors& file, std::size_t channels,
+                                        const std::string& suffix = {}) {
+  QCNET_TRY(const Tensor levels, load_tensor(file, "qcnet.levels" + suffix, {2, channels}));
   Quantizer quantizer;
   for (std::size_t c = 0; c < channels; ++c) {
     quantizer.low.push_back(levels[c]);
@@ -40,8 +43,9 @@ inline Result<Quantizer> load_lloyd_max(const io::Safetensors& file, std::size_t
 
 /// The uniform baseline from the range of the calibration set, `qcnet.range` [2] (minimum, maximum), in
 /// either file.
-inline Result<Quantizer> load_uniform(const io::Safetensors& file, std::size_t channels) {
-  QCNET_TRY(const Tensor range, load_tensor(file, "qcnet.range", {2}));
+inline Result<Quantizer> load_uniform(const io::Safetensors& file, std::size_t channels,
+                                      const std::string& suffix = {}) {
+  QCNET_TRY(const Tensor range, load_tensor(file, "qcnet.range" + suffix, {2}));
   return Quantizer{std::vector<float>(channels, (range[0] + range[1]) / 2),
                    std::vector<float>(channels, range[0]), std::vector<float>(channels, range[1])};
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/models/model.hpp>
@@ -16,7 +17,8 @@
 
 namespace qcnet::inline QCNET_ABI {
 
-/// Reconstructs the feature map from a frame's bits and runs the tail of the model. One frame at a time.
+/// Reconstructs the feature maps, mostly one, from a frame's bits and runs the tail of the model. One frame
+/// at a time.
 class Server {
  public:
   /// `compensate` false: plain dequantization with the file's levels, as if it held no QCNet.
@@ -38,49 +40,71 @@ class Server {
   static Result<Server> load(const io::Safetensors& file, Options options) {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "server"));
     QCNET_TRY(Network network, models::load(file));
-    QCNET_TRY(Executor tail, Executor::make(std::move(network), deployment.feature));
-    QCNET_TRY(auto compensator, load_compensator(file, deployment, options.compensate));
-    Server server(std::move(deployment), std::move(compensator), std::move(tail));
+    const std::vector<CutMap> maps = deployment.maps();
+    std::vector<Shape> shapes;
+    shapes.reserve(maps.size());
+    for (const CutMap& map : maps) shapes.push_back(map.shape);
+    if (network.inputs() != maps.size())
+      return Error("the tail reads " + std::to_string(network.inputs()) +
+                   " maps, but by the metadata (\"qcnet.beside\") " + std::to_string(maps.size()) +
+                   " cross the cut");
+    QCNET_TRY(Executor tail, Executor::make(std::move(network), shapes));
+    Server server(std::move(deployment), std::move(tail));
+    for (const CutMap& map : maps) {
+      QCNET_TRY(auto compensator, load_compensator(file, map, options.compensate));
+      server.compensators_.push_back(std::move(compensator));
+      server.maps_.emplace_back(map.shape);
+      server.views_.push_back(server.maps_.back());
+    }
     if (options.verify == Verify::yes && options.compensate) QCNET_CHECK(server.verify(file));
     return server;
   }
 
-  /// The tail's output (logits `[1, K]`), valid until the next call. Error: the frame comes from another
-  /// model, cut or size. The same frame gives the same logits for any number of threads.
+  /// The tail's (first) output (logits `[1, K]`), valid until the next call. Error: the frame comes from
+  /// another model, cut or size. The same frame gives the same logits for any number of threads.
   Result<ConstTensorView> decode(const Frame& frame) {
     if (frame.model_hash() != deployment_.hash)
       return Error("the frame comes from another model: its hash is " + hex(frame.model_hash()) +
                    ", this server's is " + hex(deployment_.hash));
-    if (frame.map_count() != 1 || frame.name(0) != deployment_.cut)
+    if (frame.name(0) != deployment_.cut)
       return Error("the frame is cut at \"" + frame.name(0) + "\", this server continues from \"" +
                    deployment_.cut + "\"");
-    if (!(frame.shape(0) == deployment_.feature))
-      return Error("the frame's map is " + frame.shape(0).to_string() + ", expected " +
-                   deployment_.feature.to_string());
-    return decode_bits(frame.bits(0));
+    if (frame.map_count() != maps_.size())
+      return Error("the frame carries " + std::to_string(frame.map_count()) + " maps, this server needs " +
+                   std::to_string(maps_.size()));
+    for (std::size_t i = 0; i < maps_.size(); ++i) {
+      if (i > 0 && frame.name(i) != deployment_.beside[i - 1].name)
+        return Error("map " + std::to_string(i) + " of the frame is \"" + frame.name(i) + "\", expected \"" +
+                     deployment_.beside[i - 1].name + "\"");
+      if (!(frame.shape(i) == maps_[i].shape()))
+        return Error("the frame's map " + (i == 0 ? std::string() : "\"" + frame.name(i) + "\" ") + "is " +
+                     frame.shape(i).to_string() + ", expected " + maps_[i].shape().to_string());
+    }
+    for (std::size_t i = 0; i < maps_.size(); ++i)
+      compensators_[i]->reconstruct_into(frame.bits(i), maps_[i]);
+    return tail_.run(views_);
   }
 
-  /// The reconstructed feature map of the last frame, `[1, H, W, C]`.
-  ConstTensorView features() const { return map_; }
+  /// An output of the tail for the last frame; a detector has two.
+  ConstTensorView output(std::size_t output = 0) const { return tail_.output(output); }
+
+  /// A reconstructed feature map of the last frame, `[1, H, W, C]`, the cut's own being the first.
+  ConstTensorView features(std::size_t map = 0) const { return maps_[map]; }
 
   const Deployment& deployment() const { return deployment_; }
-  const Compensator& compensator() const { return *compensator_; }
+  const Compensator& compensator(std::size_t map = 0) const { return *compensators_[map]; }
   const Executor& tail() const { return tail_; }
 
  private:
-  Server(Deployment deployment, std::unique_ptr<Compensator> compensator, Executor tail)
-      : deployment_(std::move(deployment)),
-        compensator_(std::move(compensator)),
-        tail_(std::move(tail)),
-        map_(deployment_.feature) {}
+  Server(Deployment deployment, Executor tail) : deployment_(std::move(deployment)), tail_(std::move(tail)) {}
 
-  static Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file,
-                                                               const Deployment& deployment,
+  static Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
                                                                bool compensate) {
-    if (compensate && TokenCompensator::is_in(file)) return TokenCompensator::load(file, deployment.feature);
-    if (compensate && ConvCompensator::is_in(file))
-      return ConvCompensator::load(file, deployment.feature, deployment.activation);
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, deployment.feature.channels()));
+    if (compensate && TokenCompensator::is_in(file, map.suffix))
+      return TokenCompensator::load(file, map.shape, map.suffix);
+    if (compensate && ConvCompensator::is_in(file, map.suffix))
+      return ConvCompensator::load(file, map.shape, map.activation, map.suffix);
+    QCNET_TRY(Quantizer levels, load_lloyd_max(file, map.shape.channels(), map.suffix));
     return std::unique_ptr<Compensator>(std::make_unique<Dequantizer>(std::move(levels)));
   }
 
@@ -90,26 +114,26 @@ class Server {
     return text;
   }
 
-  ConstTensorView decode_bits(ConstBitplaneView bits) {
-    compensator_->reconstruct_into(bits, map_);
-    return tail_.run(map_);
-  }
-
   Result<void> verify(const io::Safetensors& file) {
     if (file.find("qcnet.check.output") == nullptr) return {};
-    const Shape& s = deployment_.feature;
-    QCNET_TRY(const Tensor ones, load_check_map(file, "qcnet.check.map", s));
-    QCNET_TRY(const Tensor output, load_tensor(file, "qcnet.check.output"));
-    Bitplane bits(s);
-    for (std::size_t p = 0; p < s.pixels(); ++p)
-      for (std::size_t c = 0; c < s.channels(); ++c) bits.set(p, c, ones.view().pixel(p)[c] > 0.5f);
-    return compare_check(decode_bits(bits), output, 1e-3f, "qcnet.check.output");
+    const std::vector<CutMap> maps = deployment_.maps();
+    for (std::size_t i = 0; i < maps.size(); ++i) {
+      const Shape& s = maps[i].shape;
+      QCNET_TRY(const Tensor ones, load_check_map(file, "qcnet.check.map" + maps[i].suffix, s));
+      Bitplane bits(s);
+      for (std::size_t p = 0; p < s.pixels(); ++p)
+        for (std::size_t c = 0; c < s.channels(); ++c) bits.set(p, c, ones.view().pixel(p)[c] > 0.5f);
+      compensators_[i]->reconstruct_into(bits, maps_[i]);
+    }
+    tail_.run(views_);
+    return compare_outputs(tail_, file, 1e-3f);
   }
 
   Deployment deployment_;
-  std::unique_ptr<Compensator> compensator_;
   Executor tail_;
-  Tensor map_;
+  std::vector<std::unique_ptr<Compensator>> compensators_;  // of each map of a frame
+  std::vector<Tensor> maps_;
+  std::vector<ConstTensorView> views_;  // of maps_
 };
 
 }  // namespace qcnet::inline QCNET_ABI

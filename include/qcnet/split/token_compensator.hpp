@@ -28,36 +28,40 @@ namespace qcnet::inline QCNET_ABI {
 /// the bits, S is folded into the last one.
 class TokenCompensator final : public Compensator {
  public:
-  /// Whether the file holds one: only this body has positions.
-  static bool is_in(const io::Safetensors& file) { return file.find(prefix() + "positions") != nullptr; }
+  /// Whether the file holds one: only this body has positions. `suffix` as for ConvCompensator.
+  static bool is_in(const io::Safetensors& file, const std::string& suffix = {}) {
+    return file.find(prefix(suffix) + "positions") != nullptr;
+  }
 
   /// Reads `qcnet.compensator.*`, `qcnet.levels` and metadata `qcnet.compensator.heads` for tokens of shape
   /// `map` `[1, T, C]`.
-  static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map) {
+  static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
+                                                   const std::string& suffix = {}) {
+    const std::string start = prefix(suffix);
     if (map.rank() != 3)
-      return Error(prefix() + "positions: this QCNet is for tokens, the map is " + map.to_string());
+      return Error(start + "positions: this QCNet is for tokens, the map is " + map.to_string());
     const std::size_t tokens = map[1], channels = map[2];
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels));
+    QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels, suffix));
     QCNET_TRY(LinearWeights in,
-              load_linear_weights(file, prefix() + "input.weight", prefix() + "input.bias", channels));
+              load_linear_weights(file, start + "input.weight", start + "input.bias", channels));
     const std::size_t width = in.weights.shape()[0];
     const ConstTensorView as_conv(in.weights.data(), {width, 1, 1, channels});
     auto lookup = LookupConv2d::make(as_conv, in.bias.span(), ConvGeometry::square(1), false);
-    if (!lookup) return lookup.error().in(prefix() + "input");
-    QCNET_TRY(Tensor positions, load_tensor(file, prefix() + "positions", {1, tokens, width}));
+    if (!lookup) return lookup.error().in(start + "input");
+    QCNET_TRY(Tensor positions, load_tensor(file, start + "positions", {1, tokens, width}));
 
-    QCNET_TRY(const std::size_t heads, read_heads(file));
+    QCNET_TRY(const std::size_t heads, read_heads(file, start + "heads"));
     Network body;
-    const std::set<std::size_t> blocks = module_numbers(file, prefix() + "blocks.");
+    const std::set<std::size_t> blocks = module_numbers(file, start + "blocks.");
     for (std::size_t i = 0; !blocks.empty() && i <= *blocks.rbegin(); ++i)
-      QCNET_CHECK(add_encoder_block(body, file, prefix() + "blocks." + std::to_string(i), width, heads));
-    QCNET_TRY(auto norm, LayerNorm::load(file, prefix() + "norm", width));
-    body.add(prefix() + "norm", std::move(norm), {body.output()});
+      QCNET_CHECK(add_encoder_block(body, file, start + "blocks." + std::to_string(i), width, heads));
+    QCNET_TRY(auto norm, LayerNorm::load(file, start + "norm", width));
+    body.add(start + "norm", std::move(norm), {body.output()});
     QCNET_TRY(Executor executor, Executor::make(std::move(body), positions.shape()));
 
-    QCNET_TRY(LinearWeights out, load_linear_weights(file, prefix() + "output.weight",
-                                                     prefix() + "output.bias", width, channels));
-    QCNET_TRY(const Tensor scale, load_tensor(file, prefix() + "scale", {channels}));
+    QCNET_TRY(LinearWeights out,
+              load_linear_weights(file, start + "output.weight", start + "output.bias", width, channels));
+    QCNET_TRY(const Tensor scale, load_tensor(file, start + "scale", {channels}));
     for (std::size_t c = 0; c < channels; ++c) {
       for (std::size_t k = 0; k < width; ++k) out.weights[c * width + k] *= scale[c];
       out.bias[c] *= scale[c];
@@ -94,14 +98,14 @@ class TokenCompensator final : public Compensator {
         output_(std::move(output)),
         hidden_(positions_.shape()) {}
 
-  static std::string prefix() { return "qcnet.compensator."; }
+  static std::string prefix(const std::string& suffix) { return "qcnet.compensator" + suffix + "."; }
 
-  static Result<std::size_t> read_heads(const io::Safetensors& file) {
-    const std::string_view text = file.metadata("qcnet.compensator.heads").value_or("");
+  static Result<std::size_t> read_heads(const io::Safetensors& file, const std::string& key) {
+    const std::string_view text = file.metadata(key).value_or("");
     std::size_t heads = 0;
     const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), heads);
     if (status != std::errc{} || end != text.data() + text.size() || heads == 0)
-      return Error("metadata \"qcnet.compensator.heads\" must be a number of heads, found \"" +
+      return Error("metadata \"" + key + "\" must be a number of heads, found \"" +
                    io::detail::printable(text) + "\"");
     return heads;
   }
