@@ -3,6 +3,7 @@
 
   resize.bin      u32 in_h, in_w, channels, out_h, out_w; bytes of the resized picture
   preprocess.bin  u32 in_h, in_w, in_channels, resize, height, width, channels; the float32 input [H, W, C]
+  letterbox.bin   u32 in_h, in_w, in_channels, height, width, channels; bytes of the letterboxed picture
   pictures.bin    name in 32 bytes, u32 h, w; RGB bytes of ../corpus/image/good/<name>
 
 and the pictures under ../corpus/image/. Needs Debian's python3-pil, python3-numpy and python3-torchvision.
@@ -13,7 +14,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision import transforms
 
 HERE = Path(__file__).parent
@@ -30,6 +31,14 @@ PREPROCESSES = [  # in_h, in_w, in_channels, resize, height, width, channels
     (48, 64, 3, 40, 32, 32, 3), (77, 33, 3, 36, 32, 32, 3), (33, 51, 3, 24, 31, 20, 3), (20, 23, 3, 24, 32, 29, 3),
     (64, 50, 3, 32, 29, 31, 3), (32, 32, 3, 32, 32, 32, 3), (5, 200, 3, 28, 28, 28, 3), (28, 28, 1, 28, 28, 28, 1),
     (40, 30, 3, 28, 28, 28, 1), (30, 40, 1, 24, 16, 16, 3),
+]
+LETTERBOXES = [  # in_h, in_w, in_channels, height, width, channels
+    (48, 64, 3, 32, 32, 3), (64, 48, 3, 32, 32, 3), (33, 71, 3, 64, 64, 3), (71, 33, 1, 64, 64, 3), (32, 32, 3, 32, 32, 3),
+    (31, 31, 3, 64, 64, 3), (31, 32, 3, 32, 32, 3), (32, 31, 3, 32, 32, 3), (29, 32, 3, 32, 32, 1), (30, 40, 3, 32, 64, 3),
+    (40, 30, 3, 64, 32, 3), (53, 53, 3, 32, 96, 3), (53, 53, 3, 96, 32, 3), (1, 1, 3, 32, 32, 3), (1, 2, 1, 32, 32, 1),
+    (2, 1, 3, 32, 32, 3), (7, 5, 3, 33, 35, 3), (1, 10000, 3, 32, 32, 3), (10000, 1, 3, 32, 32, 3),
+    (3, 10000, 1, 32, 32, 1), (400, 10000, 1, 32, 32, 1), (37, 10, 3, 17, 13, 3), (480, 640, 1, 96, 96, 1),
+    (97, 64, 3, 96, 96, 3), (10, 20, 3, 13, 32, 3), (64, 97, 3, 96, 96, 3),
 ]
 
 
@@ -64,6 +73,20 @@ def write_preprocess():
             image = pil(noise(h, w, c)).convert("L" if channels == 1 else "RGB")
             file.write(struct.pack("<7I", *case))
             file.write(transform(image).permute(1, 2, 0).contiguous().numpy().tobytes())
+
+
+def write_letterbox():
+    with open(HERE / "letterbox.bin", "wb") as file:
+        for case in LETTERBOXES:
+            h, w, c, height, width, channels = case
+            image = pil(noise(h, w, c)).convert("L" if channels == 1 else "RGB")
+            if w > h * 2 * width or h > w * 2 * height:  # PIL refuses to make a picture of less than half a pixel
+                flat = (width, 1) if w > h else (1, height)
+                boxed = ImageOps.pad(image.resize(flat, Image.BILINEAR), (width, height), color=(128,) * channels)
+            else:
+                boxed = ImageOps.pad(image, (width, height), Image.BILINEAR, color=(128,) * channels)
+            file.write(struct.pack("<6I", *case))
+            file.write(boxed.tobytes())
 
 
 def smooth(height, width):
@@ -182,4 +205,5 @@ def write_pictures():
 if __name__ == "__main__":
     write_resize()
     write_preprocess()
+    write_letterbox()
     write_pictures()

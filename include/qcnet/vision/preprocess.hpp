@@ -1,28 +1,33 @@
 // From a picture to the network's input: resize, crop, normalize, as torchvision's ImageClassification
-// preset.
+// preset; or with a letterbox instead of the crop, as detectors want it.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include <qcnet/core/tensor.hpp>
 #include <qcnet/vision/image.hpp>
+#include <qcnet/vision/letterbox.hpp>
 #include <qcnet/vision/resize.hpp>
 
 namespace qcnet::inline QCNET_ABI::vision {
 
 /// Resize the shorter side, crop the centre, scale to [0, 1] and normalize per channel: (x / 255 - mean) /
 /// std. Equals torchvision's Resize, CenterCrop, ToTensor and Normalize on PIL images. The number of means is
-/// the number of channels the network wants: pictures are converted (gray 1, RGB 3) before the resize.
+/// the number of channels the network wants: pictures are converted (gray 1, RGB 3) before the resize. With
+/// `letterbox` the whole picture is scaled to fit and grey fills the rest: `ImageOps.pad` of PIL, then the
+/// same.
 struct Preprocess {
   std::size_t resize = 0;  ///< pixels of the shorter side; 0 leaves the picture as it is
   std::size_t height = 0;  ///< of the crop; a smaller picture is padded with black
   std::size_t width = 0;
   std::vector<float> mean;
   std::vector<float> std;
+  bool letterbox = false;  ///< instead of resize and crop; see `Letterbox`
 
   /// Memory that `apply_into` keeps between calls: a second picture of the same size allocates nothing.
   struct Scratch {
@@ -42,6 +47,8 @@ struct Preprocess {
     if ((mean.size() != 1 && mean.size() != 3) || std.size() != mean.size())
       return Error("preprocessing: expected 1 or 3 means and as many standard deviations, found " +
                    std::to_string(mean.size()) + " and " + std::to_string(std.size()));
+    if (letterbox && resize != 0)
+      return Error("preprocessing: a letterbox takes no resize, found " + std::to_string(resize));
     for (const float value : std)
       if (!(value > 0)) return Error("preprocessing: a standard deviation is not positive");
     return {};
@@ -76,15 +83,14 @@ struct Preprocess {
       source = &converted;
     }
 
-    const std::size_t shorter = std::min(image.height, image.width);
-    const std::size_t target = resize == 0 ? shorter : resize;
-    const Crop rows(image.height * target / shorter, height);
-    const Crop columns(image.width * target / shorter, width);
-    if (target != shorter)
+    const auto [rows, columns] = letterbox ? boxed(image) : cropped(image);
+    const bool resized = rows.size != image.height || columns.size != image.width;
+    if (resized)
       source = &scratch.resizer(*source, {image.height, rows.size, rows.skip, rows.count},
                                 {image.width, columns.size, columns.skip, columns.count});
-    const std::size_t top = target == shorter ? rows.skip : 0;
-    const std::size_t left = target == shorter ? columns.skip : 0;
+    const std::size_t top = resized ? 0 : rows.skip;
+    const std::size_t left = resized ? 0 : columns.skip;
+    const std::uint8_t around = letterbox ? Letterbox::gray : std::uint8_t{0};
 
     // Each of the 256 values of a channel becomes a float once.
     std::array<std::array<float, 256>, 3> table;
@@ -96,7 +102,7 @@ struct Preprocess {
         const std::size_t at = (top + y - rows.pad) * source->width + left + x - columns.pad;
         float* pixel = out.pixel(y * width + x);
         for (std::size_t c = 0; c < channels; ++c)
-          pixel[c] = table[c][inside ? source->pixels[at * channels + c] : 0];
+          pixel[c] = table[c][inside ? source->pixels[at * channels + c] : around];
       }
     return {};
   }
@@ -104,16 +110,33 @@ struct Preprocess {
  private:
   static constexpr std::size_t max_size = 16384;
 
-  // torchvision's CenterCrop on one axis: skip samples when there are too many, pad when there are too few.
-  struct Crop {
-    Crop(std::size_t have, std::size_t want)
-        : size(have),
-          skip(have > want ? half_to_even(have - want) : 0),
-          pad(want > have ? (want - have) / 2 : 0),
-          count(std::min(have, want)) {}
-    static std::size_t half_to_even(std::size_t n) { return n / 2 + (n % 2) * (n / 2 % 2); }
+  // One axis: the picture becomes `size` samples, of which `count` after the first `skip` stand in the input
+  // behind `pad` others.
+  struct Axis {
     std::size_t size, skip, pad, count;
   };
+  struct Axes {
+    Axis rows, columns;
+  };
+
+  Axes cropped(const Image& image) const {
+    const std::size_t shorter = std::min(image.height, image.width);
+    const std::size_t target = resize == 0 ? shorter : resize;
+    return {center_crop(image.height * target / shorter, height),
+            center_crop(image.width * target / shorter, width)};
+  }
+
+  Axes boxed(const Image& image) const {
+    const Letterbox box = Letterbox::fit(image.height, image.width, height, width);
+    return {{box.height, 0, box.top, box.height}, {box.width, 0, box.left, box.width}};
+  }
+
+  // torchvision's CenterCrop: skip samples when there are too many, pad when there are too few.
+  static Axis center_crop(std::size_t have, std::size_t want) {
+    const auto half_to_even = [](std::size_t n) { return n / 2 + (n % 2) * (n / 2 % 2); };
+    return {have, have > want ? half_to_even(have - want) : 0, want > have ? (want - have) / 2 : 0,
+            std::min(have, want)};
+  }
 };
 
 }  // namespace qcnet::inline QCNET_ABI::vision
