@@ -1,5 +1,5 @@
-# Each dependency comes from the system (Debian 12: libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev)
-# or, where that is missing, from a pinned download.
+# Each dependency comes from the system (Debian 12: libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev
+# libpugixml-dev) or, where that is missing, from a pinned download.
 include(FetchContent)
 
 macro(qcnet_fetch name repository tag)
@@ -39,6 +39,15 @@ if(QCNET_BUILD_EXAMPLES)
   find_package(CLI11 CONFIG QUIET)
   if(NOT CLI11_FOUND)
     qcnet_fetch(CLI11 https://github.com/CLIUtils/CLI11 v2.4.2)
+  endif()
+endif()
+
+# pugixml reads the boxes of a detector's pictures. It is compiled: a cross build has it only if its system does.
+if((QCNET_BUILD_TESTS OR QCNET_BUILD_EXAMPLES) AND NOT TARGET pugixml::pugixml)
+  find_package(pugixml CONFIG QUIET)
+  if(NOT pugixml_FOUND AND NOT CMAKE_CROSSCOMPILING)
+    set(PUGIXML_INSTALL OFF)
+    qcnet_fetch(pugixml https://github.com/zeux/pugixml v1.14)
   endif()
 endif()
 

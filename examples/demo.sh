@@ -12,7 +12,7 @@ fail() { echo "demo.sh: $1" >&2; exit 1; }
 compgen -G "$weights/resnet-fashion-*.node.safetensors" >/dev/null ||
   fail "$weights: holds no resnet-fashion-*.node.safetensors; name a folder that does"
 
-need g++ cmake make gzip libxsimd-dev libstb-dev libcli11-dev dataset-fashion-mnist
+need g++ cmake make gzip libxsimd-dev libstb-dev libcli11-dev libpugixml-dev dataset-fashion-mnist
 
 echo "Building into build/demo (a few minutes the first time) ..."
 mkdir -p "$build"

@@ -48,9 +48,9 @@ void describe_file(std::ostream& out, const Safetensors& file, const qcnet::visi
            std::to_string(bytes) + " bytes");
   const auto resize = preprocess.resize == 0 ? "none" : std::to_string(preprocess.resize);
   line(out, "picture",
-       "resize " + resize + ", crop " + std::to_string(preprocess.height) + " x " +
-           std::to_string(preprocess.width) + ", mean " + joined(preprocess.mean) + ", std " +
-           joined(preprocess.std));
+       (preprocess.letterbox ? "letterbox " : "resize " + resize + ", crop ") +
+           std::to_string(preprocess.height) + " x " + std::to_string(preprocess.width) + ", mean " +
+           joined(preprocess.mean) + ", std " + joined(preprocess.std));
   for (const auto& [key, value] : file.metadata())
     if (key.starts_with("qcnet.accuracy") || key == "qcnet.dataset" || key == "qcnet.training")
       line(out, key.substr(key.rfind('.') + 1).c_str(), qcnet::io::detail::printable(value));
@@ -66,13 +66,20 @@ void describe_network(std::ostream& out, const char* name, const Executor& netwo
            megabytes(network.workspace_bytes()) + " of activations");
 }
 
+std::size_t bytes_of_bits(const qcnet::Shape& map) {
+  return map.pixels() * qcnet::packed_bytes(map.channels());
+}
+
 void describe_cut(std::ostream& out, const Deployment& about) {
   char hash[17];
   std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(about.hash));
-  line(out, "cut",
-       about.cut + ", " + about.feature.to_string() + ", " +
-           std::to_string(about.feature.pixels() * qcnet::packed_bytes(about.feature.channels())) +
-           " bytes of bits, hash " + hash);
+  std::string maps = about.cut + ", " + about.feature.to_string();
+  std::size_t bytes = bytes_of_bits(about.feature);
+  for (const auto& map : about.beside) {
+    maps += ", beside it " + map.name + ", " + map.shape.to_string();
+    bytes += bytes_of_bits(map.shape);
+  }
+  line(out, "cut", maps + ", " + std::to_string(bytes) + " bytes of bits, hash " + hash);
 }
 
 void describe_check(std::ostream& out, const Safetensors& file, const char* tensor) {
@@ -93,9 +100,10 @@ Result<void> describe_cut_points(std::ostream& out, const Executor& network) {
   for (const auto& cut : network.network().cuts()) {
     QCNET_TRY(auto halves, network.network().partition_at(cut.name));
     QCNET_TRY(const Executor head, Executor::make(std::move(halves.first), network.input_shape()));
-    const qcnet::Shape& map = head.output_shape();
-    out << "    " << std::left << std::setw(14) << cut.name << std::setw(20) << map.to_string() << std::right
-        << std::setw(15) << map.pixels() * qcnet::packed_bytes(map.channels()) << std::setw(15)
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < head.outputs(); ++i) bytes += bytes_of_bits(head.output_shape(i));
+    out << "    " << std::left << std::setw(14) << cut.name << std::setw(20)
+        << head.output_shape().to_string() << std::right << std::setw(15) << bytes << std::setw(15)
         << fixed(100.0 * static_cast<double>(head.multiply_adds()) /
                      static_cast<double>(network.multiply_adds()),
                  1)

@@ -32,3 +32,21 @@ struct TemporaryFile {
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   ~TemporaryFile() { std::filesystem::remove(path); }
 };
+
+/// An empty folder in the temporary folder that goes away with the object and all that is in it.
+struct TemporaryFolder {
+  std::string path =
+      (std::filesystem::temp_directory_path() / ("qcnet_test_folder_" + std::to_string(::getpid()))).string();
+  TemporaryFolder() { std::filesystem::create_directories(path); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() { std::filesystem::remove_all(path); }
+
+  /// Makes the folders of `name` as well; returns the file's path.
+  std::string write(const std::string& name, const std::string& content) const {
+    const std::string file = path + "/" + name;
+    std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+    std::ofstream(file, std::ios::binary) << content;
+    return file;
+  }
+};

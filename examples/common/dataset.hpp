@@ -1,6 +1,8 @@
 // Labelled pictures, one at a time: what the example programs are measured on.
 #pragma once
 
+#include "picture_files.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -78,24 +80,6 @@ class Dataset {
     if (dataset.files_.empty())
       return qcnet::Error(path + ": no pictures found, expected <class>/<picture>.jpg, .png or .bmp");
     return dataset;
-  }
-
-  static qcnet::Result<std::vector<std::filesystem::path>> sorted_entries(const std::filesystem::path& path) {
-    std::vector<std::filesystem::path> entries;
-    std::error_code error;
-    std::filesystem::directory_iterator at(path, error);
-    for (; !error && at != std::filesystem::directory_iterator(); at.increment(error))
-      entries.push_back(at->path());
-    if (error) return qcnet::Error(path.string() + ": cannot be listed: " + error.message());
-    std::sort(entries.begin(), entries.end());
-    return entries;
-  }
-
-  static bool is_picture(const std::filesystem::path& file) {
-    std::string extension = file.extension().string();
-    for (char& c : extension)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return extension == ".jpg" || extension == ".jpeg" || extension == ".png" || extension == ".bmp";
   }
 
   // The idx format (http://yann.lecun.com/exdb/mnist): a big-endian word 0x0000 <type> <rank>, the sizes, the

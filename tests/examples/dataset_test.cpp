@@ -6,28 +6,10 @@
 #include <string>
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 using examples::Dataset;
 
 namespace {
-
-struct TemporaryFolder {
-  std::string path =
-      (std::filesystem::temp_directory_path() / ("qcnet_test_dataset_" + std::to_string(::getpid())))
-          .string();
-  TemporaryFolder() { std::filesystem::create_directories(path); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-
-  std::string write(const std::string& name, const std::string& content) const {
-    const std::string file = path + "/" + name;
-    std::filesystem::create_directories(std::filesystem::path(file).parent_path());
-    std::ofstream(file, std::ios::binary) << content;
-    return file;
-  }
-};
 
 std::string idx(std::initializer_list<unsigned> words, const std::string& data) {
   std::string bytes;

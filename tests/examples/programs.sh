@@ -6,8 +6,8 @@ set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 [ -x "${1:-}/examples/node" ] || { echo "programs.sh: name a build folder that holds examples/node" >&2; exit 2; }
 bin=$(cd "$1/examples" && pwd) weights=$(realpath "${2:-$root/weights/shipped}")
-node=$weights/resnet-fashion-layer1.node.safetensors
-server=$weights/resnet-fashion-layer1-qcnet.server.safetensors
+node=$weights/resnet-fashion-layer2.node.safetensors
+server=$weights/resnet-fashion-layer2-qcnet.server.safetensors
 other=$weights/resnet-cifar10-layer1.node.safetensors
 for file in "$node" "$server" "$other"; do
   [ -f "$file" ] || { echo "programs.sh: $file is missing" >&2; exit 2; }
