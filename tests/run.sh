@@ -38,7 +38,7 @@ tests_for() { build "$1" && ctest --test-dir "build/$1" --output-on-failure; }
 # Whether this processor runs what -march=LEVEL builds.
 runs() { /lib64/ld-linux-x86-64.so.2 --help 2>/dev/null | grep -q "$1 (supported"; }
 
-need g++ cmake ninja-build libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev python3
+need g++ cmake ninja-build libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev libpugixml-dev python3
 step "native build" build native
 step "native tests" ctest --test-dir build/native --output-on-failure
 step "programs" tests/examples/programs.sh build/native

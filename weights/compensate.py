@@ -20,9 +20,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qcnet_train import loop, models, options
-from qcnet_train.compensator import Compensator, Dequantizer, compensator, round_to_half
-from qcnet_train.quantizer import Quantizer, binarize
+from qcnet_train import loop, models, optimizers, options, tasks
+from qcnet_train.compensator import Dequantizer, compensator, restorer, round_to_half
+from qcnet_train.maps import each
+from qcnet_train.quantizer import Quantizer, binarize, fit_each
 from qcnet_train.runtime import seed_everything, versions
 from qcnet_train.stages import Frozen, Stages
 
@@ -42,19 +43,22 @@ def parse():
     parser.add_argument("--reconstruction-epochs", type=float, default=1, help="epochs of qcnet-mse")
     parser.add_argument("--distillation-epochs", type=float, default=2, help="further epochs of qcnet")
     parser.add_argument("--epochs", type=float, default=5, help="epochs of each fine-tuned method")
+    parser.add_argument("--optimizer", default="sgd", choices=optimizers.NAMES, help="of the fine-tuned methods")
+    parser.add_argument("--lr", type=float, default=0.02, help="theirs")
+    parser.add_argument("--weight-decay", type=float, default=5e-4, help="theirs")
     parser.add_argument("--calibration", type=int, default=2000, help="images for thresholds and levels")
     parser.add_argument("--no-test", action="store_true", help="only validation (to choose variants)")
     parser.add_argument("--resume", action="store_true", help="keep what is finished")
     return parser.parse_args()
 
 
-def calibration_maps(runtime, dataset, head, count):
+def calibration_maps(runtime, dataset, head, count, batch):
     """Feature maps [N, C, H, W] of `count` training images, in fp32 as a node computes them."""
     with torch.no_grad():
-        for images, _, i in dataset.batches("train", 250, augment=False, shuffle=True):
-            if i * 250 >= count:
+        for images, _, i in dataset.batches("train", batch, augment=False, shuffle=True):
+            if i * batch >= count:
                 return
-            yield head(runtime.put(images))[:count - i * 250]
+            yield each(lambda z: z[:count - i * batch], head(runtime.put(images)))
 
 
 class Experiment:
@@ -63,48 +67,54 @@ class Experiment:
     def __init__(self, runtime, dataset, arguments):
         self.runtime, self.dataset, self.arguments = runtime, dataset, arguments
         self.splits = ("validation",) if arguments.no_test else ("validation", "test")
-        base = runtime.share(lambda: torch.load(arguments.base, map_location="cpu"))
+        base = runtime.share(lambda: loop.read_base(arguments.base, dataset))
         model = models.build(base["spec"], len(dataset.classes), dataset.channels)
         model.load_state_dict(base["model"])
         self.model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
         self.head, self.tail = models.partition(self.model, arguments.cut)
         self.activation = models.cuts(self.model)[arguments.cut]
-        self.quantizer = Quantizer.fit(calibration_maps(runtime, dataset, self.head, arguments.calibration))
+        self.task = tasks.of(self.model, dataset)
+        self.quantizer = fit_each(calibration_maps(runtime, dataset, self.head, arguments.calibration,
+                                                   min(250, self.task.batch)))
         sample = next(dataset.batches("train", 1, shuffle=False))[0]
-        self.shape = tuple(self.head(self.runtime.put(sample)).shape)
-        channels = len(self.quantizer.thresholds)
-        self.width = arguments.width or max(8, channels // 4 // 8 * 8)
+        self.shape = each(lambda z: tuple(z.shape), self.head(self.runtime.put(sample)))
+        self.width = each(lambda q: arguments.width or max(8, len(q.thresholds) // 4 // 8 * 8), self.quantizer)
         self.frozen = Frozen(runtime, self.model, self.head)
-        self.stages = Stages(runtime, dataset, self.frozen, self.tail, self.quantizer,
+        self.stages = Stages(runtime, dataset, self.frozen, self.tail, self.quantizer, self.task,
                              batch=arguments.batch, resume=arguments.resume)
 
     def measure(self, restore, tail, quantizer):
-        """Accuracy on each split in fp32; without `quantizer` the float map goes to the tail."""
+        """The task's metric on each split in fp32; without `quantizer` the float map goes to the tail."""
         figures = {}
+        thresholds = quantizer and each(lambda q: q.thresholds.to(self.runtime.device), quantizer)
         for split in self.splits:
             index = itertools.count()
 
             def forward(images):
                 z = self.frozen.exact_map(images, (split, next(index)))
-                if quantizer is None:
-                    return tail(z)
-                return tail(restore(binarize(z, quantizer.thresholds.to(z.device))))
-            figures[split] = loop.accuracy(self.runtime, self.dataset, split, forward)
+                return tail(restore(each(binarize, z, thresholds)) if quantizer else z)
+            answers = self.task.answers(self.runtime, self.dataset, split, forward)
+            figures[split] = self.task.score(answers)
+            if details := self.task.details(answers):
+                figures[f"{split}_details"] = details
         return figures
 
     def baselines(self):
         """What needs no training: the whole model, uniform and Lloyd-Max dequantization."""
-        place = self.runtime.place
-        uniform = self.quantizer.uniform()
+        uniform = each(Quantizer.uniform, self.quantizer)
         return {
             "unpartitioned": self.measure(None, self.tail, None),
-            "uniform": self.measure(place(Dequantizer(uniform)), self.tail, uniform),
-            "lloyd-max": self.measure(place(Dequantizer(self.quantizer)), self.tail, self.quantizer),
+            "uniform": self.measure(self.dequantizer(uniform), self.tail, uniform),
+            "lloyd-max": self.measure(self.dequantizer(self.quantizer), self.tail, self.quantizer),
         }
 
+    def dequantizer(self, quantizer):
+        return self.runtime.place(restorer(Dequantizer, quantizer))
+
     def compensator(self):
-        return self.runtime.place(compensator(self.quantizer, self.activation, self.shape, self.width,
-                                              self.arguments.blocks))
+        def make(quantizer, shape, width):
+            return compensator(quantizer, self.activation, shape, width, self.arguments.blocks)
+        return self.runtime.place(restorer(make, self.quantizer, self.shape, self.width))
 
     def path(self, method, seed):
         return self.arguments.out / f"{method}-seed{seed}.pt"
@@ -128,11 +138,12 @@ class Experiment:
         tail = copy.deepcopy(self.tail).requires_grad_(True)
         parts = OrderedDict(tail=tail)
         if method != "control":
-            restore = restore or self.runtime.place(Dequantizer(self.quantizer))
+            restore = restore or self.dequantizer(self.quantizer)
             parts = OrderedDict(restore=restore, tail=tail)
         done = a.reconstruction_epochs if method == "qcnet-finetuned" else 0
         history = self.stages.finetune(nn.Sequential(parts), quantized=method != "control", label=method,
-                                       epochs=a.epochs - done, **common)
+                                       epochs=a.epochs - done, optimizer=a.optimizer, lr=a.lr,
+                                       weight_decay=a.weight_decay, **common)
         return restore, tail, history
 
     def run(self, method, seed):
@@ -148,7 +159,7 @@ class Experiment:
             quantizer = None if method == "control" else self.quantizer
             figures = self.measure(restore, tail, quantizer)
             loop.save(path, {
-                "compensator": restore.state_dict() if isinstance(restore, Compensator) else None,
+                "compensator": restore.state_dict() if method.startswith("qcnet") else None,
                 "tail": None if tail is self.tail else tail.state_dict(),
                 "result": {"method": method, "seed": seed, **figures, "history": history}})
             path.with_suffix(".running").unlink()
@@ -158,10 +169,12 @@ class Experiment:
     def log(self, baselines):
         a = self.arguments
         found = [torch.load(p, map_location="cpu")["result"] for p in sorted(a.out.glob("*-seed*.pt"))]
-        return {"cut": a.cut, "activation": self.activation, "width": self.width, "blocks": a.blocks,
+        return {"cut": a.cut, "metric": self.task.metric, "activation": self.activation,
+                "width": self.width, "blocks": a.blocks,
                 "compensator_parameters": sum(p.numel() for p in self.compensator().parameters()),
                 "reconstruction_epochs": a.reconstruction_epochs,
                 "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch,
+                "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay,
                 "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
 
 
@@ -173,7 +186,7 @@ def main():
     runtime.print(json.dumps(baselines))
     arguments.out.mkdir(parents=True, exist_ok=True)
     if runtime.is_main:
-        loop.save(arguments.out / "quantizer.pt", vars(experiment.quantizer))
+        loop.save(arguments.out / "quantizer.pt", each(vars, experiment.quantizer))
     for seed in arguments.seeds:
         for method in METHODS:
             if method in arguments.methods:

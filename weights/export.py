@@ -3,18 +3,18 @@
 
   <name>-<cut>.node.safetensors               head and thresholds, one for all methods
   <name>-<cut>-<method>.server.safetensors    levels, QCNet and tail
-Each server file is read back and its accuracy over the test set compared with its metadata.
+Each server file is read back and its accuracy (or mAP) over the test set compared with its metadata.
 """
 
 import copy
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from qcnet_train import deployment, loop, models, options
-from qcnet_train.compensator import Dequantizer, compensator, round_to_half
+from qcnet_train import deployment, loop, models, options, tasks
+from qcnet_train.compensator import Dequantizer, compensator, restorer, round_to_half
+from qcnet_train.maps import each
 from qcnet_train.quantizer import Quantizer
 from qcnet_train.summary import better_frozen, summarize
 
@@ -34,7 +34,8 @@ def parse():
     parser.add_argument("--seed", type=int, default=0, help="which seed's weights to write")
     parser.add_argument("--whole", action="store_true", help="the unpartitioned <name>.safetensors too")
     parser.add_argument("--predictions", type=Path,
-                        help="folder for the predicted class of each test image (.npy, uint8)")
+                        help="folder for what the model says of the test set (.npy): the class of each image, uint8; "
+                             "of detectors rows (image, class, score, x0, y0, x1, y1)")
     return parser.parse_args()
 
 
@@ -53,11 +54,13 @@ def training_record(log, source, seed):
 
 
 def read_run(arguments, log, quantizer, shape, tail, source):
-    """One trained method: (restore, tail, test accuracy)."""
+    """One trained method: (restore, tail, test figure)."""
     saved = torch.load(arguments.run / f"{source}-seed{arguments.seed}.pt", map_location="cpu")
-    restore = Dequantizer(quantizer)
+    restore = restorer(Dequantizer, quantizer)
     if saved["compensator"]:
-        restore = compensator(quantizer, log["activation"], shape, log["width"], log["blocks"])
+        def make(quantizer, shape, width):
+            return compensator(quantizer, log["activation"], shape, width, log["blocks"])
+        restore = restorer(make, quantizer, shape, log["width"])
         restore.load_state_dict(saved["compensator"])
     tail = copy.deepcopy(tail)
     if saved["tail"]:
@@ -65,34 +68,35 @@ def read_run(arguments, log, quantizer, shape, tail, source):
     return restore.eval(), tail.eval(), saved["result"]["test"]
 
 
-def verify(runtime, dataset, title, forward, claimed, folder):
+def verify(runtime, dataset, task, title, forward, claimed, folder):
     """Measures a deployment over the test set; leaves its predictions in `folder`."""
-    predicted, expected = loop.predict(runtime, dataset, "test", forward)
-    measured = float((predicted == expected).double().mean())
-    print(f"{measured:.4f} of the test set: {title}", flush=True)
+    answers = task.answers(runtime, dataset, "test", forward)
+    measured = task.score(answers)
+    print(f"{task.metric} {measured:.4f} over the test set: {title}", flush=True)
     if abs(measured - claimed) > TOLERANCE:
         raise SystemExit(f"{title}: the file says {claimed}")
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / f"{title}.npy", predicted.numpy().astype(np.uint8))
+        task.save(answers, folder / f"{title}.npy")
 
 
 def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
-    base = torch.load(arguments.base, map_location="cpu")
+    base = loop.read_base(arguments.base, dataset)
     model = models.build(base["spec"], len(dataset.classes), dataset.channels)
     model.load_state_dict(base["model"])
     round_to_half(model).eval()
+    task = tasks.of(model, dataset)
     log = json.loads((arguments.run / "results.json").read_text())
-    quantizer = Quantizer(**torch.load(arguments.run / "quantizer.pt"))
+    quantizer = each(lambda kept: Quantizer(**kept), torch.load(arguments.run / "quantizer.pt"))
     whole = log["baselines"]["unpartitioned"]["test"]
     name, out = arguments.name, arguments.out
     written = []
     if arguments.whole:
         written.append(out / f"{name}.safetensors")
         deployment.write_model(written[-1], dataset, model, name, whole)
-    verify(runtime, dataset, name, model, whole, arguments.predictions)
+    verify(runtime, dataset, task, name, model, whole, arguments.predictions)
 
     target = deployment.Deployment(dataset, model, log["cut"], quantizer, name, whole)
     node = out / f"{name}-{log['cut']}.node.safetensors"
@@ -100,13 +104,14 @@ def main():
     written.append(node)
     for method in arguments.methods:
         source = better_frozen(log["runs"]) if method == "qcnet" else method
-        restore, tail, accuracy = read_run(arguments, log, quantizer, target.map.shape, target.tail, source)
+        shape = each(lambda z: tuple(z.shape), target.map)
+        restore, tail, figure = read_run(arguments, log, quantizer, shape, target.tail, source)
         title = f"{name}-{log['cut']}-{method}"
         written.append(out / f"{title}.server.safetensors")
-        target.write_server(written[-1], method, restore, tail, accuracy,
+        target.write_server(written[-1], method, restore, tail, figure,
                             training_record(log, source, arguments.seed))
         forward = deployment.server_forward(node, written[-1], copy.deepcopy(model))
-        verify(runtime, dataset, title, forward, accuracy, arguments.predictions)
+        verify(runtime, dataset, task, title, forward, figure, arguments.predictions)
     for path in written:
         print(f"{path.stat().st_size:9d} bytes  {path}")
 

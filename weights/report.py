@@ -30,8 +30,13 @@ def parse():
 
 
 def recovered(log, summary):
-    """Share of the points lost by Lloyd-Max dequantization that the frozen-model QCNet regains (test)."""
+    """Share of the points lost by Lloyd-Max dequantization that the frozen-model QCNet regains (test).
+
+    None if it loses nothing.
+    """
     whole, plain = (log["baselines"][name]["test"] for name in ("unpartitioned", "lloyd-max"))
+    if whole == plain:
+        return None
     return round((summary[better_frozen(log["runs"])]["mean"] - plain) / (whole - plain), 4)
 
 
@@ -49,11 +54,12 @@ def table(cuts):
         return f"| {title} | " + " | ".join(cells) + " |"
     logs = list(cuts.values())
     return "\n".join([
-        row("test accuracy, %", [f"cut after `{cut}`" for cut in cuts]), "|---|" + "---|" * len(cuts),
+        row(f"test {logs[0].get('metric', 'accuracy')}, %", [f"cut after `{cut}`" for cut in cuts]),
+        "|---|" + "---|" * len(cuts),
         *(row(title, [percent(log["baselines"][key]["test"]) for log in logs]) for key, title in BASELINES),
         *(row(title, [percent(log["summary"].get(key)) for log in logs]) for key, title in ROWS),
         row("lost points that the frozen QCNet regains",
-            [f"{100 * log['recovered']:.0f} %" for log in logs])])
+            ["none lost" if log["recovered"] is None else f"{100 * log['recovered']:.0f} %" for log in logs])])
 
 
 def main():

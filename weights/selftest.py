@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from selftest_detection import *  # noqa: F401, F403 - its test cases
+from selftest_detection import write_voc
 from qcnet_train import deployment, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
@@ -21,6 +23,7 @@ from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
 TORCHRUN = ("--redirects", "1", "--tee", "1", "--master_port", "29517")
 HERE = Path(__file__).resolve().parent
+DETECTOR = ("--architecture", "yolov3-tiny", "--set", "width=2", "--optimizer", "adamw", "--lr", 3e-3)
 SMALL = {"architecture": "resnet", "name": "small", "depths": (1, 2, 1, 1), "width": 8}
 
 
@@ -128,16 +131,42 @@ class Partition(unittest.TestCase):
         self.check(randomized({"architecture": "resnet", "name": "resnet50"}), 64)
         self.check(randomized({"architecture": "vit", "name": "small", "depth": 2}), 32)
         self.check(randomized({"architecture": "convnext", "name": "small", "depths": (1, 1, 2)}), 32)
+        self.check(randomized({"architecture": "yolov3-tiny", "name": "small", "width": 4}), 64)
+
+    def test_yolov3_tiny_is_the_published_one(self):
+        model = models.build({"architecture": "yolov3-tiny", "name": "yolov3-tiny"}, 80, 3)
+        self.assertEqual(sum(value.numel() for key, value in model.state_dict().items()
+                             if not key.endswith("num_batches_tracked")), 8_858_734)  # floats of its .weights file
+        self.assertEqual(models.metadata(model)["qcnet.masks"], "3 4 5 1 2 3")
+        with torch.no_grad():
+            maps = model.eval()(torch.zeros(1, 3, 64, 96))
+            kept = models.partition(model, "layers.11")[0](torch.zeros(1, 3, 64, 96))
+        self.assertEqual([tuple(map.shape) for map in maps], [(1, 255, 2, 3), (1, 255, 4, 6)])
+        self.assertEqual([tuple(map.shape) for map in kept], [(1, 512, 2, 3), (1, 256, 4, 6)])
+        with self.assertRaisesRegex(SystemExit, "masks"):
+            models.build({"architecture": "yolov3-tiny", "name": "small", "masks": (0, 6)}, 1, 3)
+
+    def test_options_have_the_types_of_their_defaults(self):
+        spec = models.specification("convnext", "small", ["depths=1,2", "width=8"])
+        self.assertEqual((spec["depths"], spec["width"]), ((1, 2), 8))
+        self.assertEqual(models.specification("resnet", "resnet50", []),
+                         {"architecture": "resnet", "name": "resnet50"})
+        for wrong in ("depths=1,x", "width", "widht=8", "name=resnet50"):
+            with self.assertRaisesRegex(SystemExit, "--set"):
+                models.specification("vit", "small", [wrong])
+        with self.assertRaisesRegex(SystemExit, "known: none"):
+            models.specification("resnet", "resnet50", ["width=8"])
 
     def test_unknown_cut_names_the_known_ones(self):
         with self.assertRaisesRegex(SystemExit, "layer2.1"):
             models.partition(randomized(SMALL), "layer9")
 
     def test_hash_depends_on_head_thresholds_and_cut(self):
-        head, thresholds = {"w": np.zeros(3, np.float32)}, np.zeros(2, np.float32)
+        head, thresholds = {"w": np.zeros(3, np.float32)}, {"qcnet.thresholds": np.zeros(2, np.float32)}
         seen = {deployment.fingerprint(*case) for case in (
-            (head, thresholds, "layer1"), (head, thresholds, "layer2"), (head, thresholds + 1, "layer1"),
-            ({"w": np.ones(3, np.float32)}, thresholds, "layer1"))}
+            ({**head, **thresholds}, "layer1"), ({**head, **thresholds}, "layer2"),
+            ({**head, "qcnet.thresholds": np.ones(2, np.float32)}, "layer1"),
+            ({"w": np.ones(3, np.float32), **thresholds}, "layer1"))}
         self.assertEqual(len(seen), 4)
 
 
@@ -163,11 +192,15 @@ class EndToEnd(unittest.TestCase):
                     pixels[..., 0 if name == "red" else 2] += 50
                     Image.fromarray(pixels).save(folder / f"{i:03}.png")
 
-    def chain(self, ranks=1, model=("--depths", 1, 1, 1, 1, "--width", 8), size=32):
+    def chain(self, ranks=1, model=("--set", "depths=1,1,1,1", "width=8"), cut="layer2", size=32, boxes=False):
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch)
-            self.pictures(root)
-            data = ("--dataset", "folder", "--data", root, "--resize", size + 4, "--size", size)
+            if boxes:
+                write_voc(root, (32, 6, 6))
+                data = ("--dataset", "detection-folder", "--data", root, "--size", size)
+            else:
+                self.pictures(root)
+                data = ("--dataset", "folder", "--data", root, "--resize", size + 4, "--size", size)
             base, run, out = root / "base.pt", root / "run", root / "out"
             training = ("--batch", 16, "--threads", 1, "--resume")
             for epochs in (1, 2):
@@ -175,21 +208,47 @@ class EndToEnd(unittest.TestCase):
                                 ranks=ranks)
             log = json.loads(base.with_suffix(".json").read_text())
             self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
-            self.run_script("compensate.py", *data, *training, "--base", base, "--cut", "layer2",
+            self.run_script("compensate.py", *data, *training, "--base", base, "--cut", cut,
                             "--epochs", 2, "--distillation-epochs", 1, "--calibration", 64, "--out", run,
                             ranks=ranks)
             said = self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny",
                                    "--whole", "--out", out, "--predictions", root)
-            self.assertIn("tiny-layer2-qcnet-finetuned", said)
-            node, about = safetensors.load(out / "tiny-layer2.node.safetensors")
-            self.assertEqual((about["qcnet.role"], about["qcnet.cut"]), ("node", "layer2"))
-            server, about = safetensors.load(out / "tiny-layer2-qcnet.server.safetensors")
-            self.assertEqual(node["qcnet.check.map"].shape, server["qcnet.check.map"].shape)
+            self.assertIn(f"tiny-{cut}-qcnet-finetuned", said)
+            node, about = safetensors.load(out / f"tiny-{cut}.node.safetensors")
+            self.assertEqual((about["qcnet.role"], about["qcnet.cut"]), ("node", cut))
+            server, about = safetensors.load(out / f"tiny-{cut}-qcnet.server.safetensors")
+            maps = [key for key in node if key.startswith("qcnet.check.map")]
+            self.assertEqual(len(maps), len(models.maps(deployment.build_as(about), cut)))
+            for key in maps:
+                self.assertEqual(node[key].shape, server[key].shape)
             self.assertEqual(about["qcnet.classes"], "blue\nred")
             self.assertEqual(len(list(out.iterdir())), 5)
+            self.assertIn("QCNet + fine-tuned tail", self.run_script(
+                "report.py", "--name", "tiny", "--base", base, "--runs", run, "--out", root / "log.json"))
+            return about, np.load(root / f"tiny-{cut}-qcnet.npy")
 
-    def test_small_model(self):
+    def test_small_resnet(self):
         self.chain()
+
+    def test_small_vit(self):
+        self.chain(model=("--architecture", "vit", "--set", "depth=2", "width=32", "heads=2",
+                          "--optimizer", "adamw", "--lr", 1e-3), cut="encoder.layers.encoder_layer_0")
+
+    def test_small_convnext(self):
+        self.chain(model=("--architecture", "convnext", "--set", "depths=1,1", "width=8",
+                          "--optimizer", "adamw", "--lr", 1e-3), cut="features.1")
+
+    def test_small_yolov3_tiny(self):
+        about, found = self.chain(model=DETECTOR, cut="layers.10", size=64, boxes=True)
+        self.assertEqual((about["qcnet.beside"], about["qcnet.metric"]), ("layers.8", "mAP@0.5"))
+        self.assertEqual((about["qcnet.letterbox"], about["qcnet.feature.layers.8"]), ("1", "4 4 32"))
+        self.assertEqual(found.shape[1], 7)
+
+    @unittest.skipUnless("--all" in sys.argv, "slow: run with --all")
+    def test_yolov3_tiny_cut_before_the_fork(self):
+        about, _ = self.chain(model=DETECTOR, cut="layers.7", size=64, boxes=True, ranks=2)
+        self.assertNotIn("qcnet.beside", about)
+        self.assertEqual(about["qcnet.feature"], "4 4 16")
 
     @unittest.skipUnless("--all" in sys.argv, "slow: run with --all")
     def test_two_ranks(self):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models.vision_transformer import EncoderBlock
 
+from .maps import each
 from .quantizer import per_channel
 
 
@@ -83,6 +84,19 @@ class TokenCompensator(Compensator):
         for block in self.blocks:
             h = block(h)
         return self.norm(h.float())
+
+
+class SideBySide(nn.ModuleList):
+    """One of these for each of several maps: a tuple of maps -> a tuple."""
+
+    def forward(self, maps):
+        return tuple(module(z) for module, z in zip(self, maps))
+
+
+def restorer(make, quantizer, *rest):
+    """make(quantizer, *rest), or where these are tuples one for each map, side by side."""
+    made = each(make, quantizer, *rest)
+    return SideBySide(made) if isinstance(made, tuple) else made
 
 
 def compensator(quantizer, activation, shape, width, blocks):

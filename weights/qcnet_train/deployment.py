@@ -5,12 +5,15 @@ tail (server) keep the model's own names; everything of qcnet's own begins with 
 """
 
 import hashlib
+import json
 
 import numpy as np
 import torch
 
-from . import models, safetensors
-from .compensator import Compensator, ConvCompensator, Dequantizer, TokenCompensator
+from . import models, safetensors, tasks
+from .compensator import (Compensator, ConvCompensator, Dequantizer, SideBySide, TokenCompensator,
+                          restorer)
+from .maps import each, members
 from .quantizer import Quantizer, binarize
 
 PREFIX = "qcnet.compensator."
@@ -31,14 +34,71 @@ def as_arrays(state, prefix=""):
     return arrays
 
 
-def fingerprint(head, thresholds, cut):
+def of_maps(names, values):
+    """What a file says of the map at a cut, {"levels": value, ...}, or of each of several, by its key there.
+
+    That is "qcnet.levels", and for what crosses beside the cut's own map "qcnet.levels.layers.8"; of QCNets
+    "qcnet.compensator.scale" and "qcnet.compensator.layers.8.scale".
+    """
+    found = {}
+    for i, (name, one) in enumerate(zip(names, members(values))):
+        for key, value in one.items():
+            group, dot, rest = key.partition(".") if key.startswith("compensator.") else (key, "", "")
+            found[f"qcnet.{group}{f'.{name}' if i else ''}{dot}{rest}"] = value
+    return found
+
+
+def by_map(entries, about):
+    """The other way: a file's entries, or where several maps cross a tuple of each one's as if it were alone."""
+    if "qcnet.beside" not in about:
+        return entries
+    found = {name: {} for name in ("", *about["qcnet.beside"].split())}
+    for key, value in entries.items():
+        for name in list(found)[1:]:
+            if key.startswith(f"{PREFIX}{name}."):
+                found[name][PREFIX + key[len(f"{PREFIX}{name}."):]] = value
+                break
+            if key.endswith("." + name):
+                found[name][key[:-len("." + name)]] = value
+                break
+        else:
+            found[""][key] = value
+    return tuple(found.values())
+
+
+def node_tensors(quantizer, z):
+    return {"thresholds": quantizer.thresholds.numpy(), "range": quantizer.range.numpy(),
+            "check.map": z.numpy().astype(np.float16)}
+
+
+def server_tensors(quantizer, bits, restore):
+    """`restore` is a Dequantizer or a Compensator."""
+    tensors = {"range": quantizer.range.numpy(), "check.map": bits.numpy().astype(np.float16),
+               "levels": torch.stack([quantizer.low, quantizer.high]).numpy()}
+    if isinstance(restore, Compensator):
+        learned = {k: v for k, v in restore.state_dict().items() if k not in ("low", "high", "scale")}
+        tensors.update(as_arrays(learned, "compensator."))
+        tensors["compensator.scale"] = quantizer.scale.numpy()
+    return tensors
+
+
+def output_tensors(model, outputs):
+    return of_maps(models.maps(model), each(lambda raw: {"check.output": raw.numpy()}, outputs))
+
+
+def feature(z):
+    """A map's or tokens' shape without N, channels last."""
+    return " ".join(map(str, z.movedim(1, -1).shape[1:] if z.ndim == 4 else z.shape[1:]))
+
+
+def fingerprint(tensors, cut):
     """16 hex digits that tie a node to its servers: the first 8 bytes of a SHA-256.
 
-    It runs over the cut's name, then over head tensors and "qcnet.thresholds" in order of their names:
-    for each the name (UTF-8) and the bytes as stored in the file.
+    It runs over the cut's name, then over `tensors`, those of the head and the thresholds, in order of their
+    names: for each the name (UTF-8) and the bytes as stored in the file.
     """
     digest = hashlib.sha256(cut.encode())
-    for name, array in sorted({**head, "qcnet.thresholds": thresholds}.items()):
+    for name, array in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
@@ -48,14 +108,28 @@ def numbers(values):
     return " ".join(f"{v:g}" for v in values)
 
 
-def describe(dataset, name, role, architecture, extra):
+def describe(dataset, model, name, role, extra):
     """Metadata that every role carries."""
     height, width = dataset.size
+    metric = tasks.TASKS[models.task(model.spec["architecture"])].metric
+    if metric != "accuracy":
+        extra = {**extra, "qcnet.metric": metric}
+    if getattr(dataset, "letterbox", False):
+        extra = {**extra, "qcnet.letterbox": "1"}
     return {
-        "qcnet.format": "1", "qcnet.role": role, "qcnet.architecture": architecture, "qcnet.name": name,
+        "qcnet.format": "1", "qcnet.role": role, "qcnet.name": name,
+        "qcnet.architecture": model.spec["architecture"],
+        "qcnet.specification": json.dumps(model.spec, separators=(",", ":")),
         "qcnet.input": f"{height} {width} {dataset.channels}", "qcnet.resize": str(dataset.resize),
         "qcnet.mean": numbers(dataset.mean), "qcnet.std": numbers(dataset.std),
-        "qcnet.classes": "\n".join(dataset.classes), "qcnet.dataset": dataset.name, **extra}
+        "qcnet.classes": "\n".join(dataset.classes), "qcnet.dataset": dataset.name,
+        **models.metadata(model), **extra}
+
+
+def build_as(about):
+    """The model, with fresh weights, that a file with this metadata holds or is a part of."""
+    return models.build(json.loads(about["qcnet.specification"]), len(about["qcnet.classes"].split("\n")),
+                        int(about["qcnet.input"].split()[2])).eval()
 
 
 class Deployment:
@@ -68,42 +142,35 @@ class Deployment:
         self.input = next(dataset.batches("test", 1))[0]
         with torch.no_grad():
             self.map = self.head(self.input)
-        self.bits = binarize(self.map, quantizer.thresholds)
+        self.bits = each(lambda z, q: binarize(z, q.thresholds), self.map, quantizer)
+        self.maps = models.maps(model, cut)
         self.head_arrays = as_arrays(self.head.state_dict())
-        self.thresholds = quantizer.thresholds.numpy()
-        feature = self.map.shape[1:] if self.map.ndim == 3 else (*self.map.shape[2:], self.map.shape[1])
+        thresholds = of_maps(self.maps, each(lambda q: {"thresholds": q.thresholds.numpy()}, quantizer))
         self.about = {
-            "qcnet.cut": cut, "qcnet.hash": fingerprint(self.head_arrays, self.thresholds, cut),
-            "qcnet.feature": " ".join(map(str, feature)), "qcnet.activation": self.activation,
+            "qcnet.cut": cut, "qcnet.hash": fingerprint({**self.head_arrays, **thresholds}, cut),
+            **of_maps(self.maps, each(lambda z: {"feature": feature(z), "activation": self.activation}, self.map)),
             "qcnet.accuracy.unpartitioned": f"{unpartitioned:g}"}
+        if len(self.maps) > 1:
+            self.about["qcnet.beside"] = " ".join(self.maps[1:])
         if "conv1.weight" in self.head_arrays:  # a ResNet's stem: behind a 7x7 one stands a pool without weights
             self.about["qcnet.stem"] = "x".join(map(str, self.head_arrays["conv1.weight"].shape[2:]))
-        self.about.update(models.metadata(model))
 
     def metadata(self, role, **extra):
-        return describe(self.dataset, self.name, role, self.model.spec["architecture"],
+        return describe(self.dataset, self.model, self.name, role,
                         {**self.about, **{f"qcnet.{key}": value for key, value in extra.items()}})
 
     def write_node(self, path, training):
-        tensors = {**self.head_arrays, "qcnet.thresholds": self.thresholds,
-                   "qcnet.range": self.quantizer.range.numpy(),
-                   "qcnet.check.input": self.input.numpy(),
-                   "qcnet.check.map": self.map.numpy().astype(np.float16)}
+        tensors = {**self.head_arrays, "qcnet.check.input": self.input.numpy(),
+                   **of_maps(self.maps, each(node_tensors, self.quantizer, self.map))}
         safetensors.save(path, tensors, self.metadata("node", training=training))
 
     def write_server(self, path, method, restore, tail, accuracy, training):
-        """`restore` is a Dequantizer or a Compensator; both it and `tail` in eval mode."""
+        """`restore`: a Dequantizer or a Compensator, or one for each map side by side; it and `tail` in eval mode."""
         with torch.no_grad():
-            logits = tail(restore(self.bits))
-        q = self.quantizer
-        tensors = {**as_arrays(tail.state_dict()), "qcnet.range": q.range.numpy(),
-                   "qcnet.levels": torch.stack([q.low, q.high]).numpy(),
-                   "qcnet.check.map": self.bits.numpy().astype(np.float16),
-                   "qcnet.check.output": logits.numpy()}
-        if isinstance(restore, Compensator):
-            learned = {k: v for k, v in restore.state_dict().items() if k not in ("low", "high", "scale")}
-            tensors.update(as_arrays(learned, PREFIX))
-            tensors[PREFIX + "scale"] = q.scale.numpy()
+            outputs = tail(restore(self.bits))
+        parts = tuple(restore) if isinstance(restore, SideBySide) else restore
+        tensors = {**as_arrays(tail.state_dict()), **output_tensors(self.model, outputs),
+                   **of_maps(self.maps, each(server_tensors, self.quantizer, self.bits, parts))}
         about = self.metadata("server", method=method, accuracy=f"{accuracy:g}", training=training)
         if isinstance(restore, TokenCompensator):
             about[PREFIX + "heads"] = str(restore.heads)
@@ -115,10 +182,9 @@ def write_model(path, dataset, model, name, accuracy):
     with torch.no_grad():
         sample = next(dataset.batches("test", 1))[0]
         tensors = {**as_arrays(model.state_dict()), "qcnet.check.input": sample.numpy(),
-                   "qcnet.check.output": model(sample).numpy()}
-    safetensors.save(path, tensors, describe(dataset, name, "model", model.spec["architecture"],
-                                             {"qcnet.accuracy.unpartitioned": f"{accuracy:g}",
-                                              **models.metadata(model)}))
+                   **output_tensors(model, model(sample))}
+    safetensors.save(path, tensors, describe(dataset, model, name, "model",
+                                             {"qcnet.accuracy.unpartitioned": f"{accuracy:g}"}))
 
 
 def read_part(path, part):
@@ -136,10 +202,15 @@ def read_part(path, part):
 
 
 def read_restore(own, about):
-    """The Dequantizer or Compensator that a server file's own tensors and metadata describe."""
+    """What turns bits into maps, as a server file's own tensors and metadata describe it."""
+    return restorer(read_one, by_map(own, about), by_map(about, about)).eval()
+
+
+def read_one(own, about):
+    """The Dequantizer or Compensator of one map."""
     low, high = own["qcnet.levels"]
     if PREFIX + "scale" not in own:
-        return Dequantizer(Quantizer(low, low, high, None, own["qcnet.range"])).eval()
+        return Dequantizer(Quantizer(low, low, high, None, own["qcnet.range"]))
     quantizer = Quantizer(low, low, high, own[PREFIX + "scale"], own["qcnet.range"])
     learned = {name[len(PREFIX):]: value for name, value in own.items() if name.startswith(PREFIX)}
     del learned["scale"]
@@ -151,11 +222,11 @@ def read_restore(own, about):
         width = learned["input.conv.weight"].shape[0]
         restore = ConvCompensator(quantizer, about["qcnet.activation"], width, blocks)
     restore.load_state_dict(learned, strict=False)
-    return restore.eval()
+    return restore
 
 
 def server_forward(node_path, server_path, model):
-    """images -> logits through a node's and a server's file; both checks are verified first.
+    """images -> outputs through a node's and a server's file; both checks are verified first.
 
     `model` only lends its structure: every weight comes from the files.
     """
@@ -165,12 +236,15 @@ def server_forward(node_path, server_path, model):
     if node_about["qcnet.hash"] != server_about["qcnet.hash"]:
         raise ValueError(f"{server_path} does not belong to {node_path}")
     restore = read_restore(server, server_about)
+    theirs, ours = by_map(node, node_about), by_map(server, server_about)
+    thresholds = each(lambda own: own["qcnet.thresholds"], theirs)
     model.eval()
 
     def bits(images):
-        return binarize(head(images), node["qcnet.thresholds"])
+        return each(binarize, head(images), thresholds)
     with torch.no_grad():
         sent = bits(node["qcnet.check.input"])
-        torch.testing.assert_close(sent, server["qcnet.check.map"], rtol=0, atol=0)
-        torch.testing.assert_close(tail(restore(sent)), server["qcnet.check.output"], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(sent, each(lambda own: own["qcnet.check.map"], ours), rtol=0, atol=0)
+        outputs = {name: torch.from_numpy(array) for name, array in output_tensors(model, tail(restore(sent))).items()}
+        torch.testing.assert_close(outputs, {name: server[name] for name in outputs}, rtol=1e-4, atol=1e-4)
     return lambda images: tail(restore(bits(images)))

@@ -1,4 +1,4 @@
-"""The training loop, evaluation and checkpoints, the same for every stage."""
+"""The training loop and checkpoints, the same for every stage and task."""
 
 import itertools
 import math
@@ -19,6 +19,16 @@ def save(path, state):
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
+
+
+def read_base(path, dataset):
+    """A checkpoint of train.py, for this dataset."""
+    base = torch.load(path, map_location="cpu")
+    size = tuple(base.get("size", dataset.size))
+    if dataset.task == "detection" and size != dataset.size:  # anchors are in pixels of the input
+        raise SystemExit(f"{path} was trained for inputs of {size[0]} x {size[1]}, here they are {dataset.size[0]} x "
+                         f"{dataset.size[1]}: give the same --size")
+    return base
 
 
 class Checkpoint:
@@ -45,7 +55,7 @@ class Checkpoint:
 
 def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batch, seed, label="train",
         validate=None):
-    """Runs `epochs` epochs, the last one perhaps a fraction: loss(images, labels, epoch, index) -> scalar.
+    """Runs `epochs` epochs, the last one perhaps a fraction: loss(images, targets, epoch, index) -> scalar.
 
     `schedule` steps once a batch; `validate(epoch)` adds its figures to the epoch's record. Returns the
     history, one record an epoch.
@@ -60,13 +70,13 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
                                   rank=runtime.rank, world=runtime.world)
         progress = tqdm(itertools.islice(batches, count), desc=f"{label} {epoch + 1}/{epochs:g}",
                         total=count, leave=False, mininterval=5, disable=not runtime.is_main)
-        for images, labels, i in progress:
-            value = loss(runtime.put(images), labels.to(runtime.device), epoch, i)
+        for images, targets, i in progress:
+            value = loss(runtime.put(images), targets.to(runtime.device), epoch, i)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             optimizer.step()
             schedule.step()
-            total, seen = total + float(value.detach()) * len(labels), seen + len(labels)
+            total, seen = total + float(value.detach()) * len(targets), seen + len(targets)
         total, seen = runtime.sum(total, seen)
         record = {"epoch": epoch + 1, "loss": round(total / seen, 5),
                   "seconds": round(time.time() - start, 1)}
@@ -77,19 +87,3 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
             print(label, record, flush=True)
         runtime.barrier()
     return history
-
-
-@torch.no_grad()
-def predict(runtime, dataset, split, forward, batch=500):
-    """Predicted classes and labels of a whole split in its order, fp32, on this rank alone."""
-    predicted, expected = [], []
-    for images, labels, _ in dataset.batches(split, batch):
-        predicted.append(forward(runtime.put(images)).argmax(1).cpu())
-        expected.append(labels)
-    return torch.cat(predicted), torch.cat(expected)
-
-
-def accuracy(runtime, dataset, split, forward):
-    """Share of correct answers as a fraction."""
-    predicted, expected = predict(runtime, dataset, split, forward)
-    return float((predicted == expected).double().mean())

@@ -3,6 +3,7 @@
 import argparse
 
 from . import data
+from .data.detection import FLIPS
 from .runtime import Runtime
 
 
@@ -14,7 +15,9 @@ def parser(description):
     made.add_argument("--data", help="folder or zip of the dataset ($QCNET_DATA, then ../shared/data)")
     made.add_argument("--limit", type=int, help="only this many images of each split (a trial run)")
     made.add_argument("--resize", type=int, help="folder datasets: shorter side (256)")
-    made.add_argument("--size", type=int, help="folder datasets: centre crop (224)")
+    made.add_argument("--size", type=int, help="folder datasets: centre crop (224); boxes: side of the input (416)")
+    made.add_argument("--flips", nargs="*", choices=FLIPS,
+                      help="boxes: how pictures may be mirrored in training (BCCD: both ways, else horizontal)")
     made.add_argument("--threads", type=int, help="CPU threads of this process")
     return made
 
@@ -28,5 +31,5 @@ def add_training(made):
 def open_run(arguments):
     """(runtime, dataset) as the options say."""
     runtime = Runtime(arguments.threads, bf16=not getattr(arguments, "fp32", True))
-    return runtime, data.load(arguments.dataset, arguments.data, arguments.limit, arguments.resize,
-                              arguments.size)
+    return runtime, data.load(arguments.dataset, arguments.data, arguments.limit, resize=arguments.resize,
+                              size=arguments.size, flips=arguments.flips)

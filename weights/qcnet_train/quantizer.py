@@ -78,6 +78,12 @@ class Quantizer:
         return Quantizer(ones * (low + high) / 2, ones * low, ones * high, self.scale, self.range)
 
 
+def fit_each(maps):
+    """A Quantizer, or one for each map where the batches are tuples of several."""
+    maps = list(maps)
+    return tuple(map(Quantizer.fit, zip(*maps))) if isinstance(maps[0], tuple) else Quantizer.fit(maps)
+
+
 def binarize(z, thresholds):
     """Bits as 0.0 and 1.0, of z's shape: strictly above the channel's threshold."""
     return (z > per_channel(thresholds, z)).to(z.dtype)

@@ -2,24 +2,25 @@
 
     reconstruct  QCNet alone, no labels: mean of ((z' - z) / S)^2
     distil       QCNet alone, no labels: 0.3 of that + distillation through the frozen tail
-    finetune     the tail, or dequantizer or QCNet and tail: 0.5 cross-entropy + 0.5 distillation
+    finetune     the tail, or dequantizer or QCNet and tail: 0.5 of the task's loss + 0.5 distillation
+
+Maps and outputs are tensors, or tuples of them where several cross the cut or leave the model.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
 
-from . import loop
+from . import loop, optimizers
 from .data.order import batch_count
+from .maps import each, members
 from .quantizer import binarize, per_channel
 
-TEMPERATURE = 2.0
 KEPT_BYTES = 4 << 30
 
 
 class Frozen:
-    """What never changes while a cut is trained: the head's maps and the unpartitioned model's logits.
+    """What never changes while a cut is trained: the head's maps and the unpartitioned model's outputs.
 
     Batches depend on (seed, epoch, index) only, so the methods of one seed see the same ones: results
     are kept, up to KEPT_BYTES, and computed once for all methods.
@@ -35,31 +36,34 @@ class Frozen:
     @torch.no_grad()
     def keep(self, module, images, key, bf16):
         if key in self.kept:
-            return self.kept[key].float()
+            return as_float(self.kept[key])
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
             result = module(images)
-        self.bytes += result.nelement() * result.element_size()
+        self.bytes += sum(part.nelement() * part.element_size() for part in members(result))
         if self.bytes <= KEPT_BYTES:
             self.kept[key] = result
-        return result.float()
+        return as_float(result)
 
     def map(self, images, key):
         """The map of a training batch [N, C, H, W]."""
         return self.keep(self.head, images, ("map", *key), self.runtime.bf16)
 
-    def logits(self, images, key):
-        """The unpartitioned model's logits of a training batch [N, classes]."""
-        return self.keep(self.model, images, ("logits", *key), self.runtime.bf16)
+    def outputs(self, images, key):
+        """What the unpartitioned model gives for a training batch."""
+        return self.keep(self.model, images, ("outputs", *key), self.runtime.bf16)
 
     def exact_map(self, images, key):
         """The map of an evaluation batch in fp32, as a node computes it."""
         return self.keep(self.head, images, ("exact", *key), False)
 
 
-def distillation(logits, teacher):
-    """KL divergence at temperature T, times T^2 (Hinton et al., 2015)."""
-    return F.kl_div(F.log_softmax(logits / TEMPERATURE, 1), F.softmax(teacher / TEMPERATURE, 1),
-                    reduction="batchmean") * TEMPERATURE ** 2
+def as_float(maps):
+    return each(torch.Tensor.float, maps)
+
+
+def inverse(scale):
+    """1 / scale, 0 for channels that never change."""
+    return torch.where(scale > 0, 1 / scale.clamp_min(1e-12), torch.zeros_like(scale))
 
 
 def cosine(optimizer, steps, warmup=50):
@@ -72,18 +76,20 @@ def cosine(optimizer, steps, warmup=50):
 class Stages:
     """The stages at one cut of one model. Numbers of epochs may be fractions."""
 
-    def __init__(self, runtime, dataset, frozen, tail, quantizer, *, batch, resume):
+    def __init__(self, runtime, dataset, frozen, tail, quantizer, task, *, batch, resume):
         self.runtime, self.dataset, self.frozen, self.tail = runtime, dataset, frozen, tail
-        self.batch, self.resume = batch, resume
-        self.thresholds = quantizer.thresholds.to(runtime.device)
-        scale = quantizer.scale.to(runtime.device)
-        self.weight = torch.where(scale > 0, 1 / scale.clamp_min(1e-12), torch.zeros_like(scale))
+        self.task, self.batch, self.resume = task, batch, resume
+        self.thresholds = each(lambda q: q.thresholds.to(runtime.device), quantizer)
+        self.weights = each(lambda q: inverse(q.scale.to(runtime.device)), quantizer)
 
     def bits(self, z):
-        return binarize(z, self.thresholds)
+        return each(binarize, z, self.thresholds)
 
     def error(self, restored, z):
-        return ((restored - z) * per_channel(self.weight, z)).square().mean()
+        """Of several maps the mean of their errors."""
+        errors = members(each(lambda r, z, weight: ((r - z) * per_channel(weight, z)).square().mean(),
+                              restored, z, self.weights))
+        return sum(errors) / len(errors)
 
     def run(self, module, loss, optimizer, *, epochs, seed, checkpoint, label):
         steps = max(1, round(epochs * batch_count(self.dataset.count("train"), self.batch)))
@@ -96,7 +102,7 @@ class Stages:
     def reconstruct(self, compensator, *, lr=3e-3, seed, **rest):
         wrapped = self.runtime.distribute(compensator.train())
 
-        def loss(images, labels, *when):
+        def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
                 restored = wrapped(self.bits(z))
@@ -108,26 +114,25 @@ class Stages:
         wrapped = self.runtime.distribute(compensator.train())
         self.tail.eval()
 
-        def loss(images, labels, *when):
+        def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
                 restored = wrapped(self.bits(z))
-                logits = self.tail(restored).float()
-            return 0.3 * self.error(restored, z) + distillation(
-                logits, self.frozen.logits(images, (seed, *when)))
+                outputs = as_float(self.tail(restored))
+            return 0.3 * self.error(restored, z) + self.task.distillation(
+                outputs, self.frozen.outputs(images, (seed, *when)))
         optimizer = torch.optim.Adam(compensator.parameters(), lr)
         return self.run(compensator, loss, optimizer, seed=seed, label="distil", **rest)
 
-    def finetune(self, server, *, quantized, lr=0.02, weight_decay=5e-4, seed, label, **rest):
-        """`server` maps bits (or, for the control, the float map) to logits."""
+    def finetune(self, server, *, quantized, optimizer, lr, weight_decay, seed, label, **rest):
+        """`server` maps bits (or, for the control, the float map) to outputs; `optimizer` is a name."""
         wrapped = self.runtime.distribute(server.train())
 
-        def loss(images, labels, *when):
+        def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                logits = wrapped(self.bits(z) if quantized else z).float()
-            return 0.5 * F.cross_entropy(logits, labels) + 0.5 * distillation(
-                logits, self.frozen.logits(images, (seed, *when)))
-        optimizer = torch.optim.SGD(server.parameters(), lr, momentum=0.9, nesterov=True,
-                                    weight_decay=weight_decay)
-        return self.run(server, loss, optimizer, seed=seed, label=label, **rest)
+                outputs = as_float(wrapped(self.bits(z) if quantized else z))
+            return 0.5 * self.task.loss(outputs, targets) + 0.5 * self.task.distillation(
+                outputs, self.frozen.outputs(images, (seed, *when)))
+        return self.run(server, loss, optimizers.make(optimizer, server, lr, weight_decay), seed=seed,
+                        label=label, **rest)

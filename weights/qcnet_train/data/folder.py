@@ -17,6 +17,8 @@ ADVICE = "Give --data a folder with train/<class>/* and test/<class>/* (or val/<
 
 
 class FolderDataset:
+    task = "classification"
+
     def __init__(self, root, resize, size, limit, workers=2):
         self.name, self.channels, self.mean, self.std = root.name, 3, MEAN, STD
         self.resize, self.size, self.workers = resize, (size, size), workers

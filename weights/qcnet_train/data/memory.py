@@ -35,6 +35,8 @@ def crop_and_flip(images, padding, generator):
 class MemoryDataset:
     """Images and labels of a train and a test set, both already decoded."""
 
+    task = "classification"
+
     def __init__(self, name, train, test, classes, mean, std, padding, validation=5000, limit=None):
         self.name, self.classes, self.mean, self.std, self.padding = name, classes, mean, std, padding
         kept, held = split_off(validation, train[1])

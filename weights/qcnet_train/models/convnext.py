@@ -1,11 +1,12 @@
 """ConvNeXts: torchvision's, and small ones for small images."""
 
 import torchvision
+from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 
-def build(classes, channels, name="small", depths=(2, 2, 4, 2), width=32):
-    """`name` is "small" (then depths and width count) or a torchvision one such as "convnext_tiny"."""
+def build(classes, channels, name="small", patch=2, depths=(2, 2, 4, 2), width=24):
+    """`name` is "small" (then the other options count) or a torchvision one such as "convnext_tiny"."""
     if channels != 3:
         raise SystemExit(f"torchvision's {name} needs 3 input channels, the dataset has {channels}")
     if name != "small":
@@ -13,7 +14,11 @@ def build(classes, channels, name="small", depths=(2, 2, 4, 2), width=32):
     last = len(depths) - 1
     blocks = [CNBlockConfig(width << i, None if i == last else width << (i + 1), depth)
               for i, depth in enumerate(depths)]
-    return ConvNeXt(blocks, num_classes=classes)
+    model = ConvNeXt(blocks, layer_scale=0.1, num_classes=classes)  # 1e-6 is for depth, and learns slowly
+    model.features[0][0] = nn.Conv2d(3, width, patch, patch)
+    nn.init.trunc_normal_(model.features[0][0].weight, std=0.02)
+    nn.init.zeros_(model.features[0][0].bias)
+    return model
 
 
 def stages(model):
