@@ -22,7 +22,7 @@ class YoloV3TinyDarknet {
 
   /// The file's size must be this network's; if not, the Error says whether it is that of other classes.
   Result<void> check_size() const {
-    const auto fits = file_.check_size(floats(convs_));
+    auto fits = file_.check_size(floats(convs_));
     if (fits.ok()) return fits;
     const std::size_t none = floats(convolutions(0, width_)), each = floats(convolutions(1, width_)) - none;
     const std::size_t smallest = file_.header_bytes() + none * sizeof(float), step = each * sizeof(float);
