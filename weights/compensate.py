@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from qcnet_train import loop, models, optimizers, options, tasks
-from qcnet_train.compensator import Dequantizer, compensator, restorer, round_to_half
+from qcnet_train.compensator import BLOCKS, Dequantizer, compensator, restorer, round_to_half
 from qcnet_train.maps import each
 from qcnet_train.quantizer import Quantizer, binarize, fit_each
 from qcnet_train.runtime import seed_everything, versions
@@ -37,7 +37,9 @@ def parse():
     parser.add_argument("--cut", required=True, help="where to split, e.g. layer2 or layer2.1")
     parser.add_argument("--out", required=True, type=Path, help="folder for results")
     parser.add_argument("--width", type=int, help="QCNet channels (a quarter of the map's)")
-    parser.add_argument("--blocks", type=int, default=1, help="QCNet residual 3x3 or transformer blocks")
+    parser.add_argument("--blocks", type=int, default=1, help="QCNet residual blocks")
+    parser.add_argument("--block", default="conv", choices=sorted(BLOCKS),
+                        help="of 3x3 convolutions, or of depthwise 7x7 ones (tokens have transformer blocks)")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--reconstruction-epochs", type=float, default=1, help="epochs of qcnet-mse")
@@ -113,7 +115,7 @@ class Experiment:
 
     def compensator(self):
         def make(quantizer, shape, width):
-            return compensator(quantizer, self.activation, shape, width, self.arguments.blocks)
+            return compensator(quantizer, self.activation, shape, width, self.arguments.blocks, self.arguments.block)
         return self.runtime.place(restorer(make, self.quantizer, self.shape, self.width))
 
     def path(self, method, seed):
@@ -170,7 +172,7 @@ class Experiment:
         a = self.arguments
         found = [torch.load(p, map_location="cpu")["result"] for p in sorted(a.out.glob("*-seed*.pt"))]
         return {"cut": a.cut, "metric": self.task.metric, "activation": self.activation,
-                "width": self.width, "blocks": a.blocks,
+                "width": self.width, "blocks": a.blocks, "block": a.block,
                 "compensator_parameters": sum(p.numel() for p in self.compensator().parameters()),
                 "reconstruction_epochs": a.reconstruction_epochs,
                 "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch,

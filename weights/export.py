@@ -19,8 +19,8 @@ from qcnet_train.quantizer import Quantizer
 from qcnet_train.summary import better_frozen, summarize
 
 METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned")
-SETTINGS = ("epochs", "reconstruction_epochs", "distillation_epochs", "width", "blocks", "calibration",
-            "versions")
+SETTINGS = ("epochs", "reconstruction_epochs", "distillation_epochs", "width", "blocks", "block",
+            "calibration", "versions")
 TOLERANCE = 1e-3
 
 
@@ -59,7 +59,7 @@ def read_run(arguments, log, quantizer, shape, tail, source):
     restore = restorer(Dequantizer, quantizer)
     if saved["compensator"]:
         def make(quantizer, shape, width):
-            return compensator(quantizer, log["activation"], shape, width, log["blocks"])
+            return compensator(quantizer, log["activation"], shape, width, log["blocks"], log["block"])
         restore = restorer(make, quantizer, shape, log["width"])
         restore.load_state_dict(saved["compensator"])
     tail = copy.deepcopy(tail)

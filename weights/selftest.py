@@ -105,10 +105,11 @@ class QuantizerTest(unittest.TestCase):
         self.assertEqual(quantizer.range.tolist(), [float(maps.min()), float(maps.max())])
 
     def test_training_starts_at_plain_dequantization(self):
-        for maps in (torch.rand(6, 8, 5, 5), torch.rand(6, 17, 8)):
+        image, tokens = torch.rand(6, 8, 5, 5), torch.rand(6, 17, 8)
+        for maps, block in ((image, "conv"), (image, "depthwise"), (tokens, "conv")):
             quantizer = Quantizer.fit([maps])
             bits = binarize(maps, quantizer.thresholds)
-            restore = compensator(quantizer, "relu", maps.shape, width=16, blocks=2).eval()
+            restore = compensator(quantizer, "relu", maps.shape, width=16, blocks=2, block=block).eval()
             torch.testing.assert_close(restore(bits), Dequantizer(quantizer)(bits))
 
 
@@ -192,7 +193,8 @@ class EndToEnd(unittest.TestCase):
                     pixels[..., 0 if name == "red" else 2] += 50
                     Image.fromarray(pixels).save(folder / f"{i:03}.png")
 
-    def chain(self, ranks=1, model=("--set", "depths=1,1,1,1", "width=8"), cut="layer2", size=32, boxes=False):
+    def chain(self, ranks=1, model=("--set", "depths=1,1,1,1", "width=8"), cut="layer2", size=32, boxes=False,
+              block="conv"):
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch)
             if boxes:
@@ -208,7 +210,7 @@ class EndToEnd(unittest.TestCase):
                                 ranks=ranks)
             log = json.loads(base.with_suffix(".json").read_text())
             self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
-            self.run_script("compensate.py", *data, *training, "--base", base, "--cut", cut,
+            self.run_script("compensate.py", *data, *training, "--base", base, "--cut", cut, "--block", block,
                             "--epochs", 2, "--distillation-epochs", 1, "--calibration", 64, "--out", run,
                             ranks=ranks)
             said = self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny",
@@ -236,7 +238,7 @@ class EndToEnd(unittest.TestCase):
 
     def test_small_convnext(self):
         self.chain(model=("--architecture", "convnext", "--set", "depths=1,1", "width=8",
-                          "--optimizer", "adamw", "--lr", 1e-3), cut="features.1")
+                          "--optimizer", "adamw", "--lr", 1e-3), cut="features.1", block="depthwise")
 
     def test_small_yolov3_tiny(self):
         about, found = self.chain(model=DETECTOR, cut="layers.10", size=64, boxes=True)

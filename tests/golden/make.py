@@ -153,7 +153,7 @@ class Pictures:
 
 @torch.no_grad()
 def golden_deployment(name, cut, size, methods, build, channels=3):
-    """`methods` maps a server's name to (width, blocks) of its QCNet, or to None for plain dequantization."""
+    """`methods` maps a server's name to (width, blocks[, block]) of its QCNet, or to None for plain dequantization."""
     torch.manual_seed(sum(map(ord, name)))
     pixels = np.random.default_rng(5).integers(0, 256, (size[0], size[1] + 5, channels), dtype=np.uint8)
     dataset = Pictures(size, channels, pixels)
@@ -200,7 +200,7 @@ def main():
     def resnet(**options):
         return lambda inputs: round_to_half(settle(TinyResNet(**options), inputs))
     golden_deployment("tiny-layer2", "layer2", (16, 14), {"lloyd-max": None, "qcnet0": (5, 0), "qcnet1": (6, 1),
-                                                         "qcnet2": (12, 2)},
+                                                         "qcnet2": (12, 2), "depthwise": (7, 2, "depthwise")},
                       resnet(block=BasicBlock, depths=(1, 2, 1), planes=(6, 12, 16), stem=6, kernel=3))
     golden_deployment("tiny-relu", "relu", (16, 22), {"qcnet": (7, 1)},
                       resnet(block=Bottleneck, depths=(1, 1), planes=(4, 6), stem=20, kernel=7, channels=1), channels=1)

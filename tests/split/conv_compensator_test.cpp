@@ -34,103 +34,163 @@ void add_norm(WeightsFile& file, const std::string& name, std::size_t width, std
   file.set(prefix + name + ".running_var", {width}, variance);
 }
 
-WeightsFile random_compensator(std::size_t channels, std::size_t width, std::size_t blocks) {
+enum class Block { conv, depthwise };
+
+/// A block's weights; a depthwise one has 3 inner channels for each of its width and a 5x5 kernel.
+void add_block(WeightsFile& file, Block block, const std::string& name, std::size_t width,
+               std::uint32_t seed) {
+  const auto add = [&](const std::string& tensor, const std::vector<std::size_t>& shape) {
+    std::size_t elements = 1;
+    for (const std::size_t dim : shape) elements *= dim;
+    file.set(prefix + name + tensor, shape, test::random_values(elements, seed++));
+  };
+  if (block == Block::conv) {
+    add(".conv.weight", {width, width, 3, 3});
+    return add_norm(file, name + ".bn", width, seed);
+  }
+  add(".depthwise.conv.weight", {width, 1, 5, 5});
+  add(".up.weight", {3 * width, width, 1, 1});
+  add(".up.bias", {3 * width});
+  add(".down.weight", {width, 3 * width, 1, 1});
+  add(".down.bias", {width});
+  add_norm(file, name + ".depthwise.bn", width, seed);
+}
+
+WeightsFile random_compensator(std::size_t channels, std::size_t width, std::size_t blocks,
+                               Block block = Block::conv) {
   WeightsFile file;
   file.set("qcnet.levels", {2, channels}, test::random_values(2 * channels, 1));
   file.set(prefix + "scale", {channels}, test::random_values(channels, 2));
   file.set(prefix + "input.conv.weight", {width, channels, 1, 1}, test::random_values(width * channels, 3));
   add_norm(file, "input.bn", width, 4);
-  for (std::size_t i = 0; i < blocks; ++i) {
-    const std::string name = "blocks." + std::to_string(i);
-    const auto seed = static_cast<std::uint32_t>(10 + i);
-    file.set(prefix + name + ".conv.weight", {width, width, 3, 3},
-             test::random_values(9 * width * width, seed));
-    add_norm(file, name + ".bn", width, seed);
-  }
+  for (std::size_t i = 0; i < blocks; ++i)
+    add_block(file, block, "blocks." + std::to_string(i), width, static_cast<std::uint32_t>(10 + 10 * i));
   file.set(prefix + "output.weight", {channels, width, 1, 1}, test::random_values(width * channels, 20));
   file.set(prefix + "output.bias", {channels}, test::random_values(channels, 21));
   return file;
 }
 
-/// The definition, in doubles and plain loops, normalization not folded: relu-or-identity(low + b (high -
-/// low)
-/// + S body(2b - 1)).
-std::vector<double> by_definition(const WeightsFile& file, const Bitplane& bits, std::size_t width,
-                                  std::size_t blocks, bool relu) {
-  const std::size_t height = bits.shape()[1], breadth = bits.shape()[2], channels = bits.shape()[3];
-  const std::size_t pixels = height * breadth;
-  const auto norm = [&](const std::string& name, std::size_t c, double x) {
-    const auto at = [&](const char* part) { return double{file.tensor(prefix + name + part)[c]}; };
-    return (x - at(".running_mean")) / std::sqrt(at(".running_var") + 1e-5) * at(".weight") + at(".bias");
-  };
-  const Tensor input = file.tensor(prefix + "input.conv.weight");
-  std::vector<double> hidden(pixels * width);
-  for (std::size_t p = 0; p < pixels; ++p)
-    for (std::size_t k = 0; k < width; ++k) {
-      double sum = 0;
-      for (std::size_t c = 0; c < channels; ++c)
-        sum += (bits.get(p, c) ? 1 : -1) * double{input[k * channels + c]};
-      hidden[p * width + k] = std::max(0.0, norm("input.bn", k, sum));
-    }
-  for (std::size_t i = 0; i < blocks; ++i) {
-    const std::string name = "blocks." + std::to_string(i);
-    const Tensor weight = file.tensor(prefix + name + ".conv.weight");  // [width, 3, 3, width]
-    std::vector<double> next(hidden.size());
-    for (std::size_t p = 0; p < pixels; ++p)
-      for (std::size_t k = 0; k < width; ++k) {
-        double sum = 0;
-        for (std::size_t tap = 0; tap < 9; ++tap) {
-          const std::size_t y = p / breadth + tap / 3 - 1, x = p % breadth + tap % 3 - 1;
-          if (y >= height || x >= breadth) continue;
-          for (std::size_t j = 0; j < width; ++j)
-            sum += hidden[(y * breadth + x) * width + j] * double{weight[(k * 9 + tap) * width + j]};
-        }
-        next[p * width + k] = std::max(0.0, hidden[p * width + k] + norm(name + ".bn", k, sum));
+/// A QCNet in doubles and plain loops, normalization not folded.
+class Definition {
+ public:
+  Definition(const WeightsFile& file, const Bitplane& bits)
+      : file_(file), bits_(bits), height_(bits.shape()[1]), breadth_(bits.shape()[2]) {}
+
+  /// relu-or-identity(low + b (high - low) + S body(2b - 1))
+  Tensor map(std::size_t blocks, Block block, bool relu) const {
+    const std::size_t channels = bits_.shape().channels();
+    Values signs{channels, std::vector<double>(pixels() * channels)};
+    for (std::size_t p = 0; p < pixels(); ++p)
+      for (std::size_t c = 0; c < channels; ++c) signs.at[p * channels + c] = bits_.get(p, c) ? 1 : -1;
+    Values hidden = rectified(normalized(convolved(signs, "input.conv"), "input.bn"));
+    for (std::size_t i = 0; i < blocks; ++i) {
+      const std::string name = "blocks." + std::to_string(i);
+      if (block == Block::conv) {
+        hidden = rectified(sum(hidden, normalized(convolved(hidden, name + ".conv"), name + ".bn")));
+      } else {
+        const Values mixed = normalized(convolved(hidden, name + ".depthwise.conv"), name + ".depthwise.bn");
+        hidden = sum(hidden, convolved(rectified(convolved(mixed, name + ".up")), name + ".down"));
       }
-    hidden = next;
-  }
-  const Tensor levels = file.tensor("qcnet.levels"), scale = file.tensor(prefix + "scale");
-  const Tensor output = file.tensor(prefix + "output.weight"), bias = file.tensor(prefix + "output.bias");
-  std::vector<double> map(pixels * channels);
-  for (std::size_t p = 0; p < pixels; ++p)
-    for (std::size_t c = 0; c < channels; ++c) {
-      double body = double{bias[c]};
-      for (std::size_t k = 0; k < width; ++k) body += hidden[p * width + k] * double{output[c * width + k]};
-      const double z = double{levels[(bits.get(p, c) ? channels : 0) + c]} + double{scale[c]} * body;
-      map[p * channels + c] = relu ? std::max(0.0, z) : z;
     }
-  return map;
-}
+    const Values body = convolved(hidden, "output");
+    const Tensor levels = file_.tensor("qcnet.levels"), scale = file_.tensor(prefix + "scale");
+    Tensor map(bits_.shape());
+    for (std::size_t i = 0; i < body.at.size(); ++i) {
+      const std::size_t c = i % channels;
+      const double z = double{levels[(signs.at[i] > 0 ? channels : 0) + c]} + double{scale[c]} * body.at[i];
+      map[i] = static_cast<float>(relu ? std::max(0.0, z) : z);
+    }
+    return map;
+  }
+
+ private:
+  /// `[pixels, channels]`.
+  struct Values {
+    std::size_t channels;
+    std::vector<double> at;
+  };
+  std::size_t pixels() const { return height_ * breadth_; }
+
+  /// Any odd kernel, zeros around the map; as many groups as the weight's shape says.
+  Values convolved(const Values& x, const std::string& name) const {
+    const Tensor weight = file_.tensor(prefix + name + ".weight");  // [outputs, K, K, inputs / groups]
+    const Tensor bias =
+        file_.tensors.count(prefix + name + ".bias") != 0 ? file_.tensor(prefix + name + ".bias") : Tensor();
+    const std::size_t outputs = weight.shape()[0], kernel = weight.shape()[1], depth = weight.shape()[3];
+    Values y{outputs, std::vector<double>(pixels() * outputs)};
+    for (std::size_t p = 0; p < pixels(); ++p)
+      for (std::size_t k = 0; k < outputs; ++k) {
+        double sum = bias.span().empty() ? 0 : double{bias[k]};
+        for (std::size_t tap = 0; tap < kernel * kernel; ++tap) {
+          const std::size_t row = p / breadth_ + tap / kernel - kernel / 2;
+          const std::size_t column = p % breadth_ + tap % kernel - kernel / 2;
+          if (row >= height_ || column >= breadth_) continue;
+          const std::size_t first = depth == x.channels ? 0 : k / (outputs / (x.channels / depth)) * depth;
+          for (std::size_t j = 0; j < depth; ++j)
+            sum += x.at[(row * breadth_ + column) * x.channels + first + j] *
+                   double{weight[(k * kernel * kernel + tap) * depth + j]};
+        }
+        y.at[p * outputs + k] = sum;
+      }
+    return y;
+  }
+
+  Values normalized(Values x, const std::string& name) const {
+    const auto read = [&](const char* part) { return file_.tensor(prefix + name + part); };
+    const Tensor gamma = read(".weight"), beta = read(".bias"), mean = read(".running_mean"),
+                 variance = read(".running_var");
+    for (std::size_t i = 0; i < x.at.size(); ++i) {
+      const std::size_t c = i % x.channels;
+      x.at[i] = (x.at[i] - double{mean[c]}) / std::sqrt(double{variance[c]} + 1e-5) * double{gamma[c]} +
+                double{beta[c]};
+    }
+    return x;
+  }
+
+  static Values rectified(Values x) {
+    for (double& v : x.at) v = std::max(0.0, v);
+    return x;
+  }
+  static Values sum(Values x, const Values& y) {
+    for (std::size_t i = 0; i < x.at.size(); ++i) x.at[i] += y.at[i];
+    return x;
+  }
+
+  const WeightsFile& file_;
+  const Bitplane& bits_;
+  std::size_t height_, breadth_;
+};
 
 }  // namespace
 
-TEST_CASE("a QCNet block computes its definition") {
-  for (const std::size_t channels : {1ul, 9ul, 16ul, 20ul})
-    for (const std::size_t width : {1ul, 5ul, 16ul})
-      for (std::size_t blocks = 0; blocks < 3; ++blocks)
-        for (const bool relu : {false, true}) {
-          CAPTURE(channels);
-          CAPTURE(width);
-          CAPTURE(blocks);
-          const Shape shape{1, 4, 5, channels};
-          const WeightsFile file = random_compensator(channels, width, blocks);
-          const Bitplane bits = binarize(test::random_tensor(shape, 7), std::vector<float>(channels, 0.2f));
-          const auto net =
-              load(file, shape, relu ? kernels::Activation::relu : kernels::Activation::none).value();
-          CHECK(net->kind() == "convolutional QCNet");
-          CHECK(net->multiply_adds() == 20 * (2 * channels * width + blocks * 9 * width * width));
-          const std::vector<double> expected = by_definition(file, bits, width, blocks, relu);
-          Tensor as_floats(shape), map(shape);
-          std::copy(expected.begin(), expected.end(), as_floats.data());
-          for (int again = 0; again < 2; ++again) {  // its memory is used again
-            net->reconstruct_into(bits, map);
-            CHECK(test::relative_difference(map, as_floats) < 2e-6);
+TEST_CASE("a QCNet computes its definition") {
+  for (const Block block : {Block::conv, Block::depthwise})
+    for (const std::size_t channels : {1ul, 9ul, 16ul, 20ul})
+      for (const std::size_t width : {1ul, 5ul, 16ul})
+        for (std::size_t blocks = 0; blocks < 3; ++blocks)
+          for (const bool relu : {false, true}) {
+            CAPTURE(channels);
+            CAPTURE(width);
+            CAPTURE(blocks);
+            const Shape shape{1, 4, 5, channels};
+            const WeightsFile file = random_compensator(channels, width, blocks, block);
+            const Bitplane bits = binarize(test::random_tensor(shape, 7), std::vector<float>(channels, 0.2f));
+            const auto net =
+                load(file, shape, relu ? kernels::Activation::relu : kernels::Activation::none).value();
+            CHECK(net->kind() == "convolutional QCNet");
+            const std::size_t each = block == Block::conv ? 9 * width * width : (25 + 6 * width) * width;
+            CHECK(net->multiply_adds() == 20 * (2 * channels * width + blocks * each));
+            const Tensor expected = Definition(file, bits).map(blocks, block, relu);
+            Tensor map(shape);
+            for (int again = 0; again < 2; ++again) {  // its memory is used again
+              net->reconstruct_into(bits, map);
+              CHECK(test::relative_difference(map, expected) < 2e-6);
+            }
           }
-        }
 }
 
 TEST_CASE("a QCNet computes what PyTorch computes") {
-  for (const char* method : {"qcnet0", "qcnet1", "qcnet2"}) {
+  for (const char* method : {"qcnet0", "qcnet1", "qcnet2", "depthwise"}) {
     const WeightsFile golden = WeightsFile::golden("tiny-layer2.golden");
     const Tensor expected = golden.tensor(std::string(method) + ".map");
     const Bitplane bits = binarize(golden.tensor("bits"), std::vector<float>(12, 0.5f));
@@ -186,6 +246,28 @@ TEST_CASE("what is wrong with a QCNet's weights is said by the tensor's name") {
         prefix + "scale: holds NaN or infinity, a weight must be finite");
   CHECK(said(WeightsFile(good).poke(prefix + "blocks.0.bn.running_var", 0, -1)) ==
         prefix + "blocks.0.bn.running_var: a variance is negative");
+}
+
+TEST_CASE("what is wrong with a depthwise block is said by the tensor's name") {
+  const Shape map{1, 4, 5, 9};
+  const WeightsFile good = random_compensator(9, 4, 2, Block::depthwise);
+  const auto said = [&](const WeightsFile& file) {
+    const auto net = load(file, map);
+    return net.ok() ? "no error" : net.error().message();
+  };
+  const std::string block = prefix + "blocks.1.";
+  CHECK(said(good) == "no error");
+  for (const std::string name :
+       {"depthwise.conv.weight", "depthwise.bn.running_var", "up.weight", "down.weight"})
+    CHECK(said(WeightsFile(good).drop({block + name})) == block + name + ": there is no such tensor");
+  CHECK(said(WeightsFile(good).set(block + "depthwise.conv.weight", {4, 1, 4, 4})) ==
+        block + "depthwise.conv.weight: expected shape [4, 1, K, K] with an odd K, found [4, 1, 4, 4]");
+  CHECK(said(WeightsFile(good).set(block + "up.weight", {12, 5, 1, 1})) ==
+        block + "up.weight: expected shape [12, 4, 1, 1], found [12, 5, 1, 1]");
+  CHECK(said(WeightsFile(good).set(block + "down.weight", {4, 11, 1, 1})) ==
+        block + "down.weight: expected shape [4, 12, 1, 1], found [4, 11, 1, 1]");
+  CHECK(said(WeightsFile(good).set(block + "down.weight", {5, 12, 1, 1}).set(block + "down.bias", {5})) ==
+        block + "down: expected 4 output channels, found 5");
 }
 
 TEST_CASE("a hole in a QCNet's blocks is an error, not a shorter QCNet") {

@@ -47,21 +47,52 @@ class Compensator(Dequantizer):
         return self.activation(super().forward(bits) + per_channel(self.scale, bits) * body)
 
 
-class ConvCompensator(Compensator):
-    """For feature maps: 1x1 convolution C -> width with BN and ReLU, `blocks` times h = relu(h + bn(conv3x3(h))),
-    and a 1x1 convolution width -> C.
-    """
+def convolution(inputs, outputs, kernel, groups=1):
+    """Convolution (zero padding, same size, no bias) and batch normalization, named conv and bn."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(outputs)))
 
-    def __init__(self, quantizer, activation, width, blocks):
+
+class ConvBlock(nn.Module):
+    """h = relu(h + bn(conv3x3(h)))."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.conv, self.bn = convolution(width, width, 3)
+
+    def forward(self, h):
+        return F.relu(h + self.bn(self.conv(h)))
+
+
+class DepthwiseBlock(nn.Module):
+    """h = h + down(relu(up(bn(depthwise7x7(h))))), up and down 1x1 convolutions to twice the width and back."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.depthwise = convolution(width, width, 7, groups=width)
+        self.up, self.down = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(2 * width, width, 1)
+
+    def forward(self, h):
+        return h + self.down(F.relu(self.up(self.depthwise(h))))
+
+
+BLOCKS = {"conv": ConvBlock, "depthwise": DepthwiseBlock}
+
+
+class ConvCompensator(Compensator):
+    """For feature maps: 1x1 convolution C -> width with BN and ReLU, residual blocks, 1x1 convolution width -> C."""
+
+    def __init__(self, quantizer, activation, width, blocks, block):
         channels = len(quantizer.thresholds)
         super().__init__(quantizer, activation, nn.Conv2d(width, channels, 1))
         self.input = convolution(channels, width, 1)
-        self.blocks = nn.ModuleList([convolution(width, width, 3) for _ in range(blocks)])
+        self.blocks = nn.ModuleList([BLOCKS[block](width) for _ in range(blocks)])
 
     def hidden(self, signs):
         h = F.relu(self.input(signs))
         for block in self.blocks:
-            h = F.relu(h + block(h))
+            h = block(h)
         return h
 
 
@@ -99,18 +130,11 @@ def restorer(make, quantizer, *rest):
     return SideBySide(made) if isinstance(made, tuple) else made
 
 
-def compensator(quantizer, activation, shape, width, blocks):
-    """The QCNet for a map [N, C, H, W] or tokens [N, T, C] of this shape; heads have 32 channels."""
+def compensator(quantizer, activation, shape, width, blocks, block="conv"):
+    """The QCNet for a map [N, C, H, W], of one of BLOCKS, or tokens [N, T, C] of this shape, with 32 channels a head."""
     if len(shape) == 4:
-        return ConvCompensator(quantizer, activation, width, blocks)
+        return ConvCompensator(quantizer, activation, width, blocks, block)
     return TokenCompensator(quantizer, shape[1], width, blocks, heads=max(1, width // 32))
-
-
-def convolution(inputs, outputs, kernel):
-    """Convolution (zero padding, same size, no bias) and batch normalization, named conv and bn."""
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(outputs)))
 
 
 @torch.no_grad()

@@ -220,7 +220,8 @@ def read_one(own, about):
         restore = TokenCompensator(quantizer, tokens, width, blocks, int(about[PREFIX + "heads"]))
     else:
         width = learned["input.conv.weight"].shape[0]
-        restore = ConvCompensator(quantizer, about["qcnet.activation"], width, blocks)
+        block = "depthwise" if "blocks.0.up.weight" in learned else "conv"
+        restore = ConvCompensator(quantizer, about["qcnet.activation"], width, blocks, block)
     restore.load_state_dict(learned, strict=False)
     return restore
 

@@ -19,11 +19,12 @@ class DepthwiseConv2d final : public Layer {
  public:
   explicit DepthwiseConv2d(kernels::PackedDepthwise packed) : packed_(std::move(packed)) {}
 
-  /// Reads `<name>.weight` `[channels, 1, K, K]` and `<name>.bias`: an odd kernel of any size, stride 1,
-  /// padded so that the map keeps its size.
+  /// Reads `<name>.weight` `[channels, 1, K, K]` and `<name>.bias`, and folds the normalization `batch_norm`
+  /// (none if empty): an odd kernel of any size, stride 1, padded so that the map keeps its size.
   static Result<std::shared_ptr<const DepthwiseConv2d>> load(const io::Safetensors& file,
-                                                             const std::string& name, std::size_t channels) {
-    QCNET_TRY(const ConvWeights conv, load_conv_weights(file, name));
+                                                             const std::string& name, std::size_t channels,
+                                                             const std::string& batch_norm = {}) {
+    QCNET_TRY(const ConvWeights conv, load_conv_weights(file, name, batch_norm));
     const Shape& s = conv.weights.shape();  // [C, K, K, 1]
     if (s[0] != channels || s[3] != 1 || s[1] != s[2] || s[1] % 2 == 0)
       return Error(name + ".weight: expected shape [" + std::to_string(channels) +

@@ -118,6 +118,12 @@ inline Result<LinearWeights> load_linear_weights(const io::Safetensors& file, co
   return LinearWeights{std::move(weights), std::move(biases)};
 }
 
+/// Whether the file holds a tensor whose name begins so.
+inline bool holds_any(const io::Safetensors& file, const std::string& prefix) {
+  const auto at = file.tensors().lower_bound(prefix);
+  return at != file.tensors().end() && at->first.starts_with(prefix);
+}
+
 /// The numbers i of the modules `<prefix><i>.` that the file holds anything of: blocks of a stage, say.
 inline std::set<std::size_t> module_numbers(const io::Safetensors& file, const std::string& prefix) {
   std::set<std::size_t> found;

@@ -11,6 +11,9 @@
 
 #include <qcnet/bits/lookup_conv.hpp>
 #include <qcnet/kernels/conv2d.hpp>
+#include <qcnet/layers/conv2d.hpp>
+#include <qcnet/layers/depthwise.hpp>
+#include <qcnet/layers/executor.hpp>
 #include <qcnet/layers/weights.hpp>
 #include <qcnet/split/compensator.hpp>
 
@@ -21,19 +24,17 @@ namespace qcnet::inline QCNET_ABI {
 ///
 ///     map = activation( dequantize(bits) + S * body(2 bits - 1) )
 ///
-/// with body = 1x1 convolution C -> W, ReLU; n residual 3x3 convolutions W -> W, h = relu(h + conv(h)); 1x1
-/// convolution W -> C; batch normalization behind all but the last; S the standard deviation per channel. The
-/// first layer looks its sums up by the bits, S is folded into the last one.
+/// with body = 1x1 convolution C -> W, batch normalization, ReLU; n residual blocks; 1x1 convolution W -> C;
+/// S the standard deviation per channel. A block is h = relu(h + bn(conv(h))), 3x3, or where the file holds a
+/// depthwise convolution h = h + down(relu(up(bn(depthwise(h))))), 1x1 but for the depthwise one. The first
+/// layer looks its sums up by the bits, S is folded into the last one.
 class ConvCompensator final : public Compensator {
  public:
   /// Whether the file holds one, or any part of one; `suffix` as for `load`.
   static bool is_in(const io::Safetensors& file, const std::string& suffix = {}) {
     // Not the prefix alone: it also begins the names of a QCNet for a map with a suffix.
-    for (const char* part : {"input.", "blocks.", "output.", "scale"}) {
-      const std::string start = prefix(suffix) + part;
-      const auto at = file.tensors().lower_bound(start);
-      if (at != file.tensors().end() && at->first.starts_with(start)) return true;
-    }
+    for (const char* part : {"input.", "blocks.", "output.", "scale"})
+      if (holds_any(file, prefix(suffix) + part)) return true;
     return false;
   }
 
@@ -53,66 +54,85 @@ class ConvCompensator final : public Compensator {
     auto lookup = LookupConv2d::make(input.weights, input.bias, ConvGeometry::square(1), true);
     if (!lookup) return lookup.error().in(start + "input.conv");
 
-    std::vector<kernels::PackedConv2d> blocks;
-    for (std::size_t i = 0, count = count_blocks(file, start); i < count; ++i) {
-      const std::string name = start + "blocks." + std::to_string(i);
-      QCNET_TRY(const ConvWeights block, load_checked(file, name + ".conv", name + ".bn", width, 3));
-      QCNET_TRY(auto packed, pack(block, name, ConvGeometry::square(3, 1, 1), width));
-      blocks.push_back(std::move(packed));
-    }
+    Network body;
+    const std::set<std::size_t> blocks = module_numbers(file, start + "blocks.");
+    for (std::size_t i = 0; !blocks.empty() && i <= *blocks.rbegin(); ++i)
+      QCNET_CHECK(add_block(body, file, start + "blocks." + std::to_string(i), width));
+    QCNET_TRY(Executor executor, Executor::make(std::move(body), {map[0], map[1], map[2], width}));
 
     QCNET_TRY(ConvWeights last, load_checked(file, start + "output", {}, width, 1));
+    if (last.bias.size() != channels)
+      return wrong_output_channels(start + "output", channels, last.bias.size());
     QCNET_TRY(const Tensor scale, load_tensor(file, start + "scale", {channels}));
-    for (std::size_t c = 0; c < std::min(channels, last.bias.size()); ++c) {
+    for (std::size_t c = 0; c < channels; ++c) {
       for (std::size_t k = 0; k < width; ++k) last.weights[c * width + k] *= scale[c];
       last.bias[c] *= scale[c];
     }
-    QCNET_TRY(auto output, pack(last, start + "output", ConvGeometry::square(1), channels));
-    return std::unique_ptr<Compensator>(new ConvCompensator(std::move(levels), std::move(*lookup),
-                                                            std::move(blocks), std::move(output),
-                                                            {map[0], map[1], map[2], width}, activation));
+    auto output = kernels::PackedConv2d::make(last.weights, last.bias, ConvGeometry::square(1));
+    if (!output) return output.error().in(start + "output");
+    return std::unique_ptr<Compensator>(new ConvCompensator(
+        std::move(levels), std::move(*lookup), std::move(executor), std::move(*output), activation));
   }
 
   std::string_view kind() const override { return "convolutional QCNet"; }
 
   void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
     input_.forward_into(bits, hidden_);
-    for (const kernels::PackedConv2d& block : blocks_) {
-      kernels::conv2d(block, hidden_, next_, kernels::Activation::relu, hidden_.view());
-      std::swap(hidden_, next_);
-    }
+    const ConstTensorView rebuilt = body_.run(hidden_);
     // The dequantized map is the residual of the last convolution, added in its epilogue.
     expand_into(bits, levels_.low, levels_.high, map);
-    kernels::conv2d(output_, hidden_, map, activation_, map);
+    kernels::conv2d(output_, rebuilt, map, activation_, map);
   }
 
   std::size_t multiply_adds() const override {
-    const std::size_t width = hidden_.shape().channels();
-    return hidden_.shape().pixels() * width * (2 * output_.output_channels() + blocks_.size() * 9 * width);
+    return hidden_.shape().elements() * 2 * output_.output_channels() + body_.multiply_adds();
   }
 
  private:
-  ConvCompensator(Quantizer levels, LookupConv2d input, std::vector<kernels::PackedConv2d> blocks,
-                  kernels::PackedConv2d output, const Shape& hidden, kernels::Activation activation)
+  ConvCompensator(Quantizer levels, LookupConv2d input, Executor body, kernels::PackedConv2d output,
+                  kernels::Activation activation)
       : levels_(std::move(levels)),
         input_(std::move(input)),
-        blocks_(std::move(blocks)),
+        body_(std::move(body)),
         output_(std::move(output)),
         activation_(activation),
-        hidden_(hidden),
-        next_(hidden) {}
+        hidden_(body_.input_shape()) {}
 
   static std::string prefix(const std::string& suffix) { return "qcnet.compensator" + suffix + "."; }
 
-  /// How many residual blocks the file holds anything of; a part that is missing shows when it is loaded.
-  static std::size_t count_blocks(const io::Safetensors& file, const std::string& prefix) {
-    const std::string start = prefix + "blocks.";
-    std::set<std::string> names;
-    for (auto at = file.tensors().lower_bound(start); at != file.tensors().end(); ++at) {
-      if (!at->first.starts_with(start)) break;
-      names.insert(at->first.substr(0, at->first.find('.', start.size())));
+  /// Appends a residual block of either kind.
+  static Result<void> add_block(Network& body, const io::Safetensors& file, const std::string& name,
+                                std::size_t width) {
+    const Network::Value entry = body.output();
+    if (!holds_any(file, name + ".depthwise.")) {
+      QCNET_TRY(const ConvWeights conv, load_checked(file, name + ".conv", name + ".bn", width, 3));
+      QCNET_CHECK(add_conv(body, conv, name + ".conv", width, width, Activation::relu, {entry, entry}));
+      return {};
     }
-    return names.size();
+    QCNET_TRY(auto depthwise,
+              DepthwiseConv2d::load(file, name + ".depthwise.conv", width, name + ".depthwise.bn"));
+    const auto mixed = body.add(name + ".depthwise", std::move(depthwise), {entry});
+    QCNET_TRY(const ConvWeights up, load_checked(file, name + ".up", {}, width, 1));
+    const std::size_t inner = up.weights.shape()[0];
+    QCNET_CHECK(add_conv(body, up, name + ".up", width, inner, Activation::relu, {mixed}));
+    QCNET_TRY(const ConvWeights down, load_checked(file, name + ".down", {}, inner, 1));
+    return add_conv(body, down, name + ".down", inner, width, Activation::none, {body.output(), entry});
+  }
+
+  static Result<void> add_conv(Network& body, const ConvWeights& conv, const std::string& name,
+                               std::size_t cin, std::size_t cout, Activation activation,
+                               std::vector<Network::Value> inputs) {
+    const std::size_t kernel = conv.weights.shape()[1];
+    QCNET_TRY(auto layer,
+              Conv2d::make(conv, name, ConvGeometry::square(kernel, 1, kernel / 2), cin, activation));
+    if (layer->output_channels() != cout) return wrong_output_channels(name, cout, layer->output_channels());
+    body.add(name, std::move(layer), std::move(inputs));
+    return {};
+  }
+
+  static Error wrong_output_channels(const std::string& name, std::size_t expected, std::size_t found) {
+    return Error(name + ": expected " + std::to_string(expected) + " output channels, found " +
+                 std::to_string(found));
   }
 
   /// A convolution of the body whose kernel and input channels are as they must be.
@@ -127,22 +147,12 @@ class ConvCompensator final : public Compensator {
     return conv;
   }
 
-  static Result<kernels::PackedConv2d> pack(const ConvWeights& conv, const std::string& name,
-                                            const ConvGeometry& geometry, std::size_t cout) {
-    if (conv.weights.shape()[0] != cout)
-      return Error(name + ": expected " + std::to_string(cout) + " output channels, found " +
-                   std::to_string(conv.weights.shape()[0]));
-    auto packed = kernels::PackedConv2d::make(conv.weights, conv.bias, geometry);
-    if (!packed) return packed.error().in(name);
-    return packed;
-  }
-
   Quantizer levels_;
   LookupConv2d input_;
-  std::vector<kernels::PackedConv2d> blocks_;
+  Executor body_;
   kernels::PackedConv2d output_;
   kernels::Activation activation_;
-  Tensor hidden_, next_;
+  Tensor hidden_;
 };
 
 }  // namespace qcnet::inline QCNET_ABI
