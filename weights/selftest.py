@@ -18,6 +18,7 @@ from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
 from qcnet_train import deployment, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
+from qcnet_train.cutmix import cutmix
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
@@ -111,6 +112,23 @@ class QuantizerTest(unittest.TestCase):
             bits = binarize(maps, quantizer.thresholds)
             restore = compensator(quantizer, "relu", maps.shape, width=16, blocks=2, block=block).eval()
             torch.testing.assert_close(restore(bits), Dequantizer(quantizer)(bits))
+
+
+class CutMix(unittest.TestCase):
+    def test_pixels_and_share_are_those_of_two_images(self):
+        images = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 2, 7, 9)
+        shares = []
+        for seed in range(200):
+            mixed, source, share = cutmix(images, torch.Generator().manual_seed(seed))
+            self.assertEqual(sorted(source.tolist()), [0, 1, 2, 3, 4])
+            taken = mixed != images
+            for i, j in enumerate(source.tolist()):
+                self.assertTrue(set(mixed[i].unique().tolist()) <= {i, j})
+                if i != j:
+                    self.assertAlmostEqual(float(taken[i].float().mean()), 1 - share, places=5)
+            shares.append(share)
+        self.assertLess(min(shares), 0.2)
+        self.assertGreater(max(shares), 0.9)
 
 
 class Partition(unittest.TestCase):

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from qcnet_train import loop, models, optimizers, options, tasks
+from qcnet_train.cutmix import cutmix
 from qcnet_train.maps import each
 from qcnet_train.data.order import batch_count
 from qcnet_train.runtime import seed_everything, versions
@@ -33,6 +34,8 @@ def parse():
     parser.add_argument("--warmup", type=float, default=0.2, help="share of the steps before the peak")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
+    parser.add_argument("--cutmix", type=float, default=0, metavar="SHARE",
+                        help="of the steps, with CutMix (Yun et al., 2019): against overfitting; classification only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--validate-every", type=int, default=1, help="epochs between validations")
     parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
@@ -54,6 +57,8 @@ def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
     seed_everything(arguments.seed)
+    if arguments.cutmix and dataset.task != "classification":
+        raise SystemExit("--cutmix is for classification: boxes that are cut would have to be found again")
     suggested = tasks.kind(arguments.architecture, dataset).suggested(dataset)
     spec = models.specification(arguments.architecture, arguments.model, arguments.set, suggested)
     model = models.build(spec, len(dataset.classes), dataset.channels)
@@ -71,9 +76,17 @@ def main():
     wrapped = runtime.distribute(model.train())
 
     def loss(images, targets, epoch, index):
+        mixer = torch.Generator().manual_seed(
+            ((arguments.seed * 1009 + epoch) * 100003 + index) * 97 + runtime.rank)
+        share = 1.0
+        if float(torch.rand((), generator=mixer)) < arguments.cutmix:
+            images, source, share = cutmix(images, mixer)
         with runtime.autocast():
-            outputs = wrapped(images)
-        return task.loss(each(torch.Tensor.float, outputs), targets, arguments.smoothing)
+            outputs = each(torch.Tensor.float, wrapped(images))
+        value = task.loss(outputs, targets, arguments.smoothing)
+        if share == 1:
+            return value
+        return share * value + (1 - share) * task.loss(outputs, targets[source], arguments.smoothing)
 
     def validate(epoch):
         if epoch % arguments.validate_every and epoch != arguments.epochs:
@@ -93,7 +106,7 @@ def main():
             "spec": model.spec, "parameters": sum(p.numel() for p in model.parameters()),
             "dataset": dataset.name, "input": list(dataset.size), "epochs": arguments.epochs, "batch": arguments.batch,
             "optimizer": arguments.optimizer, "lr": arguments.lr, "weight_decay": arguments.weight_decay, "smoothing": arguments.smoothing,
-            "seed": arguments.seed, "bf16": runtime.bf16, "ranks": runtime.world,
+            "cutmix": arguments.cutmix, "seed": arguments.seed, "bf16": runtime.bf16, "ranks": runtime.world,
             "metric": task.metric, "test": test, **({"test_details": details} if details else {}),
             "versions": versions(),
             "history": history, "history_before": earlier}, indent=1) + "\n")
