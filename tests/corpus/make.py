@@ -190,9 +190,32 @@ FRAMES = {
                         ("encoder.layers.encoder_layer_3", [1, 3, 3], [[0], [1], [2]]), ("a-b", [2], [[1]])),
 }
 
+
+
+def weights(major, minor, *numbers):
+    """A Darknet .weights file of this version."""
+    seen = struct.pack("<Q" if major * 10 + minor >= 2 else "<I", 9)
+    return struct.pack("<3i", major, minor, 0) + seen + struct.pack("<%df" % len(numbers), *numbers)
+
+
+WEIGHTS = {
+    "version_1": weights(0, 1, *range(90)),
+    "version_2": weights(0, 2, *range(90)),
+    "not_finite": weights(0, 2, *[float("nan")] * 9),
+}
+
+ANNOTATIONS = {
+    "voc": b"<annotation><object><name>cell</name><bndbox><xmin>1</xmin><ymin>2.5</ymin><xmax>30</xmax><ymax>40</ymax>"
+           b"</bndbox></object><object><name> a &amp; b </name><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>0</xmax>"
+           b"<ymax>0</ymax></bndbox></object></annotation>",
+    "yolo": b"0 0.5 0.5 0.25 1\n2 1e-1 0.75\t0 0 \r\n\n1 1 1 1 1",
+}
+
 for folder, suffix, cases in [
     ("safetensors", "safetensors", {"good_" + k: v for k, v in GOOD.items()} | {"bad_" + k: v for k, v in BAD.items()}),
     ("frame", "frame", FRAMES),
+    ("darknet", "weights", WEIGHTS),
+    ("annotations", "txt", ANNOTATIONS),
 ]:
     (HERE / folder).mkdir(exist_ok=True)
     for old in (HERE / folder).glob("*." + suffix):
