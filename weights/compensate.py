@@ -81,7 +81,7 @@ class Experiment:
         sample = next(dataset.batches("train", 1, shuffle=False))[0]
         self.shape = each(lambda z: tuple(z.shape), self.head(self.runtime.put(sample)))
         self.width = each(lambda q: arguments.width or max(8, len(q.thresholds) // 4 // 8 * 8), self.quantizer)
-        self.frozen = Frozen(runtime, self.model, self.head)
+        self.frozen = Frozen(runtime, self.head, self.tail)
         self.stages = Stages(runtime, dataset, self.frozen, self.tail, self.quantizer, self.task,
                              batch=arguments.batch, resume=arguments.resume)
 

@@ -26,19 +26,19 @@ class Frozen:
     are kept, up to KEPT_BYTES, and computed once for all methods.
     """
 
-    def __init__(self, runtime, model, head):
-        self.runtime, self.model, self.head = runtime, model, head
+    def __init__(self, runtime, head, tail):
+        self.runtime, self.head, self.tail = runtime, head, tail
         self.forget()
 
     def forget(self):
         self.kept, self.bytes = {}, 0
 
     @torch.no_grad()
-    def keep(self, module, images, key, bf16):
+    def keep(self, module, inputs, key, bf16):
         if key in self.kept:
             return as_float(self.kept[key])
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
-            result = module(images)
+        with torch.autocast(members(inputs)[0].device.type, dtype=torch.bfloat16, enabled=bf16):
+            result = module(inputs)
         self.bytes += sum(part.nelement() * part.element_size() for part in members(result))
         if self.bytes <= KEPT_BYTES:
             self.kept[key] = result
@@ -48,9 +48,9 @@ class Frozen:
         """The map of a training batch [N, C, H, W]."""
         return self.keep(self.head, images, ("map", *key), self.runtime.bf16)
 
-    def outputs(self, images, key):
-        """What the unpartitioned model gives for a training batch."""
-        return self.keep(self.model, images, ("outputs", *key), self.runtime.bf16)
+    def outputs(self, z, key):
+        """What the unpartitioned model gives for a training batch, of which `z` is the map."""
+        return self.keep(self.tail, z, ("outputs", *key), self.runtime.bf16)
 
     def exact_map(self, images, key):
         """The map of an evaluation batch in fp32, as a node computes it."""
@@ -120,7 +120,7 @@ class Stages:
                 restored = wrapped(self.bits(z))
                 outputs = as_float(self.tail(restored))
             return 0.3 * self.error(restored, z) + self.task.distillation(
-                outputs, self.frozen.outputs(images, (seed, *when)))
+                outputs, self.frozen.outputs(z, (seed, *when)))
         optimizer = torch.optim.Adam(compensator.parameters(), lr)
         return self.run(compensator, loss, optimizer, seed=seed, label="distil", **rest)
 
@@ -133,6 +133,6 @@ class Stages:
             with self.runtime.autocast():
                 outputs = as_float(wrapped(self.bits(z) if quantized else z))
             return 0.5 * self.task.loss(outputs, targets) + 0.5 * self.task.distillation(
-                outputs, self.frozen.outputs(images, (seed, *when)))
+                outputs, self.frozen.outputs(z, (seed, *when)))
         return self.run(server, loss, optimizers.make(optimizer, server, lr, weight_decay), seed=seed,
                         label=label, **rest)
