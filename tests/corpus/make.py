@@ -173,9 +173,9 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def frame(model_hash, sequence, *maps):
+def frame(model_hash, sequence, picture, *maps):
     """A frame as docs/frame.md defines it; each map is (name, dims, pixels), a pixel a list of its set channels."""
-    head = b"QCNF" + struct.pack("<HHQQ", 1, len(maps), model_hash, sequence)
+    head = b"QCNF" + struct.pack("<HHQQHH", 2, len(maps), model_hash, sequence, *picture)
     bits = b""
     for name, dims, pixels in maps:
         head += struct.pack("B", len(name)) + name.encode() + struct.pack("<B%dI" % len(dims), len(dims), *dims)
@@ -185,8 +185,9 @@ def frame(model_hash, sequence, *maps):
 
 
 FRAMES = {
-    "one_map": frame(0x0123456789ABCDEF, 1, ("layer2", [1, 2, 2, 9], [[0], [8], [0, 1, 2, 3, 4, 5, 6, 7, 8], []])),
-    "three_maps": frame(0xFFFFFFFFFFFFFFFF, 2**64 - 1, ("8", [1, 1, 1, 8], [[7]]),
+    "one_map": frame(0x0123456789ABCDEF, 1, (640, 480),
+                     ("layer2", [1, 2, 2, 9], [[0], [8], [0, 1, 2, 3, 4, 5, 6, 7, 8], []])),
+    "three_maps": frame(0xFFFFFFFFFFFFFFFF, 2**64 - 1, (0, 0), ("8", [1, 1, 1, 8], [[7]]),
                         ("encoder.layers.encoder_layer_3", [1, 3, 3], [[0], [1], [2]]), ("a-b", [2], [[1]])),
 }
 

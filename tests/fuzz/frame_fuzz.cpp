@@ -18,7 +18,7 @@ void check(std::span<const std::byte> bytes) {
     const auto bits = frame->bits(i).bytes();
     std::copy(bits.begin(), bits.end(), again.bits(i).bytes().begin());
   }
-  again.seal(frame->sequence());
+  again.seal(frame->sequence(), frame->picture());
   if (!std::equal(bytes.begin(), bytes.end(), again.bytes().begin(), again.bytes().end())) std::abort();
 }
 

@@ -40,7 +40,7 @@ Frame one_map() {
   Frame frame = Frame::make(0x0123456789ABCDEF, maps).value();
   const std::uint8_t bits[] = {0x01, 0x00, 0x00, 0x01, 0xFF, 0x01, 0x00, 0x00};
   std::copy(std::begin(bits), std::end(bits), frame.bits(0).data);
-  frame.seal(1);
+  frame.seal(1, {640, 480});
   return frame;
 }
 
@@ -79,6 +79,8 @@ TEST_CASE("frame: what was sealed is what is parsed") {
   const Frame got = Frame::parse(sent.bytes()).value();
   CHECK(got.model_hash() == ~std::uint64_t{0});
   CHECK(got.sequence() == ~std::uint64_t{0});
+  CHECK(got.picture() == qcnet::PictureSize{});
+  CHECK(Frame::parse(one_map().bytes()).value().picture() == qcnet::PictureSize{640, 480});
   REQUIRE(got.map_count() == 3);
   CHECK(got.name(1) == "encoder.layers.encoder_layer_3");
   CHECK(got.shape(1) == Shape{1, 3, 3});
@@ -106,7 +108,7 @@ TEST_CASE("frame: writing bits and sealing allocate nothing") {
   for (std::uint64_t sequence = 1; sequence < 4; ++sequence) {
     for (std::size_t i = 0; i < frame.map_count(); ++i)
       std::ranges::fill(frame.bits(i).bytes(), std::uint8_t{0x55});
-    frame.seal(sequence);
+    frame.seal(sequence, {65535, 1});
   }
   CHECK(allocations() == before);
   CHECK(Frame::parse(frame.bytes()).value().sequence() == 3);
@@ -132,42 +134,45 @@ TEST_CASE("frame: every flipped bit, every truncation and every longer frame is 
 
 TEST_CASE("frame: hostile headers under a right checksum") {
   const std::string good = text_of(one_map());
-  const std::string map = good.substr(24, 24), bits = good.substr(48, 8), crc = "....";
-  REQUIRE(good.size() == 60);
+  const std::string map = good.substr(28, 24), bits = good.substr(52, 8), crc = "....";
+  REQUIRE(good.size() == 64);
   const std::string max(4, '\xFF'), one("\1\0\0\0", 4), zero(4, '\0');
   const auto with = [&](std::size_t at, const std::string& bytes) {
     std::string bad = good;
     return bad.replace(at, bytes.size(), bytes);
   };
-  const auto head = [&](char count) { return with(6, {count, '\0'}).substr(0, 24); };
+  const auto head = [&](char count) { return with(6, {count, '\0'}).substr(0, 28); };
   const struct {
     std::string frame, message;
   } cases[] = {
       {with(0, "QCNG"), "does not begin with QCNF"},
-      {with(4, {7, 0}), "frame version 7 is not supported, this build reads version 1"},
-      {with(4, {1, 1}), "frame version 257 is not supported"},
+      {with(4, {7, 0}), "frame version 7 is not supported, this build reads version 2"},
+      {with(4, {1, 0}), "frame version 1 is not supported"},
+      {with(4, {2, 1}), "frame version 258 is not supported"},
+      {with(24, {0, 0}), "a width or a height of 0"},
+      {with(26, {0, 0}), "a width or a height of 0"},
       {with(6, {0, 0}), "a frame cannot carry 0 maps"},
       {with(6, {0, 1}), "a frame cannot carry 256 maps"},
       {with(6, {2, 0}), "map 1 of the frame: its name has characters other than"},
-      {with(24, {0}), "its name has 0 characters"},
-      {with(24, {65}), "its name has 65 characters"},
-      {with(24, {64}), "ends within its header"},
-      {with(25, "a/b"), "its name has characters other than"},
-      {with(25, {'a', 0, 'b'}), "its name has characters other than"},
-      {with(25, "\xC3\xA9"), "its name has characters other than"},
-      {with(31, {0}), "it has 0 dimensions, not 1 to 4"},
-      {with(31, {5}), "it has 5 dimensions, not 1 to 4"},
-      {with(32, zero), "a dimension is zero"},
-      {with(44, zero), "a dimension is zero"},
-      {with(32, max + max + max + max), "is too large for this machine"},
-      {with(32, max + one + one + one), "more than 1 GiB"},
-      {with(36, "\3"), "has 60 bytes, its header asks for 64"},
-      {with(44, "\x08"), "has 60 bytes, its header asks for 56"},
-      {with(49, "\x02"), "map 'layer2' of the frame has padding bits that are not zero"},
-      {with(55, "\x80"), "padding bits"},
+      {with(28, {0}), "its name has 0 characters"},
+      {with(28, {65}), "its name has 65 characters"},
+      {with(28, {64}), "ends within its header"},
+      {with(29, "a/b"), "its name has characters other than"},
+      {with(29, {'a', 0, 'b'}), "its name has characters other than"},
+      {with(29, "\xC3\xA9"), "its name has characters other than"},
+      {with(35, {0}), "it has 0 dimensions, not 1 to 4"},
+      {with(35, {5}), "it has 5 dimensions, not 1 to 4"},
+      {with(36, zero), "a dimension is zero"},
+      {with(48, zero), "a dimension is zero"},
+      {with(36, max + max + max + max), "is too large for this machine"},
+      {with(36, max + one + one + one), "more than 1 GiB"},
+      {with(40, "\3"), "has 64 bytes, its header asks for 68"},
+      {with(48, "\x08"), "has 64 bytes, its header asks for 60"},
+      {with(53, "\x02"), "map 'layer2' of the frame has padding bits that are not zero"},
+      {with(59, "\x80"), "padding bits"},
       {head(2) + map + map + bits + bits + crc, "two maps named 'layer2'"},
-      {good + "0", "has 61 bytes, its header asks for 60"},
-      {good.substr(0, 27), "a frame cannot have 27 bytes"},
+      {good + "0", "has 65 bytes, its header asks for 64"},
+      {good.substr(0, 31), "a frame cannot have 31 bytes"},
   };
   for (const auto& bad : cases) {
     CAPTURE(bad.message);
@@ -176,12 +181,12 @@ TEST_CASE("frame: hostile headers under a right checksum") {
     CHECK_MESSAGE(frame.error().message().find(bad.message) != std::string::npos, frame.error().message());
   }
   CHECK(Frame::parse({}).error().message() == "a frame cannot have 0 bytes");
-  CHECK(Frame::parse(as_bytes(with(50, "\1"))).error().message().find("checksum") != std::string::npos);
+  CHECK(Frame::parse(as_bytes(with(54, "\1"))).error().message().find("checksum") != std::string::npos);
 }
 
 TEST_CASE("frame: a small frame that asks for much memory gets none") {
   // 255 maps of the largest dimensions whose product passes for a shape
-  std::string bad = text_of(one_map()).substr(0, 24);
+  std::string bad = text_of(one_map()).substr(0, 28);
   bad[6] = '\xFF';
   for (int i = 0; i < 255; ++i)
     bad += std::string("\2", 1) + "0123456789abcdef"[i / 16] + "0123456789abcdef"[i % 16] + "\2" +

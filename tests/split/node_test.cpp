@@ -59,6 +59,12 @@ TEST_CASE("a node sends the bits that PyTorch computes") {
     CHECK(same_bits(second.bits(0), frame.bits(0)));
     CHECK(frame.sequence() == 1);
     CHECK(second.sequence() == 2);
+    // A picture's size travels; that of an input is not known unless it is said.
+    CHECK(frame.picture().width == image.width);
+    CHECK(frame.picture().height == image.height);
+    CHECK(second.picture() == PictureSize{});
+    CHECK(node.encode_into(ConstTensorView(golden.tensor("input")), second, {640, 480}).ok());
+    CHECK(Frame::parse(second.bytes()).value().picture() == PictureSize{640, 480});
   }
 }
 
@@ -140,4 +146,7 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
   CHECK_FALSE(node.encode(vision::Image{}).ok());
   CHECK_FALSE(node.features(vision::Image{2, 2, 3, {1, 2}}).ok());
   CHECK(node.encode(vision::Image{1, 300, 1, std::vector<std::uint8_t>(300)}).ok());
+  CHECK(node.encode(vision::Image{1, 65535, 1, std::vector<std::uint8_t>(65535)}).ok());
+  CHECK(node.encode(vision::Image{65536, 1, 1, std::vector<std::uint8_t>(65536)}).error().message() ==
+        "a picture of 1 x 65536 pixels is too large: a frame can say sizes up to 65535");
 }

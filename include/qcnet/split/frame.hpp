@@ -26,11 +26,18 @@ struct MapSpec {
   Shape shape;
 };
 
+/// Width and height in pixels of the picture that a frame was made from; both 0 if the frame does not say.
+struct PictureSize {
+  std::uint16_t width = 0, height = 0;
+
+  bool operator==(const PictureSize&) const = default;
+};
+
 /// A frame that owns its bytes. A node makes one, then for every image writes the bits in place and seals it:
 /// nothing is copied or allocated after `make`. A server gets it from `parse`.
 class Frame {
  public:
-  static constexpr std::uint16_t version = 1;
+  static constexpr std::uint16_t version = 2;
   static constexpr std::size_t max_maps = 255, max_name = 64, max_rank = 4;
   static constexpr std::uint64_t max_bytes = std::uint64_t{1} << 30;
 
@@ -44,7 +51,7 @@ class Frame {
     frame.append(version);
     frame.append(static_cast<std::uint16_t>(maps.size()));
     frame.append(model_hash);
-    frame.append(std::uint64_t{0});
+    frame.bytes_.resize(header_bytes);  // `seal` writes the rest
     for (const MapSpec& map : maps) {
       if (map.name.size() > max_name) return Error("a map's name is longer than 64 characters");
       frame.append(static_cast<std::uint8_t>(map.name.size()));
@@ -82,6 +89,8 @@ class Frame {
                    std::to_string(size));
     const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
     frame.bytes_.assign(first, first + bytes.size());
+    if ((frame.picture().width == 0) != (frame.picture().height == 0))
+      return Error("the frame's picture has a width or a height of 0 pixels, not both");
     for (std::size_t i = 0; i < frame.map_count(); ++i)
       if (!padding_is_zero(std::as_const(frame).bits(i)))
         return Error("map '" + frame.name(i) + "' of the frame has padding bits that are not zero");
@@ -90,6 +99,11 @@ class Frame {
 
   std::uint64_t model_hash() const { return load_le<std::uint64_t>(bytes_.data() + 8); }
   std::uint64_t sequence() const { return load_le<std::uint64_t>(bytes_.data() + sequence_at); }
+  /// What a detector's boxes are placed in.
+  PictureSize picture() const {
+    return {load_le<std::uint16_t>(bytes_.data() + picture_at),
+            load_le<std::uint16_t>(bytes_.data() + picture_at + 2)};
+  }
 
   std::size_t map_count() const { return maps_.size(); }
   const std::string& name(std::size_t map) const { return maps_[map].spec.name; }
@@ -99,10 +113,12 @@ class Frame {
   BitplaneView bits(std::size_t map) { return {bytes_.data() + maps_[map].bits_at, shape(map)}; }
   ConstBitplaneView bits(std::size_t map) const { return {bytes_.data() + maps_[map].bits_at, shape(map)}; }
 
-  /// Writes the sequence number and the checksum. Numbers must rise from frame to frame of a connection
-  /// (ReplayGuard). Allocates nothing.
-  void seal(std::uint64_t sequence) {
+  /// Writes the sequence number, the picture's size and the checksum. Numbers must rise from frame to frame
+  /// of a connection (ReplayGuard); of the size neither side may be 0, or both. Allocates nothing.
+  void seal(std::uint64_t sequence, PictureSize picture = {}) {
     store_le(bytes_.data() + sequence_at, sequence);
+    store_le(bytes_.data() + picture_at, picture.width);
+    store_le(bytes_.data() + picture_at + 2, picture.height);
     const std::size_t body = bytes_.size() - checksum_bytes;
     store_le(bytes_.data() + body, crc32c(bytes().first(body)));
   }
@@ -112,7 +128,7 @@ class Frame {
 
  private:
   static constexpr std::uint32_t magic = 0x464E4351;  // "QCNF"
-  static constexpr std::size_t sequence_at = 16, header_bytes = 24, checksum_bytes = 4;
+  static constexpr std::size_t sequence_at = 16, picture_at = 24, header_bytes = 28, checksum_bytes = 4;
 
   struct Map {
     MapSpec spec;

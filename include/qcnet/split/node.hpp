@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,14 +63,20 @@ class Node {
   }
 
   /// The same into a frame made by `make_frame`; for pictures of one size nothing is allocated from the
-  /// second on.
+  /// second on. Error: a picture that contradicts itself or is larger than a frame can say, 65535 pixels.
   Result<void> encode_into(const vision::Image& image, Frame& frame) {
+    constexpr std::size_t most = std::numeric_limits<std::uint16_t>::max();
+    if (image.width > most || image.height > most)
+      return Error("a picture of " + std::to_string(image.width) + " x " + std::to_string(image.height) +
+                   " pixels is too large: a frame can say sizes up to " + std::to_string(most));
     QCNET_CHECK(deployment_.preprocess.apply_into(image, input_, scratch_));
-    return encode_into(input_.view(), frame);
+    return encode_into(input_.view(), frame,
+                       {static_cast<std::uint16_t>(image.width), static_cast<std::uint16_t>(image.height)});
   }
 
-  /// The same from a preprocessed input `[1, H, W, C]`.
-  Result<void> encode_into(ConstTensorView input, Frame& frame) {
+  /// The same from a preprocessed input `[1, H, W, C]`. A detector's server needs to be told the `picture`'s
+  /// size from before.
+  Result<void> encode_into(ConstTensorView input, Frame& frame, PictureSize picture = {}) {
     if (!(input.shape == head_.input_shape()))
       return Error("expected an input " + head_.input_shape().to_string() + ", found " +
                    input.shape.to_string());
@@ -83,7 +90,7 @@ class Node {
       binarize_into(head_.run(input), thresholds_[0], frame.bits(0));
     for (std::size_t i = 1; i < frame.map_count(); ++i)
       binarize_into(head_.output(i), thresholds_[i], frame.bits(i));
-    frame.seal(++sequence_);
+    frame.seal(++sequence_, picture);
     return {};
   }
 
