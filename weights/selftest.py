@@ -241,6 +241,7 @@ class EndToEnd(unittest.TestCase):
             self.assertEqual(len(maps), len(models.maps(deployment.build_as(about), cut)))
             for key in maps:
                 self.assertEqual(node[key].shape, server[key].shape)
+            self.assertEqual(node["qcnet.check.input"].dtype, np.float16)
             self.assertEqual(about["qcnet.classes"], "blue\nred")
             self.assertEqual(len(list(out.iterdir())), 5)
             self.assertIn("QCNet + fine-tuned tail", self.run_script(

@@ -8,6 +8,8 @@
   <name>.node.safetensors           a deployment pair of a tiny model for each kind of server,
   <name>-<method>.server.safetensors
   <name>.golden.safetensors         picture, input, map and bits at the cut; <method>.map and <method>.logits
+  tiny-yolo.*                       the same of a detector, the whole model too; known is picture, and of the whole
+                                    model and of the pair <method>.detections, rows (class, score, x0, y0, x1, y1)
 
 Everything is seeded; the committed files came from torch 1.13.1 and torchvision 0.14.1 on x86-64. Run it only
 to change them: python3 tests/golden/make.py
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
+from PIL import Image
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
@@ -26,9 +29,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "weights"))
 
 from qcnet_train import models, safetensors  # noqa: E402
-from qcnet_train.compensator import Dequantizer, compensator, round_to_half  # noqa: E402
-from qcnet_train.deployment import Deployment  # noqa: E402
-from qcnet_train.quantizer import Quantizer, binarize  # noqa: E402
+from qcnet_train.compensator import Dequantizer, compensator, restorer, round_to_half  # noqa: E402
+from qcnet_train.deployment import Deployment, write_model  # noqa: E402
+from qcnet_train.detection.head import detect, heads  # noqa: E402
+from qcnet_train.detection.letterbox import Letterbox  # noqa: E402
+from qcnet_train.maps import each  # noqa: E402
+from qcnet_train.quantizer import Quantizer, binarize, fit_each  # noqa: E402
 
 
 class TinyResNet(torchvision.models.ResNet):
@@ -165,7 +171,9 @@ def golden_deployment(name, cut, size, methods, build, channels=3):
     if cut == "relu":
         target.about["qcnet.stem"] = "7x7"  # this tail begins with a pooling, which has no weights to be known by
     target.write_node(HERE / f"{name}.node.safetensors", "{}")
-    known = {"picture": pixels.astype(np.int64), "input": target.input, "map": target.map, "bits": target.bits}
+    z = head(dataset.input)  # not the target's, whose input is rounded
+    sent = binarize(z, quantizer.thresholds)
+    known = {"picture": pixels.astype(np.int64), "input": dataset.input, "map": z, "bits": sent}
     bits = binarize(maps, quantizer.thresholds)
     for method, shape in methods.items():
         restore = Dequantizer(quantizer)
@@ -179,10 +187,61 @@ def golden_deployment(name, cut, size, methods, build, channels=3):
                 round_to_half(settle(restore, bits))
         target.write_server(HERE / f"{name}-{method}.server.safetensors", method, restore.eval(), target.tail,
                             0.5, "{}")
-        known[f"{method}.map"] = restore(target.bits)
+        known[f"{method}.map"] = restore(sent)
         known[f"{method}.logits"] = target.tail(known[f"{method}.map"])
     safetensors.save(HERE / f"{name}.golden.safetensors",
                      {k: np.asarray(v, np.int64 if k == "picture" else np.float32) for k, v in known.items()}, {})
+
+
+class LetterboxedPicture:
+    """What Deployment asks of a detector's dataset."""
+
+    name, classes, channels, resize, letterbox = "random", ("round", "square", "long"), 3, 0, True
+    mean, std = (0.0,) * 3, (1.0,) * 3
+
+    def __init__(self, size, picture):
+        self.size, self.place = size, Letterbox(picture.shape[1], picture.shape[0], size)
+        drawn = torch.from_numpy(self.place.draw(Image.fromarray(picture)))
+        self.input = drawn.permute(2, 0, 1)[None].float() / 255
+
+    def batches(self, split, batch):
+        yield self.input, torch.zeros(1), 0
+
+
+@torch.no_grad()
+def golden_detector(name, cut, size):
+    """A pair that two maps cross, whose random weights find things of all classes nearly everywhere."""
+    torch.manual_seed(sum(map(ord, name)))
+    pixels = np.random.default_rng(6).integers(0, 256, (50, 90, 3), dtype=np.uint8)
+    dataset = LetterboxedPicture(size, pixels)
+    spec = {"architecture": "yolov3-tiny", "name": "small", "width": 1, "masks": (2, 3, 0, 1),
+            "anchors": (9.0, 12.0, 20.0, 11.0, 24.0, 33.0, 41.0, 38.0)}
+    inputs = torch.rand(32, 3, *size)
+    model = settle(models.build(spec, len(dataset.classes), 3), inputs)
+    for layer in ("15", "22"):
+        nn.init.normal_(model.layers.get_submodule(layer).conv.bias, 0, 1)
+    round_to_half(model)
+    head, tail = models.partition(model, cut)
+    maps = head(inputs)
+    quantizer = fit_each([maps])
+    target = Deployment(dataset, model, cut, quantizer, name, 0.5)
+    target.write_node(HERE / f"{name}.node.safetensors", "{}")
+    restore = restorer(lambda q, shape, width: compensator(q, target.activation, shape, width, 1), quantizer,
+                       each(lambda z: tuple(z.shape), maps), each(lambda q: 6, quantizer))
+    for one in restore:
+        nn.init.normal_(one.output.weight, 0, 0.2)
+        nn.init.normal_(one.output.bias, 0, 0.2)
+    round_to_half(settle(restore, each(lambda z, q: binarize(z, q.thresholds), maps, quantizer)))
+    target.write_server(HERE / f"{name}-qcnet.server.safetensors", "qcnet", restore.eval(), tail, 0.5, "{}")
+    write_model(HERE / f"{name}.safetensors", dataset, model, name, 0.5)
+
+    def found(outputs):
+        rows, = detect(outputs, heads(spec["anchors"], spec["masks"]), [dataset.place], score=0.25)
+        return rows.astype(np.float32)
+    sent = each(lambda z, q: binarize(z, q.thresholds), head(dataset.input), quantizer)
+    safetensors.save(HERE / f"{name}.golden.safetensors",
+                     {"picture": pixels.astype(np.int64), "whole.detections": found(model(dataset.input)),
+                      "qcnet.detections": found(tail(restore(sent)))}, {})
 
 
 def main():
@@ -207,6 +266,7 @@ def main():
     golden_deployment("tiny-vit", "encoder.layers.encoder_layer_0", (12, 12),
                       {"lloyd-max": None, "qcnet1": (16, 1), "qcnet2": (64, 2)},
                       lambda _: small_model("vit", size=12, patch=3, depth=2, heads=3, width=24))
+    golden_detector("tiny-yolo", "layers.9", (64, 96))
 
 
 if __name__ == "__main__":
