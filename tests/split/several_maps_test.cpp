@@ -39,6 +39,7 @@ struct Pair {
       file->set_metadata("qcnet.format", "1").set_metadata("qcnet.name", "tiny-yolo");
       file->set_metadata("qcnet.input", "96 64 3").set_metadata("qcnet.resize", "0");
       file->set_metadata("qcnet.mean", "0 0 0").set_metadata("qcnet.std", "1 1 1");
+      file->set_metadata("qcnet.letterbox", "1");
       file->set_metadata("qcnet.hash", "00000000000000aa");
       if (layer > 8) file->set_metadata("qcnet.beside", "layers.8");
     }

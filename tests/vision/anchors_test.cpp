@@ -40,15 +40,19 @@ TEST_CASE("Anchors are read from a file's metadata") {
   CHECK(anchors.maps[1][1].height == 27);
 }
 
-TEST_CASE("A file without anchors has the published ones") {
-  const Anchors anchors = read(WeightsFile()).value();
+TEST_CASE("The published anchors") {
+  const Anchors anchors = Anchors::published();
   REQUIRE(anchors.maps.size() == 2);
   REQUIRE(anchors.maps[1].size() == 3);
   CHECK(anchors.maps[0][2].width == 344);
   CHECK(anchors.maps[1][0].width == 23);  // mask 1, not the cfg file's 0
   CHECK(anchors.maps[1][2].height == 82);
-  CHECK(read(WeightsFile().set_metadata("qcnet.masks", "0 0")).error().message() ==
-        "metadata \"qcnet.anchors\" and \"qcnet.masks\" go together, \"qcnet.anchors\" is missing");
+}
+
+TEST_CASE("A file without anchors is refused") {
+  for (const auto& file : {WeightsFile(), WeightsFile().set_metadata("qcnet.masks", "0 0")})
+    CHECK(read(file).error().message() ==
+          "metadata \"qcnet.anchors\" is missing, without which a detector's maps are no boxes");
   CHECK(contains(read(WeightsFile().set_metadata("qcnet.anchors", "1 1")).error().message(),
                  "\"qcnet.masks\" is missing"));
 }

@@ -21,6 +21,11 @@ inline std::string_view architecture(const io::Safetensors& weights) {
   return "resnet";
 }
 
+/// Whether a family's outputs are a detector's raw maps, not logits.
+inline bool finds_boxes(std::string_view architecture) {
+  return architecture == "yolov3-tiny";
+}
+
 /// Builds the network that `weights` holds: the whole, a head or a tail.
 inline Result<Network> load(const io::Safetensors& weights) {
   const std::string_view name = architecture(weights);

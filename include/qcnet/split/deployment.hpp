@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,7 +15,9 @@
 #include <qcnet/io/numbers.hpp>
 #include <qcnet/io/safetensors.hpp>
 #include <qcnet/kernels/epilogue.hpp>
+#include <qcnet/models/model.hpp>
 #include <qcnet/split/frame.hpp>
+#include <qcnet/vision/anchors.hpp>
 #include <qcnet/vision/preprocess.hpp>
 
 namespace qcnet::inline QCNET_ABI {
@@ -39,6 +42,7 @@ struct Deployment {
   std::vector<CutMap> beside;  ///< maps that cross the cut together with that one; mostly none
   vision::Preprocess preprocess;
   std::vector<std::string> classes;
+  std::optional<vision::Anchors> anchors;  ///< of a detector; a classifier has none
 
   /// All maps that cross, the cut's own first: their order in a frame.
   std::vector<CutMap> maps() const {
@@ -161,6 +165,11 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
     d.preprocess.letterbox = *letterbox == "1";
   }
   QCNET_CHECK(d.preprocess.check());
+  if (models::finds_boxes(models::architecture(file))) {
+    QCNET_TRY(d.anchors, vision::Anchors::read(file));
+    if (!d.preprocess.letterbox)
+      return Error("metadata \"qcnet.letterbox\" is not 1, but a detector needs letterboxed pictures");
+  }
   d.classes = detail::split_at('\n', file.metadata("qcnet.classes").value_or(""));
   if (role == "model") return d;
 

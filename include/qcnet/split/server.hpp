@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <qcnet/split/check.hpp>
 #include <qcnet/split/conv_compensator.hpp>
 #include <qcnet/split/deployment.hpp>
+#include <qcnet/split/detector.hpp>
 #include <qcnet/split/frame.hpp>
 #include <qcnet/split/token_compensator.hpp>
 
@@ -50,6 +52,9 @@ class Server {
                    " cross the cut");
     QCNET_TRY(Executor tail, Executor::make(std::move(network), shapes));
     Server server(std::move(deployment), std::move(tail));
+    if (server.deployment_.anchors) {
+      QCNET_TRY(server.detector_, Detector::make(server.deployment_, server.tail_));
+    }
     for (const CutMap& map : maps) {
       QCNET_TRY(auto compensator, load_compensator(file, map, options.compensate));
       server.compensators_.push_back(std::move(compensator));
@@ -83,6 +88,15 @@ class Server {
     for (std::size_t i = 0; i < maps_.size(); ++i)
       compensators_[i]->reconstruct_into(frame.bits(i), maps_[i]);
     return tail_.run(views_);
+  }
+
+  /// The boxes that a detector finds, in pixels of the picture that the frame was made from, best first.
+  /// Error: as for `decode`; a classifier; a frame that does not say its picture's size.
+  Result<std::vector<vision::Detection>> detect(const Frame& frame,
+                                                const vision::DetectionOptions& options = {}) {
+    if (!detector_) return Error("this server is a classifier, which finds no boxes");
+    QCNET_CHECK(decode(frame));
+    return (*detector_)(tail_, frame.picture().height, frame.picture().width, options);
   }
 
   /// An output of the tail for the last frame; a detector has two.
@@ -131,6 +145,7 @@ class Server {
 
   Deployment deployment_;
   Executor tail_;
+  std::optional<Detector> detector_;
   std::vector<std::unique_ptr<Compensator>> compensators_;  // of each map of a frame
   std::vector<Tensor> maps_;
   std::vector<ConstTensorView> views_;  // of maps_

@@ -21,14 +21,13 @@ struct Anchors {
 
   static constexpr std::size_t map_count = 2;  ///< YOLOv3-Tiny's: strides 32 and 16
 
-  /// Those of a file's metadata `qcnet.anchors` and `qcnet.masks`; the published YOLOv3-Tiny's if it has
-  /// neither.
+  /// Those of a file's metadata `qcnet.anchors` and `qcnet.masks`. Error: a file without them; another
+  /// model's would give boxes of the wrong sizes.
   static Result<Anchors> read(const io::Safetensors& file) {
     const auto sizes = file.metadata("qcnet.anchors"), masks = file.metadata("qcnet.masks");
-    if (!sizes && !masks) return published();
     if (!sizes || !masks)
-      return Error("metadata \"qcnet.anchors\" and \"qcnet.masks\" go together, \"" +
-                   std::string(sizes ? "qcnet.masks" : "qcnet.anchors") + "\" is missing");
+      return Error("metadata \"" + std::string(sizes ? "qcnet.masks" : "qcnet.anchors") +
+                   "\" is missing, without which a detector's maps are no boxes");
     return parse(*sizes, *masks);
   }
 

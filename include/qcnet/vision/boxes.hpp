@@ -38,6 +38,21 @@ inline Box decode_box(const float* raw, std::size_t column, std::size_t row, flo
 
 }  // namespace detail
 
+/// How many classes a raw detection map of this shape tells apart, with so many anchors a cell. Error: its
+/// cells are no squares of the input, or its channels do not fit the anchors.
+inline Result<std::size_t> classes_in(const Shape& map, std::size_t anchors, std::size_t input_height,
+                                      std::size_t input_width) {
+  if (map.rank() != 4 || map.elements() == 0 || map[0] != 1 || input_height % map[1] != 0 ||
+      input_width % map[2] != 0 || input_height / map[1] != input_width / map[2])
+    return Error("the detection map " + map.to_string() + " is no grid of squares over one picture of " +
+                 std::to_string(input_height) + " x " + std::to_string(input_width));
+  const std::size_t fields = anchors == 0 ? 0 : map[3] / anchors;
+  if (fields < 6 || fields * anchors != map[3])
+    return Error("the detection map " + map.to_string() + " does not have 5 channels and its classes for " +
+                 std::to_string(anchors) + " anchors");
+  return fields - 5;
+}
+
 /// Appends what one raw detection map `[1, H, W, A * (5 + K)]` finds in the picture: for each of its A
 /// anchors a cell has x, y, w, h, objectness and K classes, all before their sigmoid or exp. Each class whose
 /// score, sigmoid(objectness) * sigmoid(class), is above `threshold` gives a detection, its box clipped to
@@ -47,17 +62,9 @@ inline Result<void> decode_boxes_into(ConstTensorView map, std::span<const Ancho
                                       const Letterbox& letterbox, float threshold,
                                       std::vector<Detection>& detections) {
   const Shape& shape = map.shape;
-  const std::size_t height = letterbox.input_height, width = letterbox.input_width;
-  if (shape.rank() != 4 || shape.elements() == 0 || shape[0] != 1 || height % shape[1] != 0 ||
-      width % shape[2] != 0 || height / shape[1] != width / shape[2])
-    return Error("the detection map " + shape.to_string() + " is no grid of squares over one picture of " +
-                 std::to_string(height) + " x " + std::to_string(width));
-  const std::size_t fields = anchors.empty() ? 0 : shape[3] / anchors.size();
-  if (fields < 6 || fields * anchors.size() != shape[3])
-    return Error("the detection map " + shape.to_string() + " does not have 5 channels and its classes for " +
-                 std::to_string(anchors.size()) + " anchors");
-
-  const std::size_t cell_pixels = width / shape[2];
+  QCNET_TRY(const std::size_t classes,
+            classes_in(shape, anchors.size(), letterbox.input_height, letterbox.input_width));
+  const std::size_t fields = 5 + classes, cell_pixels = letterbox.input_width / shape[2];
   const auto stride = static_cast<float>(cell_pixels);
   for (std::size_t cell = 0; cell < shape[1] * shape[2]; ++cell)
     for (std::size_t a = 0; a < anchors.size(); ++a) {
@@ -68,7 +75,7 @@ inline Result<void> decode_boxes_into(ConstTensorView map, std::span<const Ancho
           letterbox.to_picture(detail::decode_box(raw, cell % shape[2], cell / shape[2], stride, anchors[a]));
       const Box box = clip(found, letterbox.picture_height, letterbox.picture_width);
       if (area(box) == 0) continue;  // also if a coordinate is NaN
-      for (std::size_t k = 0; k + 5 < fields; ++k) {
+      for (std::size_t k = 0; k < classes; ++k) {
         const float score = objectness * detail::logistic(raw[5 + k]);
         if (score > threshold) detections.push_back({k, score, box});
       }
@@ -76,12 +83,15 @@ inline Result<void> decode_boxes_into(ConstTensorView map, std::span<const Ancho
   return {};
 }
 
-/// What counts as a detection. For pictures to look at: the defaults; to measure average precision, which
-/// needs the doubtful ones too: a score of 0.005.
+/// What counts as a detection; the defaults are for pictures to look at.
 struct DetectionOptions {
-  float score = 0.5f;      ///< a detection's is above
+  float score = 0.25f;     ///< a detection's is above
   double iou = 0.45;       ///< two of a class that overlap more are one
   std::size_t most = 100;  ///< detections in a picture
+
+  /// To measure average precision, which needs the doubtful ones too. The training scripts take the same, in
+  /// weights/qcnet_train/detection/head.py.
+  static DetectionOptions to_measure() { return {0.005f, 0.45, 100}; }
 };
 
 /// The detections of a network's raw maps, best first. Error: maps that do not fit the anchors or the
