@@ -1,9 +1,9 @@
 // What is in a picture? Runs a whole model, or a node and a server in one process.
 #include "common/answer.hpp"
+#include "common/classes.hpp"
 #include "common/program.hpp"
 #include "common/whole_model.hpp"
 
-#include <fstream>
 #include <functional>
 #include <iomanip>
 #include <memory>
@@ -21,8 +21,14 @@ struct Classifier {
   std::vector<std::string> classes;
 };
 
+Result<void> check_task(const qcnet::Deployment& about, const std::string& path) {
+  if (!about.anchors) return {};
+  return Error(path + ": is a detector, whose boxes the program detect prints");
+}
+
 Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& options) {
   QCNET_TRY(auto loaded, WholeModel::load(path, options));
+  QCNET_CHECK(check_task(loaded.about, path));
   const auto model = std::make_shared<WholeModel>(std::move(loaded));
   return Classifier{[model](const qcnet::vision::Image& image) -> Result<qcnet::ConstTensorView> {
                       QCNET_TRY(const qcnet::Tensor input, model->about.preprocess(image));
@@ -33,6 +39,7 @@ Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& 
 
 Result<Classifier> load_split(const std::string& node_path, const std::string& server_path) {
   QCNET_TRY(auto loaded_node, qcnet::Node::load(node_path));
+  QCNET_CHECK(check_task(loaded_node.deployment(), node_path));
   QCNET_TRY(auto loaded_server, qcnet::Server::load(server_path));
   const auto node = std::make_shared<qcnet::Node>(std::move(loaded_node));
   const auto server = std::make_shared<qcnet::Server>(std::move(loaded_server));
@@ -41,14 +48,6 @@ Result<Classifier> load_split(const std::string& node_path, const std::string& s
                       return server->decode(frame);
                     },
                     server->deployment().classes};
-}
-
-Result<std::vector<std::string>> read_lines(const std::string& path) {
-  std::ifstream file(path);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) lines.push_back(line);
-  if (lines.empty()) return Error(path + ": cannot be read, or holds no names");
-  return lines;
 }
 
 }  // namespace
@@ -89,7 +88,7 @@ int main(int argc, char** argv) {
     QCNET_TRY(Classifier classifier,
               weights == 2 ? load_split(files[0], files[1]) : load_whole(files[0], preprocess));
     if (!classes_path.empty()) {
-      QCNET_TRY(classifier.classes, read_lines(classes_path));
+      QCNET_TRY(classifier.classes, read_class_names(classes_path));
     }
 
     for (std::size_t i = weights; i < files.size(); ++i) {

@@ -57,10 +57,14 @@ void describe_file(std::ostream& out, const Safetensors& file, const qcnet::visi
 }
 
 void describe_network(std::ostream& out, const char* name, const Executor& network) {
+  std::string shapes = network.input_shape().to_string();
+  for (std::size_t i = 1; i < network.network().inputs(); ++i)
+    shapes += " and " + network.input_shape(i).to_string();
+  for (std::size_t i = 0; i < network.outputs(); ++i)
+    shapes += (i == 0 ? " to " : " and ") + network.output_shape(i).to_string();
   line(out, name,
-       network.input_shape().to_string() + " to " + network.output_shape().to_string() + ", " +
-           std::to_string(network.network().steps().size()) + " steps, " + millions(network.multiply_adds()) +
-           " multiply-adds");
+       shapes + ", " + std::to_string(network.network().steps().size()) + " steps, " +
+           millions(network.multiply_adds()) + " multiply-adds");
   line(out, "memory",
        megabytes(network.network().weight_bytes()) + " of packed weights, " +
            megabytes(network.workspace_bytes()) + " of activations");
@@ -95,6 +99,27 @@ void describe_classes(std::ostream& out, const std::vector<std::string>& classes
   line(out, "classes", names + (classes.size() > 10 ? "..." : ""));
 }
 
+std::string size_text(const qcnet::vision::Anchors::Size& anchor) {
+  std::ostringstream out;
+  out << anchor.width << " x " << anchor.height;
+  return out.str();
+}
+
+std::string model_name(const Deployment& about) {
+  return (about.anchors ? "the detector " : "the classifier ") + about.name;
+}
+
+/// What only a detector has.
+void describe_anchors(std::ostream& out, const Deployment& about) {
+  if (!about.anchors) return;
+  std::string text;
+  for (const auto& map : about.anchors->maps) {
+    text += text.empty() ? "coarse map" : "; fine map";
+    for (const auto& anchor : map) text += (&anchor == map.data() ? " " : ", ") + size_text(anchor);
+  }
+  line(out, "anchors", text);
+}
+
 Result<void> describe_cut_points(std::ostream& out, const Executor& network) {
   out << "  cut points      map                   bytes of bits   multiply-adds before\n";
   for (const auto& cut : network.network().cuts()) {
@@ -118,31 +143,35 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
   const auto title = [&](const std::string& what) { out << path << ": " << what << '\n'; };
   if (role == "node") {
     QCNET_TRY(const qcnet::Node node, qcnet::Node::load(path));
-    title("node of " + node.deployment().name);
+    title("node of " + model_name(node.deployment()));
     describe_cut(out, node.deployment());
     describe_network(out, "head", node.head());
     describe_file(out, file, node.deployment().preprocess);
+    describe_anchors(out, node.deployment());
     describe_classes(out, node.deployment().classes);
     describe_check(out, file, "qcnet.check.input");
   } else if (role == "server") {
     QCNET_TRY(const qcnet::Server server, qcnet::Server::load(path));
-    title("server of " + server.deployment().name);
+    title("server of " + model_name(server.deployment()));
     describe_cut(out, server.deployment());
     line(out, "method", server.deployment().method);
-    line(out, "reconstruction",
-         std::string(server.compensator().kind()) + ", " + millions(server.compensator().multiply_adds()) +
-             " multiply-adds");
+    for (std::size_t i = 0; i < server.deployment().maps().size(); ++i)
+      line(out, "reconstruction",
+           std::string(server.compensator(i).kind()) + ", " +
+               millions(server.compensator(i).multiply_adds()) + " multiply-adds");
     describe_network(out, "tail", server.tail());
     describe_file(out, file, server.deployment().preprocess);
+    describe_anchors(out, server.deployment());
     describe_classes(out, server.deployment().classes);
     describe_check(out, file, "qcnet.check.output");
   } else {
     QCNET_TRY(const WholeModel model, WholeModel::load(path, options));
     title(model.about.name.empty()
               ? "state_dict without metadata, taken for " + std::string(qcnet::models::architecture(file))
-              : "whole model " + model.about.name);
+              : "whole model, " + model_name(model.about));
     describe_network(out, "network", model.network);
     describe_file(out, file, model.about.preprocess);
+    describe_anchors(out, model.about);
     if (!model.about.classes.empty()) describe_classes(out, model.about.classes);
     describe_check(out, file, "qcnet.check.input");
     QCNET_CHECK(describe_cut_points(out, model.network));

@@ -1,14 +1,27 @@
-// Which of a model's outputs stands for which class of a dataset.
+// Names of classes, and which of a model's outputs stands for which class of a dataset.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include <qcnet/core/result.hpp>
 
 namespace examples {
+
+/// One name on each line.
+inline qcnet::Result<std::vector<std::string>> read_class_names(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(line);
+  }
+  if (lines.empty()) return qcnet::Error(path + ": cannot be read, or holds no names");
+  return lines;
+}
 
 /// For each class of a dataset its number in a model of `outputs` classes: by name, or by position where one
 /// side has no names (those of idx files are numbers). Error: a class that the model does not have.

@@ -1,5 +1,5 @@
-// An unpartitioned model: our own export with its preprocessing, or a torchvision state_dict of a known
-// family.
+// An unpartitioned model: our own export with its preprocessing, a torchvision state_dict of a known family,
+// or Darknet's own file of a YOLOv3-Tiny.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,10 @@
 
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/models/model.hpp>
+#include <qcnet/models/yolov3_tiny_darknet.hpp>
 #include <qcnet/split/check.hpp>
 #include <qcnet/split/deployment.hpp>
+#include <qcnet/split/detector.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -43,7 +45,7 @@ struct PreprocessOptions {
 
 /// A model's file, ready to run.
 struct WholeModel {
-  qcnet::Deployment about;  ///< `name` is empty for a state_dict
+  qcnet::Deployment about;  ///< `name` is empty for a file that does not say it
   qcnet::Executor network;
   bool checked;  ///< the file holds a check input, and it gave the recorded output
 
@@ -54,26 +56,46 @@ struct WholeModel {
     return model;
   }
 
+  /// Darknet's yolov3-tiny.weights for square inputs of `size` pixels and `classes`, 80 without names if that
+  /// is empty; its anchors are those of the published network.
+  static qcnet::Result<WholeModel> load_darknet(const std::string& path, std::size_t size,
+                                                std::vector<std::string> classes) {
+    QCNET_TRY(const auto file, qcnet::io::DarknetWeights::open(path));
+    auto layers = qcnet::models::yolov3_tiny(file, classes.empty() ? 80 : classes.size());
+    if (!layers) return layers.error().in(path);
+    qcnet::Deployment about;
+    about.preprocess = {0, size, size, {0, 0, 0}, {1, 1, 1}, true};
+    about.anchors = qcnet::vision::Anchors::published();
+    about.classes = std::move(classes);
+    QCNET_TRY(auto network, qcnet::Executor::make(*std::move(layers), about.preprocess.output_shape()));
+    return WholeModel{std::move(about), std::move(network), false};
+  }
+
  private:
   static qcnet::Result<WholeModel> load(const qcnet::io::Safetensors& file,
                                         const PreprocessOptions& options) {
     qcnet::Deployment about;
     if (file.metadata("qcnet.format")) {
       QCNET_TRY(about, qcnet::Deployment::read(file, "model"));
+    } else if (qcnet::models::finds_boxes(qcnet::models::architecture(file))) {
+      return qcnet::Error(
+          "is a detector without metadata, so its anchors are not known; write it with weights/export.py "
+          "--whole");
     } else {
       about.preprocess = {options.resize, options.size, options.size, options.mean, options.std};
       QCNET_CHECK(about.preprocess.check());
     }
     QCNET_TRY(auto layers, qcnet::models::load(file));
     QCNET_TRY(auto network, qcnet::Executor::make(std::move(layers), about.preprocess.output_shape()));
-    if (network.output_shape().rank() != 2)
+    if (about.anchors) QCNET_CHECK(qcnet::Detector::make(about, network));
+    if (!about.anchors && network.output_shape().rank() != 2)
       return qcnet::Error("has no classifier: its output is " + network.output_shape().to_string());
     WholeModel model{std::move(about), std::move(network), file.find("qcnet.check.input") != nullptr};
     if (!model.checked) return model;
     QCNET_TRY(const auto input,
               qcnet::load_check_map(file, "qcnet.check.input", model.network.input_shape()));
-    QCNET_TRY(const auto output, qcnet::load_tensor(file, "qcnet.check.output"));
-    QCNET_CHECK(qcnet::compare_check(model.network.run(input), output, 1e-3f, "qcnet.check.output"));
+    model.network.run(input);
+    QCNET_CHECK(qcnet::compare_outputs(model.network, file, 1e-3f));
     return model;
   }
 };
