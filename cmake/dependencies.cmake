@@ -42,10 +42,11 @@ if(QCNET_BUILD_EXAMPLES)
   endif()
 endif()
 
-# pugixml reads the boxes of a detector's pictures. It is compiled: a cross build has it only if its system does.
+# pugixml reads the boxes of a detector's pictures. It is compiled: a cross build of the tests alone, which can do without,
+# has it only if its system does.
 if((QCNET_BUILD_TESTS OR QCNET_BUILD_EXAMPLES) AND NOT TARGET pugixml::pugixml)
   find_package(pugixml CONFIG QUIET)
-  if(NOT pugixml_FOUND AND NOT CMAKE_CROSSCOMPILING)
+  if(NOT pugixml_FOUND AND (QCNET_BUILD_EXAMPLES OR NOT CMAKE_CROSSCOMPILING))
     set(PUGIXML_INSTALL OFF)
     qcnet_fetch(pugixml https://github.com/zeux/pugixml v1.14)
   endif()

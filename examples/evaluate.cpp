@@ -1,8 +1,7 @@
 // What does one bit per feature cost? Runs a dataset through every way of crossing a cut and prints a table.
-#include "common/answer.hpp"
-#include "common/classes.hpp"
-#include "common/dataset.hpp"
+#include "common/json.hpp"
 #include "common/measure.hpp"
+#include "common/open_benchmark.hpp"
 #include "common/output_file.hpp"
 #include "common/program.hpp"
 
@@ -17,21 +16,19 @@
 namespace {
 
 using namespace examples;
-using qcnet::ConstTensorView, qcnet::Error, qcnet::Frame, qcnet::Result, qcnet::Server;
+using qcnet::ConstTensorView, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result, qcnet::Server;
+
+/// The maps at a cut; mostly one.
+using Maps = std::vector<ConstTensorView>;
 
 /// One way from the cut to an answer, and what became of it.
 struct Row {
   std::string key, title;
-  /// Logits from the float map at the cut or from the node's frame.
-  std::function<Result<ConstTensorView>(ConstTensorView map, const Frame& frame)> answer;
+  /// Runs a network from the float maps at the cut or from the node's frame, and returns it.
+  std::function<Result<const Executor*>(const Maps& maps, const Frame& frame)> run;
+  std::unique_ptr<Score> score;
   bool from_bits = true;
   Timings server{};
-  std::vector<std::size_t> predictions{};
-  std::size_t right = 0;
-
-  double accuracy() const {
-    return 100.0 * static_cast<double>(right) / static_cast<double>(predictions.size());
-  }
 };
 
 /// All that crosses a cut can weigh, in bytes per picture.
@@ -42,11 +39,11 @@ struct Bytes {
 
 class Evaluation {
  public:
-  static Result<Evaluation> open(const std::string& dataset_path, const std::string& node_path,
-                                 const std::vector<std::string>& server_paths) {
-    QCNET_TRY(Dataset dataset, Dataset::open(dataset_path));
+  static Result<Evaluation> open(const std::string& dataset_path, const std::string& split,
+                                 const std::string& node_path, const std::vector<std::string>& server_paths) {
     QCNET_TRY(qcnet::Node node, qcnet::Node::load(node_path));
-    Evaluation evaluation(std::move(dataset), std::move(node));
+    QCNET_TRY(auto benchmark, open_benchmark(node.deployment(), dataset_path, split));
+    Evaluation evaluation(std::move(benchmark), std::move(node));
     for (const std::string& path : server_paths) QCNET_CHECK(evaluation.add_server(path, node_path));
     std::stable_sort(evaluation.rows_.begin(), evaluation.rows_.end(),
                      [](const Row& a, const Row& b) { return rank(a) < rank(b); });
@@ -54,42 +51,48 @@ class Evaluation {
   }
 
   Result<void> run(std::size_t limit) {
-    const std::size_t count = limit == 0 ? dataset_.size() : std::min(limit, dataset_.size());
+    const std::size_t count = limit == 0 ? benchmark_->size() : std::min(limit, benchmark_->size());
     Frame frame = node_.make_frame();
     std::size_t raw = 0, file = 0;
     for (std::size_t i = 0; i < count; ++i) {
-      pictures_.push_back(i * dataset_.size() / count);  // spread over all classes of a folder
-      QCNET_TRY(const Sample sample, dataset_.get(pictures_.back()));
-      raw += sample.image.pixels.size();
+      pictures_.push_back(i * benchmark_->size() / count);  // spread over all classes of a folder
+      QCNET_TRY(const auto picture, benchmark_->get(pictures_.back()));
+      raw += picture.image.pixels.size();
       std::error_code is_no_file;
-      const auto size = std::filesystem::file_size(sample.name, is_no_file);
+      const auto size = std::filesystem::file_size(picture.name, is_no_file);
       if (!is_no_file) file += size;
-      QCNET_CHECK(node_ms_([&] { return node_.encode_into(sample.image, frame); }));
-      QCNET_TRY(const auto map, head_ms_([&] { return node_.features(sample.image); }));
-      labels_.push_back(classes_[sample.label]);
+      QCNET_CHECK(node_ms_([&] { return node_.encode_into(picture.image, frame); }));
+      QCNET_CHECK(head_ms_([&] { return node_.features(picture.image); }));
+      Maps maps;
+      for (std::size_t m = 0; m < frame.map_count(); ++m) maps.push_back(node_.head().output(m));
       for (Row& row : rows_) {
-        QCNET_TRY(const auto logits, row.server([&] { return row.answer(map, frame); }));
-        row.predictions.push_back(best(logits, 1)[0].index);
-        row.right += row.predictions.back() == labels_.back() ? 1u : 0u;
+        QCNET_TRY(const Executor* network, row.server([&] { return row.run(maps, frame); }));
+        const auto judged = row.score->add(*network, pictures_.back(), frame.picture());
+        if (!judged) return judged.error().in(picture.name);
       }
     }
-    const std::size_t features = node_.deployment().feature.elements();
-    bytes_ = {raw / count,         file / count, 4 * features, features, frame.bits(0).size_bytes(),
-              frame.bytes().size()};
+    bytes_ = {raw / count, file / count, 0, 0, 0, frame.bytes().size()};
+    for (std::size_t m = 0; m < frame.map_count(); ++m) {
+      bytes_.eight_bit += frame.shape(m).elements();
+      bytes_.one_bit += frame.bits(m).size_bytes();
+    }
+    bytes_.float32 = 4 * bytes_.eight_bit;
     return {};
   }
 
   std::string table() const {
     const auto& about = node_.deployment();
     std::ostringstream out;
-    out << about.name << " cut after " << about.cut << ", " << about.feature.to_string() << ", "
-        << labels_.size() << " pictures\n\n"
-        << std::left << std::setw(title_width) << "" << std::right
-        << "  accuracy   bytes  node ms  server ms\n";
+    out << about.name << " cut after " << about.cut;
+    for (const auto& map : about.maps()) out << ", " << map.shape.to_string();
+    const int interval_width = benchmark_->interval_title().empty() ? 0 : 16;
+    out << ", " << pictures_.size() << " pictures\n\n"
+        << std::left << std::setw(title_width) << "" << std::right << std::setw(10) << benchmark_->metric()
+        << std::setw(interval_width) << benchmark_->interval_title() << "   bytes  node ms  server ms\n";
     for (const Row& row : rows_)
       out << std::left << std::setw(title_width) << row.title << std::right << std::setw(8)
-          << fixed(row.accuracy(), 2) << " %" << std::setw(8)
-          << (row.from_bits ? bytes_.frame : bytes_.float32) << std::setw(9)
+          << fixed(row.score->percent(), 2) << " %" << std::setw(interval_width) << row.score->interval()
+          << std::setw(8) << (row.from_bits ? bytes_.frame : bytes_.float32) << std::setw(9)
           << fixed((row.from_bits ? node_ms_ : head_ms_).median(), 3) << std::setw(11)
           << fixed(row.server.median(), 3) << '\n';
     out << "\nBytes per picture: raw " << bytes_.raw;
@@ -97,39 +100,39 @@ class Evaluation {
     out << "; at the cut float32 " << bytes_.float32 << ", 8 bit " << bytes_.eight_bit << ", 1 bit "
         << bytes_.one_bit << ", whole frame " << bytes_.frame << '\n';
     const Row *whole = find("unpartitioned"), *plain = find("lloyd-max"), *qcnet = find("qcnet");
-    if (whole != nullptr && plain != nullptr && qcnet != nullptr && whole->right > plain->right)
+    if (whole == nullptr || plain == nullptr || qcnet == nullptr) return out.str();
+    const double lost = whole->score->percent() - plain->score->percent();
+    if (lost > 0)
       out << "With the model frozen the QCNet recovers "
-          << fixed(100.0 * (qcnet->accuracy() - plain->accuracy()) / (whole->accuracy() - plain->accuracy()),
-                   0)
-          << " % of the " << fixed(whole->accuracy() - plain->accuracy(), 2)
-          << " points that Lloyd-Max dequantization loses.\n";
+          << fixed(100.0 * (qcnet->score->percent() - plain->score->percent()) / lost, 0) << " % of the "
+          << fixed(lost, 2) << " points that Lloyd-Max dequantization loses.\n";
     return out.str();
   }
 
   std::string json() const {
     const auto& about = node_.deployment();
     std::ostringstream out;
-    out << "{\"model\": " << quoted(about.name) << ", \"cut\": " << quoted(about.cut)
-        << ", \"pictures\": " << labels_.size() << ",\n \"bytes\": {\"raw\": " << bytes_.raw
+    out << "{\"model\": " << json_quoted(about.name) << ", \"cut\": " << json_quoted(about.cut)
+        << ", \"pictures\": " << pictures_.size() << ",\n \"bytes\": {\"raw\": " << bytes_.raw
         << ", \"file\": " << bytes_.file << ", \"float32\": " << bytes_.float32
         << ", \"eight_bit\": " << bytes_.eight_bit << ", \"one_bit\": " << bytes_.one_bit
         << ", \"frame\": " << bytes_.frame << "},\n \"rows\": [";
     for (const Row& row : rows_)
-      out << (&row == rows_.data() ? "\n" : ",\n") << "  {\"method\": " << quoted(row.key)
-          << ", \"accuracy\": " << fixed(row.accuracy(), 4)
+      out << (&row == rows_.data() ? "\n" : ",\n") << "  {\"method\": " << json_quoted(row.key) << ", "
+          << row.score->json()
           << ", \"node_ms\": " << fixed((row.from_bits ? node_ms_ : head_ms_).median(), 5)
           << ", \"server_ms\": " << fixed(row.server.median(), 5) << "}";
     out << "\n ]}\n";
     return out.str();
   }
 
-  /// A line for each picture: its number, its class, and what each row took it for.
+  /// A line for each picture: its number, what is in it, and what each row took it for.
   std::string predictions() const {
-    std::string out = "picture\tclass";
+    std::string out = "picture\ttruth";
     for (const Row& row : rows_) out += '\t' + row.key;
-    for (std::size_t i = 0; i < labels_.size(); ++i) {
-      out += '\n' + std::to_string(pictures_[i]) + '\t' + std::to_string(labels_[i]);
-      for (const Row& row : rows_) out += '\t' + std::to_string(row.predictions[i]);
+    for (std::size_t i = 0; i < pictures_.size(); ++i) {
+      out += '\n' + std::to_string(pictures_[i]) + '\t' + rows_[0].score->truth(i);
+      for (const Row& row : rows_) out += '\t' + row.score->answer(i);
     }
     return out + '\n';
   }
@@ -137,48 +140,76 @@ class Evaluation {
  private:
   static constexpr int title_width = 40;
 
-  Evaluation(Dataset dataset, qcnet::Node node) : dataset_(std::move(dataset)), node_(std::move(node)) {}
+  Evaluation(std::unique_ptr<Benchmark> benchmark, qcnet::Node node)
+      : benchmark_(std::move(benchmark)), node_(std::move(node)) {}
 
   Result<void> add_server(const std::string& path, const std::string& node_path) {
     QCNET_TRY(Server loaded, Server::load(path));
     const auto server = std::make_shared<Server>(std::move(loaded));
     if (server->deployment().hash != node_.deployment().hash)
       return Error(path + ": does not belong to " + node_path + ", their qcnet.hash differ");
-    QCNET_TRY(classes_, match_classes(dataset_.class_names(), server->deployment().classes,
-                                      server->tail().output_shape().channels()));
-    const std::string method = server->deployment().method;
-    if (method == "qcnet") QCNET_CHECK(add_frozen_rows(*server, path, node_path));
-    rows_.push_back({method, title(method),
-                     [server](ConstTensorView, const Frame& frame) { return server->decode(frame); }});
+    if (server->deployment().method == "qcnet") QCNET_CHECK(add_frozen_rows(*server, path, node_path));
+    return add_row(server->deployment().method, *server,
+                   [server](const Maps&, const Frame& frame) { return decoded(*server, frame); });
+  }
+
+  /// `owner` is the server whose file says what the answers mean.
+  Result<void> add_row(const std::string& key, const Server& owner, decltype(Row::run) run,
+                       bool from_bits = true) {
+    QCNET_TRY(auto score, benchmark_->score(owner.deployment(), owner.tail()));
+    rows_.push_back({key, title(key), std::move(run), std::move(score), from_bits});
     return {};
+  }
+
+  static Result<const Executor*> decoded(Server& server, const Frame& frame) {
+    QCNET_CHECK(server.decode(frame));
+    return &server.tail();
   }
 
   /// What the frozen model does without a QCNet: its tail is in the file of the frozen QCNet.
   Result<void> add_frozen_rows(const Server& server, const std::string& path, const std::string& node_path) {
-    const auto tail = std::make_shared<qcnet::Executor>(server.tail());
-    rows_.push_back(
-        {"unpartitioned", title("unpartitioned"),
-         [tail](ConstTensorView map, const Frame&) -> Result<ConstTensorView> { return tail->run(map); },
-         false});
+    const auto tail = std::make_shared<Executor>(server.tail());
+    const auto run_tail = [tail](const Maps& maps, const Frame&) -> Result<const Executor*> {
+      tail->run(maps);
+      return tail.get();
+    };
+    QCNET_CHECK(add_row("unpartitioned", server, run_tail, false));
 
-    QCNET_TRY(const auto file, qcnet::io::Safetensors::open(node_path));
-    const qcnet::Shape shape = node_.deployment().feature;
-    const auto uniform = qcnet::load_uniform(file, shape.channels());
-    if (!uniform) return uniform.error().in(node_path);
-    const auto bits = std::make_shared<qcnet::Bitplane>(shape);
-    const auto restored = std::make_shared<qcnet::Tensor>(shape);
-    rows_.push_back({"uniform", title("uniform"),
-                     [=, levels = *uniform](ConstTensorView map, const Frame&) -> Result<ConstTensorView> {
-                       qcnet::binarize_into(map, levels.thresholds, *bits);
-                       qcnet::expand_into(*bits, levels.low, levels.high, *restored);
-                       return tail->run(*restored);
-                     }});
+    QCNET_TRY(auto restored, load_uniform_maps(node_path));
+    const auto uniform = std::make_shared<std::vector<UniformMap>>(std::move(restored));
+    QCNET_CHECK(add_row("uniform", server, [=](const Maps& maps, const Frame& frame) {
+      Maps rebuilt;
+      for (std::size_t i = 0; i < maps.size(); ++i) rebuilt.push_back((*uniform)[i](maps[i]));
+      return run_tail(rebuilt, frame);
+    }));
 
     QCNET_TRY(Server loaded, Server::load(path, {.compensate = false}));
     const auto plain = std::make_shared<Server>(std::move(loaded));
-    rows_.push_back({"lloyd-max", title("lloyd-max"),
-                     [plain](ConstTensorView, const Frame& frame) { return plain->decode(frame); }});
-    return {};
+    return add_row("lloyd-max", server,
+                   [plain](const Maps&, const Frame& frame) { return decoded(*plain, frame); });
+  }
+
+  /// A map at the cut, to bits and back by the uniform quantizer.
+  struct UniformMap {
+    qcnet::Quantizer levels;
+    qcnet::Bitplane bits;
+    qcnet::Tensor restored;
+
+    ConstTensorView operator()(ConstTensorView map) {
+      qcnet::binarize_into(map, levels.thresholds, bits);
+      qcnet::expand_into(bits, levels.low, levels.high, restored);
+      return restored;
+    }
+  };
+  Result<std::vector<UniformMap>> load_uniform_maps(const std::string& node_path) const {
+    QCNET_TRY(const auto file, qcnet::io::Safetensors::open(node_path));
+    std::vector<UniformMap> loaded;
+    for (const qcnet::CutMap& map : node_.deployment().maps()) {
+      auto levels = qcnet::load_uniform(file, map.shape.channels(), map.suffix);
+      if (!levels) return levels.error().in(node_path);
+      loaded.push_back({*std::move(levels), qcnet::Bitplane(map.shape), qcnet::Tensor(map.shape)});
+    }
+    return loaded;
   }
 
   struct Name {
@@ -207,19 +238,10 @@ class Evaluation {
     return nullptr;
   }
 
-  static std::string quoted(const std::string& text) {
-    std::string out = "\"";
-    for (const char c : text) {
-      if (c == '"' || c == '\\') out += '\\';
-      if (static_cast<unsigned char>(c) >= 0x20) out += c;
-    }
-    return out + '"';
-  }
-
-  Dataset dataset_;
+  std::unique_ptr<Benchmark> benchmark_;
   qcnet::Node node_;
   std::vector<Row> rows_;
-  std::vector<std::size_t> classes_, pictures_, labels_;
+  std::vector<std::size_t> pictures_;
   Timings node_ms_, head_ms_;
   Bytes bytes_;
 };
@@ -230,26 +252,32 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Compares the ways of crossing a cut over a labelled dataset.\n"
       "The server of method \"qcnet\" also gives the rows of the unpartitioned model and of plain\n"
-      "dequantization. Times are medians of one picture.",
+      "dequantization. Times are medians of one picture. A detector is measured by mAP@0.5 over pictures "
+      "with\n"
+      "boxes; its interval comes from drawing the pictures anew 1000 times, the same ones for every method.",
       "evaluate");
   app.footer(
       "Example: evaluate cifar10/test resnet-cifar10-layer1.node.safetensors"
       " resnet-cifar10-layer1-*.server.safetensors");
-  std::string dataset, node, json = "/dev/null", predictions = "/dev/null";
+  std::string dataset, split, node, json = "/dev/null", predictions = "/dev/null";
   std::vector<std::string> servers;
   std::size_t limit = 0;
-  app.add_option("DATASET", dataset, "A folder of <class>/<picture>, or an idx file (...images-idx3-ubyte)")
+  app.add_option(
+         "DATASET", dataset,
+         "A folder of <class>/<picture>, or an idx file (...images-idx3-ubyte); for a detector a folder\n"
+         "of pictures with boxes (VOC, YOLO)")
       ->required();
   app.add_option("NODE", node, "The node's file (.node.safetensors)")->required();
   app.add_option("SERVERS", servers, "Servers' files of the same cut (.server.safetensors)")->required();
+  app.add_option("--split", split, "Of a detector's dataset only train, val or test");
   app.add_option("--limit", limit, "Use only this many pictures, spread over the dataset")
       ->check(CLI::PositiveNumber);
   app.add_option("--json", json, "Also write the figures to this file");
-  app.add_option("--predictions", predictions, "Also write each picture's predicted classes to this file");
+  app.add_option("--predictions", predictions, "Also write what each picture was taken for to this file");
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
-    QCNET_TRY(Evaluation evaluation, Evaluation::open(dataset, node, servers));
+    QCNET_TRY(Evaluation evaluation, Evaluation::open(dataset, split, node, servers));
     QCNET_TRY(OutputFile json_file, OutputFile::open(json));  // now, not after minutes of work
     QCNET_TRY(OutputFile predictions_file, OutputFile::open(predictions));
     QCNET_CHECK(evaluation.run(limit));

@@ -1,5 +1,6 @@
 // The node of a deployment: pictures in, frames out.
 #include "common/dataset.hpp"
+#include "common/detection_dataset.hpp"
 #include "common/measure.hpp"
 #include "common/output_file.hpp"
 #include "common/program.hpp"
@@ -7,7 +8,7 @@
 
 #include <csignal>
 #include <filesystem>
-#include <optional>
+#include <variant>
 
 #include <qcnet/node.hpp>
 
@@ -21,28 +22,43 @@ using qcnet::Error, qcnet::Result;
 /// The pictures of a dataset, or files as they were named.
 class Pictures {
  public:
-  static Result<Pictures> open(const std::vector<std::string>& paths) {
+  static Result<Pictures> open(const std::vector<std::string>& paths, const std::string& split) {
     Pictures pictures;
     std::error_code error;
-    if (paths.size() == 1 &&
-        (std::filesystem::is_directory(paths[0], error) || paths[0].ends_with("-ubyte"))) {
-      QCNET_TRY(pictures.dataset_, Dataset::open(paths[0]));
+    const bool boxes = paths.size() == 1 && DetectionDataset::is_one(paths[0]);
+    if (!split.empty() && !boxes) return Error("--split is for a folder of pictures with boxes");
+    if (boxes) {
+      QCNET_TRY(pictures.source_, DetectionDataset::open(paths[0], split));
+    } else if (paths.size() == 1 &&
+               (std::filesystem::is_directory(paths[0], error) || paths[0].ends_with("-ubyte"))) {
+      QCNET_TRY(pictures.source_, Dataset::open(paths[0]));
     } else {
-      pictures.files_ = paths;
+      pictures.source_ = Files{paths};
     }
     return pictures;
   }
-  std::size_t size() const { return dataset_ ? dataset_->size() : files_.size(); }
+  std::size_t size() const {
+    return std::visit([](const auto& source) { return source.size(); }, source_);
+  }
   Result<qcnet::vision::Image> get(std::size_t i) const {
-    if (!dataset_) return qcnet::vision::read_image(files_[i]);
-    auto sample = dataset_->get(i);
-    if (!sample) return sample.error();
-    return std::move(sample->image);
+    return std::visit(
+        [i](const auto& source) -> Result<qcnet::vision::Image> {
+          QCNET_TRY(auto sample, source.get(i));
+          return std::move(sample.image);
+        },
+        source_);
   }
 
  private:
-  std::optional<Dataset> dataset_;
-  std::vector<std::string> files_;
+  struct Files {
+    std::vector<std::string> paths;
+    std::size_t size() const { return paths.size(); }
+    Result<Sample> get(std::size_t i) const {
+      QCNET_TRY(auto image, qcnet::vision::read_image(paths[i]));
+      return Sample{std::move(image), 0, paths[i]};
+    }
+  };
+  std::variant<Files, Dataset, DetectionDataset> source_;
 };
 
 Result<void> send_all(qcnet::Node& node, const Pictures& pictures, std::size_t count, std::ostream& out,
@@ -66,14 +82,16 @@ int main(int argc, char** argv) {
   app.footer(
       "Example: node resnet-cifar10-layer1.node.safetensors cifar10/test |"
       " server resnet-cifar10-layer1-qcnet.server.safetensors");
-  std::string weights, output;
+  std::string weights, output, split;
   std::vector<std::string> paths;
   std::size_t limit = 0;
   bool quiet = false;
   app.add_option("NODE", weights, "The node's file (.node.safetensors)")->required();
   app.add_option("INPUT", paths,
-                 "A folder of <class>/<picture>, an idx file (...images-idx3-ubyte), or pictures")
+                 "A folder of <class>/<picture> or of pictures with boxes (VOC, YOLO), an idx file\n"
+                 "(...images-idx3-ubyte), or pictures")
       ->required();
+  app.add_option("--split", split, "Of a folder of pictures with boxes only train, val or test");
   app.add_option("-o,--output", output, "File for the frames instead of stdout");
   app.add_option("--limit", limit, "Stop after this many pictures")->check(CLI::PositiveNumber);
   app.add_flag("--quiet", quiet, "No statistics at the end");
@@ -84,7 +102,7 @@ int main(int argc, char** argv) {
     if (output.empty() && isatty(STDOUT_FILENO) != 0)
       return Error("stdout is a terminal, which frames would upset; pipe them into server or use -o FILE");
     QCNET_TRY(qcnet::Node node, qcnet::Node::load(weights));
-    QCNET_TRY(const Pictures pictures, Pictures::open(paths));
+    QCNET_TRY(const Pictures pictures, Pictures::open(paths, split));
     const std::size_t count = limit == 0 ? pictures.size() : std::min(limit, pictures.size());
     Timings timings;
     if (output.empty()) {

@@ -1,8 +1,8 @@
 // The server of a deployment: frames in, answers out. It trusts nobody: a bad frame costs one sentence.
 #include "common/answer.hpp"
-#include "common/classes.hpp"
-#include "common/dataset.hpp"
+#include "common/boxes.hpp"
 #include "common/measure.hpp"
+#include "common/open_benchmark.hpp"
 #include "common/program.hpp"
 #include "common/stream.hpp"
 
@@ -13,55 +13,46 @@
 namespace {
 
 using namespace examples;
-using qcnet::Error, qcnet::Result;
+using qcnet::Error, qcnet::Result, qcnet::vision::DetectionOptions;
 
 /// Counts right answers: frame n is picture n of the dataset, counted from 1.
 class Referee {
  public:
-  static Result<Referee> open(const std::string& path, const qcnet::Deployment& deployment,
-                              std::size_t classes) {
-    QCNET_TRY(Dataset dataset, Dataset::open(path));
-    QCNET_TRY(auto labels, match_classes(dataset.class_names(), deployment.classes, classes));
-    return Referee(std::move(dataset), std::move(labels));
+  static Result<Referee> open(const std::string& path, const std::string& split,
+                              const qcnet::Server& server) {
+    QCNET_TRY(auto benchmark, open_benchmark(server.deployment(), path, split));
+    QCNET_TRY(auto score, benchmark->score(server.deployment(), server.tail()));
+    return Referee(std::move(benchmark), std::move(score));
   }
-  Result<void> judge(std::uint64_t sequence, std::size_t answer) {
-    if (sequence == 0 || sequence > dataset_.size())
-      return Error("has no label, the dataset has " + std::to_string(dataset_.size()) + " pictures");
-    ++judged_;
-    right_ += answer == labels_[dataset_.label(static_cast<std::size_t>(sequence - 1))] ? 1u : 0u;
-    return {};
+  /// Of the frame that the server decoded last.
+  Result<void> judge(const qcnet::Server& server, const qcnet::Frame& frame) {
+    if (frame.sequence() == 0 || frame.sequence() > benchmark_->size())
+      return Error("has no label, the dataset has " + std::to_string(benchmark_->size()) + " pictures");
+    return score_->add(server.tail(), static_cast<std::size_t>(frame.sequence() - 1), frame.picture());
   }
-  std::string report() const {
-    return std::to_string(right_) + " of " + std::to_string(judged_) + " right: accuracy " +
-           fixed(judged_ == 0 ? 0 : 100.0 * static_cast<double>(right_) / static_cast<double>(judged_), 2) +
-           " %";
-  }
+  std::string report() const { return score_->report(); }
 
  private:
-  Referee(Dataset dataset, std::vector<std::size_t> labels)
-      : dataset_(std::move(dataset)), labels_(std::move(labels)) {}
-  Dataset dataset_;
-  std::vector<std::size_t> labels_;
-  std::size_t judged_ = 0, right_ = 0;
+  Referee(std::unique_ptr<Benchmark> benchmark, std::unique_ptr<Score> score)
+      : benchmark_(std::move(benchmark)), score_(std::move(score)) {}
+  std::unique_ptr<Benchmark> benchmark_;
+  std::unique_ptr<Score> score_;
 };
 
 /// What one connection needs.
 class Connection {
  public:
-  Connection(qcnet::Server server, std::optional<Referee> referee)
-      : server_(std::move(server)), referee_(std::move(referee)) {}
+  Connection(qcnet::Server server, std::optional<Referee> referee, DetectionOptions options)
+      : server_(std::move(server)), referee_(std::move(referee)), options_(options) {}
 
   /// Judges and answers one message; prints nothing unless all of it is good.
   Result<void> answer(std::span<const std::byte> message) {
     QCNET_TRY(const qcnet::Frame frame, qcnet::Frame::parse(message));
-    const auto logits = timings_([&] { return server_.decode(frame); });
-    if (!logits) return logits.error();
+    QCNET_TRY(const std::string lines, timings_([&] { return read(frame); }));
     // Only now: a frame that is not even for this model must not spoil the numbers of those that are.
     QCNET_CHECK(guard_.accept(frame.sequence()));
-    const Answer first = best(*logits, 1)[0];
-    if (referee_) QCNET_CHECK(referee_->judge(frame.sequence(), first.index));
-    std::cout << frame.sequence() << '\t' << class_name(server_.deployment().classes, first.index) << '\t'
-              << fixed(first.probability, 4) << std::endl;
+    if (referee_) QCNET_CHECK(referee_->judge(server_, frame));
+    std::cout << lines << std::flush;
     ++answered_;
     return {};
   }
@@ -72,8 +63,25 @@ class Connection {
   }
 
  private:
+  /// The answer as lines, each of which begins with the frame's number.
+  Result<std::string> read(const qcnet::Frame& frame) {
+    const auto& about = server_.deployment();
+    const std::string start = std::to_string(frame.sequence()) + '\t';
+    if (!about.anchors) {
+      QCNET_TRY(const auto logits, server_.decode(frame));
+      const Answer first = best(logits, 1)[0];
+      return start + class_name(about.classes, first.index) + '\t' + fixed(double{first.probability}, 4) +
+             '\n';
+    }
+    QCNET_TRY(const auto found, server_.detect(frame, options_));
+    std::string lines;
+    for (const auto& detection : found) lines += start + box_columns(detection, about.classes) + '\n';
+    return found.empty() ? start + no_boxes + '\n' : lines;
+  }
+
   qcnet::Server server_;
   std::optional<Referee> referee_;
+  DetectionOptions options_;
   qcnet::ReplayGuard guard_;
   Timings timings_;
   std::size_t answered_ = 0;
@@ -83,29 +91,36 @@ class Connection {
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "Reads frames from stdin and prints a line for each: sequence number, class, probability.\n"
+      "Reads frames from stdin and prints a line for each: sequence number, class, probability. A "
+      "detector's\n"
+      "is a line for each box: sequence number, class, score, left and upper edge, width and height in "
+      "pixels\n"
+      "of the node's picture.\n"
       "A frame that is damaged, foreign or replayed is reported, skipped and makes the exit status 1.",
       "server");
   app.footer(
       "Example: node resnet-cifar10-layer1.node.safetensors cifar10/test |"
       " server resnet-cifar10-layer1-qcnet.server.safetensors --labels cifar10/test");
-  std::string weights, labels;
+  std::string weights, labels, split;
+  DetectionOptions options;
   std::size_t longest = std::size_t{16} << 20;
   bool strict = false, quiet = false;
   app.add_option("SERVER", weights, "The server's file (.server.safetensors)")->required();
   app.add_option("--labels", labels, "The dataset the node sends, to count right answers");
+  app.add_option("--split", split, "Of a detector's dataset only train, val or test");
   app.add_option("--max-bytes", longest, "Longest frame to accept")->capture_default_str();
   app.add_flag("--strict", strict, "Stop at the first bad frame");
   app.add_flag("--quiet", quiet, "No statistics at the end");
+  add_detection_options(app, options);
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
     QCNET_TRY(qcnet::Server server, qcnet::Server::load(weights));
     std::optional<Referee> referee;
     if (!labels.empty()) {
-      QCNET_TRY(referee, Referee::open(labels, server.deployment(), server.tail().output_shape().channels()));
+      QCNET_TRY(referee, Referee::open(labels, split, server));
     }
-    Connection connection(std::move(server), std::move(referee));
+    Connection connection(std::move(server), std::move(referee), options);
     std::size_t received = 0, refused = 0;
     for (;; ++received) {
       const std::string where = "frame " + std::to_string(received + 1) + " of stdin";

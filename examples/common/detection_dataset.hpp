@@ -19,12 +19,16 @@
 
 namespace examples {
 
-/// A picture and what is in it. Labels count from 0 in the order of `DetectionDataset::class_names()`.
-struct DetectionSample {
-  qcnet::vision::Image image;
+/// What is in a picture. Labels count from 0 in the order of `DetectionDataset::class_names()`.
+struct Annotation {
   std::vector<qcnet::vision::GroundTruth> truths;  ///< clipped to the picture, in pixels
   std::size_t dropped = 0;                         ///< boxes without area in the picture, which are left out
-  std::string name;                                ///< the picture's file
+};
+
+/// The picture too.
+struct DetectionSample : Annotation {
+  qcnet::vision::Image image;
+  std::string name;  ///< the picture's file
 };
 
 /// A folder in one of two layouts, and of it one split or everything:
@@ -36,18 +40,25 @@ struct DetectionSample {
 ///                themselves); classes.txt with a class on each line
 class DetectionDataset {
  public:
+  /// Whether the folder is laid out as either of them.
+  static bool is_one(const std::filesystem::path& root) {
+    std::error_code error;
+    return std::filesystem::is_directory(root / "Annotations", error) ||
+           std::filesystem::is_directory(root / "labels", error);
+  }
+
   /// An empty `split` stands for all pictures. Error: a folder of neither layout, a split without pictures,
   /// an annotation that cannot be read or whose picture is missing.
   static qcnet::Result<DetectionDataset> open(const std::string& path, const std::string& split = "") {
     const std::filesystem::path root(path);
     std::error_code error;
     DetectionDataset dataset;
+    if (!is_one(root))
+      return qcnet::Error(path + ": neither a VOC folder, with Annotations, nor a YOLO folder, with labels");
     if (std::filesystem::is_directory(root / "Annotations", error)) {
       QCNET_CHECK(dataset.open_voc(root, split));
-    } else if (std::filesystem::is_directory(root / "labels", error)) {
-      QCNET_CHECK(dataset.open_yolo(root, split));
     } else {
-      return qcnet::Error(path + ": neither a VOC folder, with Annotations, nor a YOLO folder, with labels");
+      QCNET_CHECK(dataset.open_yolo(root, split));
     }
     if (dataset.items_.empty()) return qcnet::Error(path + ": there are no pictures in it");
     return dataset;
@@ -58,22 +69,29 @@ class DetectionDataset {
 
   /// Picture `i`, below `size()`; an Error names the file that cannot be read.
   qcnet::Result<DetectionSample> get(std::size_t i) const {
-    const Item& item = items_[i];
     DetectionSample sample;
-    sample.name = item.picture;
-    QCNET_TRY(sample.image, qcnet::vision::read_image(item.picture));
+    sample.name = items_[i].picture;
+    QCNET_TRY(sample.image, qcnet::vision::read_image(sample.name));
+    QCNET_TRY(static_cast<Annotation&>(sample), annotation(i, sample.image.height, sample.image.width));
+    return sample;
+  }
+
+  /// What is in picture `i`, by whoever knows its size: the picture is not read.
+  qcnet::Result<Annotation> annotation(std::size_t i, std::size_t height, std::size_t width) const {
+    const Item& item = items_[i];
     auto truths = item.truths;
     if (!item.labels.empty()) {
-      QCNET_TRY(truths, read_yolo(item.labels, class_names_.size(), sample.image.height, sample.image.width));
+      QCNET_TRY(truths, read_yolo(item.labels, class_names_.size(), height, width));
     }
+    Annotation annotation;
     for (auto& [label, box] : truths) {
-      box = qcnet::vision::clip(box, sample.image.height, sample.image.width);
+      box = qcnet::vision::clip(box, height, width);
       if (qcnet::vision::area(box) > 0)
-        sample.truths.push_back({label, box});
+        annotation.truths.push_back({label, box});
       else
-        ++sample.dropped;
+        ++annotation.dropped;
     }
-    return sample;
+    return annotation;
   }
 
  private:

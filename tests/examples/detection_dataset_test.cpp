@@ -95,6 +95,12 @@ TEST_CASE("A YOLO folder") {
   CHECK(a.truths[0].box == Box{0, 0, 45, 37});
   CHECK(a.dropped == 1);
   CHECK(dataset.get(1)->truths.empty());
+  // A server knows the picture's size from the frame and has no picture to read.
+  std::filesystem::remove(folder.path + "/images/val/a.png");
+  CHECK_FALSE(dataset.get(0).ok());
+  CHECK(dataset.annotation(0, 370, 90)->truths.at(0).box == Box{0, 0, 90, 370});
+  folder.write("images/val/a.png", picture);
+  CHECK(DetectionDataset::is_one(folder.path));
 
   folder.write("labels/val/a.txt", "2 0.5 0.5 1 1");
   CHECK(dataset.get(0).error().message() == labels + ": line 1: the class is not a whole number from 0 to 1");
@@ -106,6 +112,7 @@ TEST_CASE("A YOLO folder") {
 
 TEST_CASE("Folders without boxes") {
   const TemporaryFolder folder;
+  CHECK_FALSE(DetectionDataset::is_one(folder.path));
   CHECK(problem(folder.path) ==
         folder.path + ": neither a VOC folder, with Annotations, nor a YOLO folder, with labels");
   CHECK(problem("no/such/folder").starts_with("no/such/folder: neither a VOC folder"));
