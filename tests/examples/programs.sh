@@ -105,10 +105,10 @@ rm -f table.json predictions.tsv
 good "pictures/0/0.png" "$bin/classify" "$node" "$server" pictures/0/0.png
 good "100 frames" "$bin/info" frames
 good "the recorded input gives the recorded output" "$bin/info" "$node" "$server"
-for program in classify node server evaluate info; do good "Example" "$bin/$program" --help; done
+for program in classify detect node server evaluate info; do good "Example" "$bin/$program" --help; done
 
 # The command line.
-for program in classify node server evaluate info; do
+for program in classify detect node server evaluate info; do
   bad 2 "--help" "$bin/$program"
   bad 2 "--no-such" "$bin/$program" x y z --no-such
 done
@@ -180,6 +180,8 @@ damage "f[:n] * 2"
 grep -q "replayed" err || wrong "a replayed frame is named"
 damage "f[:n - 1]" && bad 1 "frames: frame 1" "$bin/info" frames
 damage "f[4:n - 1]" && bad 1 "frames: the frame's checksum" "$bin/info" frames
+
+. "$root/tests/examples/detectors.sh"
 
 echo "programs.sh: $checks checks, $failures failed"
 [ $failures = 0 ]
