@@ -62,7 +62,7 @@ if [ $all = 1 ]; then
   step "programs under sanitizers" tests/examples/programs.sh build/sanitize
   step "clang-tidy" clang-tidy -p build/clang --quiet examples/evaluate.cpp examples/server.cpp
   step "consumers" tests/consumers/run.sh
-  step "README's code" tests/readme.sh
+  step "README's code" bash -c "tests/readme.sh && tests/readme.sh docs/detection.md"
   step "fuzzing" tests/fuzz/run.sh 30
   step "training scripts" /usr/bin/python3 weights/selftest.py
   step "parity with PyTorch" tests/parity/run.sh build/native
