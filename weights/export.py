@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the deployment files of one cut from the results of compensate.py, then verifies them.
 
+  <name>.safetensors                          the whole unpartitioned model, with --whole
   <name>-<cut>.node.safetensors               head and thresholds, one for all methods
   <name>-<cut>-<method>.server.safetensors    levels, QCNet and tail
 Each server file is read back and its accuracy (or mAP) over the test set compared with its metadata.
@@ -27,7 +28,7 @@ TOLERANCE = 1e-3
 def parse():
     parser = options.parser(__doc__)
     parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py")
-    parser.add_argument("--run", required=True, type=Path, help="folder that compensate.py wrote")
+    parser.add_argument("--run", type=Path, help="folder that compensate.py wrote; without it only the whole model")
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
     parser.add_argument("--out", required=True, type=Path, help="folder for the files")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
@@ -36,7 +37,10 @@ def parse():
     parser.add_argument("--predictions", type=Path,
                         help="folder for what the model says of the test set (.npy): the class of each image, uint8; "
                              "of detectors rows (image, class, score, x0, y0, x1, y1)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not (arguments.run or arguments.whole):
+        parser.error("--run names what to write, or --whole the unpartitioned model, or both")
+    return arguments
 
 
 def compact(value):
@@ -69,35 +73,23 @@ def read_run(arguments, log, quantizer, shape, tail, source):
 
 
 def verify(runtime, dataset, task, title, forward, claimed, folder):
-    """Measures a deployment over the test set; leaves its predictions in `folder`."""
+    """Measures over the test set, and compares with what is `claimed`, if anything; leaves predictions in `folder`."""
     answers = task.answers(runtime, dataset, "test", forward)
     measured = task.score(answers)
     print(f"{task.metric} {measured:.4f} over the test set: {title}", flush=True)
-    if abs(measured - claimed) > TOLERANCE:
+    if claimed is not None and abs(measured - claimed) > TOLERANCE:
         raise SystemExit(f"{title}: the file says {claimed}")
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         task.save(answers, folder / f"{title}.npy")
+    return measured
 
 
-def main():
-    arguments = parse()
-    runtime, dataset = options.open_run(arguments)
-    base = loop.read_base(arguments.base, dataset)
-    model = models.build(base["spec"], len(dataset.classes), dataset.channels)
-    model.load_state_dict(base["model"])
-    round_to_half(model).eval()
-    task = tasks.of(model, dataset)
+def write_deployment(arguments, runtime, dataset, model, task, whole):
+    """A node's file and each method's server's; returns their paths."""
     log = json.loads((arguments.run / "results.json").read_text())
     quantizer = each(lambda kept: Quantizer(**kept), torch.load(arguments.run / "quantizer.pt"))
-    whole = log["baselines"]["unpartitioned"]["test"]
-    name, out = arguments.name, arguments.out
-    written = []
-    if arguments.whole:
-        written.append(out / f"{name}.safetensors")
-        deployment.write_model(written[-1], dataset, model, name, whole)
-    verify(runtime, dataset, task, name, model, whole, arguments.predictions)
-
+    name, out, written = arguments.name, arguments.out, []
     target = deployment.Deployment(dataset, model, log["cut"], quantizer, name, whole)
     node = out / f"{name}-{log['cut']}.node.safetensors"
     target.write_node(node, compact({key: log[key] for key in ("calibration", "versions")}))
@@ -112,6 +104,25 @@ def main():
                             training_record(log, source, arguments.seed))
         forward = deployment.server_forward(node, written[-1], copy.deepcopy(model))
         verify(runtime, dataset, task, title, forward, figure, arguments.predictions)
+    return written
+
+
+def main():
+    arguments = parse()
+    runtime, dataset = options.open_run(arguments)
+    base = loop.read_base(arguments.base, dataset)
+    model = models.build(base["spec"], len(dataset.classes), dataset.channels)
+    model.load_state_dict(base["model"])
+    round_to_half(model).eval()
+    task = tasks.of(model, dataset)
+    name, out = arguments.name, arguments.out
+    whole = verify(runtime, dataset, task, name, model, None, arguments.predictions)
+    written = []
+    if arguments.whole:
+        written.append(out / f"{name}.safetensors")
+        deployment.write_model(written[-1], dataset, model, name, whole)
+    if arguments.run:
+        written += write_deployment(arguments, runtime, dataset, model, task, whole)
     for path in written:
         print(f"{path.stat().st_size:9d} bytes  {path}")
 
