@@ -52,6 +52,15 @@ class PackedWeights {
   const float* block(std::size_t first) const { return data_.data() + first * depth_; }
   std::size_t bytes() const { return data_.size() * sizeof(float); }
 
+  /// The weights `[columns, depth]` again, as they were given.
+  void unpack(std::span<float> weights) const {
+    for (std::size_t c = 0; c < columns_; ++c) {
+      const std::size_t first = c / block_columns * block_columns;
+      const float* from = block(first) + (c - first);
+      for (std::size_t k = 0; k < depth_; ++k) weights[c * depth_ + k] = from[k * block_width(first)];
+    }
+  }
+
   /// `columns` rounded up to what the blocks cover: the size of bias and threshold arrays beside these
   /// weights.
   static std::size_t padded(std::size_t columns) {

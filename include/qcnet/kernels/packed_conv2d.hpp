@@ -1,0 +1,174 @@
+// A convolution's weights as its kernel reads them.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <qcnet/core/aligned_buffer.hpp>
+#include <qcnet/core/conv_geometry.hpp>
+#include <qcnet/core/tensor.hpp>
+#include <qcnet/kernels/gemm.hpp>
+#include <qcnet/kernels/winograd_transforms.hpp>
+
+namespace qcnet::inline QCNET_ABI::kernels {
+
+/// How a convolution is computed. Winograd's algorithm F(m x m, 3 x 3) makes tiles of m x m outputs by (m +
+/// 2)^2 products a channel instead of 9 m^2. It is for 3x3 kernels of stride 1, without dilation and groups.
+enum class ConvAlgorithm : std::uint8_t { direct, winograd_2x2, winograd_4x4 };
+
+/// m of F(m x m, 3 x 3); 0 for the direct algorithm.
+inline std::size_t winograd_outputs(ConvAlgorithm algorithm) {
+  return algorithm == ConvAlgorithm::direct ? 0 : algorithm == ConvAlgorithm::winograd_2x2 ? 2 : 4;
+}
+
+/// Whether Winograd's algorithm can compute such a convolution.
+inline bool is_winograd_possible(const ConvGeometry& g) {
+  return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
+         g.dilation_w == 1 && g.groups == 1;
+}
+
+/// Weights of a convolution, packed once for `conv2d`.
+class PackedConv2d {
+ public:
+  /// `weights` is `[Cout, Kh, Kw, Cin / groups]`, `bias` has Cout values or none. An Error if they do not fit
+  /// together.
+  static Result<PackedConv2d> make(ConstTensorView weights, std::span<const float> bias,
+                                   const ConvGeometry& geometry,
+                                   ConvAlgorithm algorithm = ConvAlgorithm::direct) {
+    QCNET_CHECK(check(weights.shape, bias.size(), geometry, algorithm));
+    PackedConv2d packed(weights.shape, geometry);
+    const std::size_t group_cout = packed.group_output_channels();
+    packed.bias_ = AlignedBuffer<float>(geometry.groups * PackedWeights::padded(group_cout));
+    for (std::size_t c = 0; c < bias.size(); ++c)
+      packed.bias_[c / group_cout * PackedWeights::padded(group_cout) + c % group_cout] = bias[c];
+    packed.pack(weights.span(), algorithm);
+    return packed;
+  }
+
+  /// The same convolution, which must be packed for the direct algorithm, by another one; an Error if that
+  /// cannot compute it.
+  Result<PackedConv2d> with(ConvAlgorithm algorithm) const {
+    if (algorithm_ != ConvAlgorithm::direct) return Error("the weights were transformed before");
+    QCNET_CHECK(check({cout_, geometry_.kernel_h, geometry_.kernel_w, group_cin_}, 0, geometry_, algorithm));
+    std::vector<float> weights;
+    for (const PackedWeights& group : weights_) {
+      const std::size_t first = weights.size();
+      weights.resize(first + group.columns() * group.depth());
+      group.unpack(std::span(weights).subspan(first));
+    }
+    PackedConv2d packed({cout_, geometry_.kernel_h, geometry_.kernel_w, group_cin_}, geometry_);
+    packed.bias_ = bias_;
+    packed.pack(weights, algorithm);
+    return packed;
+  }
+
+  ConvAlgorithm algorithm() const { return algorithm_; }
+  const ConvGeometry& geometry() const { return geometry_; }
+  std::size_t input_channels() const { return group_cin_ * geometry_.groups; }
+  std::size_t output_channels() const { return cout_; }
+  std::size_t group_output_channels() const { return cout_ / geometry_.groups; }
+  std::size_t group_input_channels() const { return group_cin_; }
+  /// Of a group, `[Cout / groups, Kh Kw Cin / groups]`; or, transformed, of one of the (m + 2)^2 products,
+  /// `[Cout, Cin]`.
+  const PackedWeights& weights(std::size_t group_or_product) const { return weights_[group_or_product]; }
+  const float* bias(std::size_t group) const {
+    return bias_.data() + group * PackedWeights::padded(group_output_channels());
+  }
+  /// Bytes of the packed weights and biases.
+  std::size_t bytes() const {
+    std::size_t total = bias_.size() * sizeof(float);
+    for (const PackedWeights& part : weights_) total += part.bytes();
+    return total;
+  }
+  const float* zeros() const { return zeros_.data(); }
+  std::size_t runs() const { return geometry_.kernel_h * runs_w_; }
+  std::size_t runs_per_kernel_row() const { return runs_w_; }
+  std::size_t run_length() const { return run_length_; }
+
+  /// Shape of the output, or an Error that names what does not fit.
+  Result<Shape> output_shape(const Shape& input) const {
+    if (input.rank() == 4 && input[3] != input_channels())
+      return Error("expected " + std::to_string(input_channels()) + " input channels, found " +
+                   input.to_string());
+    return geometry_.output(input, cout_);
+  }
+
+  /// Pointers that one task of `conv2d` may hold on its stack.
+  static constexpr std::size_t max_pointers = 2048;
+
+  PackedConv2d() = default;
+
+ private:
+  PackedConv2d(const Shape& weights, const ConvGeometry& geometry)
+      : geometry_(geometry), cout_(weights[0]), group_cin_(weights[3]) {
+    const bool merged = is_merged(geometry);
+    runs_w_ = merged ? 1 : geometry.kernel_w;
+    run_length_ = merged ? geometry.kernel_w * group_cin_ : group_cin_;
+    zeros_ = AlignedBuffer<float>(run_length_);
+  }
+
+  /// Without padding on the left and right, the taps of one kernel row are consecutive in memory.
+  static bool is_merged(const ConvGeometry& g) {
+    return g.pad_w == 0 && g.extra_right == 0 && g.dilation_w == 1 && g.groups == 1;
+  }
+
+  static Result<void> check(const Shape& weights, std::size_t biases, const ConvGeometry& geometry,
+                            ConvAlgorithm algorithm) {
+    if (weights.rank() != 4 || weights[1] != geometry.kernel_h || weights[2] != geometry.kernel_w)
+      return Error("expected weights [Cout, " + std::to_string(geometry.kernel_h) + ", " +
+                   std::to_string(geometry.kernel_w) + ", Cin], found " + weights.to_string());
+    if (geometry.groups == 0 || weights[0] % geometry.groups != 0)
+      return Error(std::to_string(weights[0]) + " output channels cannot be split into " +
+                   std::to_string(geometry.groups) + " groups");
+    if (biases != 0 && biases != weights[0])
+      return Error("expected " + std::to_string(weights[0]) + " bias values, found " +
+                   std::to_string(biases));
+    if (geometry.kernel_h * (is_merged(geometry) ? 1 : geometry.kernel_w) > max_pointers)
+      return Error("a kernel of " + std::to_string(geometry.taps()) + " taps is larger than the " +
+                   std::to_string(max_pointers) + " supported");
+    if (algorithm != ConvAlgorithm::direct && !is_winograd_possible(geometry))
+      return Error("Winograd's algorithm needs a 3x3 kernel, stride 1, no dilation and one group");
+    return {};
+  }
+
+  void pack(std::span<const float> weights, ConvAlgorithm algorithm) {
+    algorithm_ = algorithm;
+    if (algorithm == ConvAlgorithm::winograd_2x2) return pack_transformed<2>(weights);
+    if (algorithm == ConvAlgorithm::winograd_4x4) return pack_transformed<4>(weights);
+    const std::size_t group_cout = group_output_channels(), depth = geometry_.taps() * group_cin_;
+    for (std::size_t g = 0; g < geometry_.groups; ++g)
+      weights_.emplace_back(weights.subspan(g * group_cout * depth, group_cout * depth), group_cout, depth);
+  }
+
+  /// Each of the (m + 2)^2 matrices is computed by itself, in double and rounded once: a little more work,
+  /// but no second copy of them all.
+  template <std::size_t M>
+  void pack_transformed(std::span<const float> weights) {
+    constexpr auto filter = detail::WinogradTransform<M>::filter();
+    std::vector<float> matrix(cout_ * group_cin_);
+    for (const std::array<double, 3>& down : filter)
+      for (const std::array<double, 3>& across : filter) {
+        for (std::size_t c = 0; c < cout_; ++c)
+          for (std::size_t k = 0; k < group_cin_; ++k) {
+            double sum = 0.0;
+            for (std::size_t tap = 0; tap < 9; ++tap)
+              sum += down[tap / 3] * across[tap % 3] * double{weights[(c * 9 + tap) * group_cin_ + k]};
+            matrix[c * group_cin_ + k] = static_cast<float>(sum);
+          }
+        weights_.emplace_back(matrix, cout_, group_cin_);
+      }
+  }
+
+  ConvAlgorithm algorithm_ = ConvAlgorithm::direct;
+  ConvGeometry geometry_;
+  std::size_t cout_ = 0, group_cin_ = 0, runs_w_ = 1, run_length_ = 0;
+  std::vector<PackedWeights> weights_;
+  AlignedBuffer<float> bias_, zeros_;
+};
+
+}  // namespace qcnet::inline QCNET_ABI::kernels

@@ -1,0 +1,255 @@
+// 3x3 convolution of stride 1 by Winograd's algorithm F(m x m, 3 x 3): the input's tiles are transformed,
+// multiplied channel by channel with the transformed weights, and transformed back (Lavin & Gray, 2016).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include <qcnet/core/parallel.hpp>
+#include <qcnet/core/tensor.hpp>
+#include <qcnet/kernels/gemm.hpp>
+#include <qcnet/kernels/packed_conv2d.hpp>
+#include <qcnet/kernels/winograd_transforms.hpp>
+
+namespace qcnet::inline QCNET_ABI::kernels {
+
+namespace detail {
+
+/// How a map is cut into tiles of m x m outputs, and those into blocks.
+struct WinogradPlan {
+  std::size_t m, down, across, tiles;  // tiles: of all images
+  std::size_t row;                     // floats from one tile's transformed channels to the next one's
+  std::size_t block;                   // tiles that are transformed, multiplied and transformed back at once
+
+  /// Transformed inputs of a block, if it can be so small: they are read again for every block of columns, so
+  /// they should stay in L2. From 128 KiB to 2 MiB it makes less than 10 %.
+  static constexpr std::size_t block_floats = std::size_t{1} << 16;
+
+  WinogradPlan(const PackedConv2d& conv, const Shape& output)
+      : m(winograd_outputs(conv.algorithm())),
+        down((output[1] + m - 1) / m),
+        across((output[2] + m - 1) / m),
+        tiles(output[0] * down * across) {
+    const std::size_t line = AlignedBuffer<float>::alignment / sizeof(float);
+    row = (conv.input_channels() + line - 1) / line * line;
+    if (row % 256 == 0) row += line;  // or the rows that are read together would meet in few sets of L1
+    // Two high: all the weights are read once per block.
+    const std::size_t most =
+        std::max<std::size_t>(2, block_floats / (products() * row * max_rows)) * max_rows;
+    const std::size_t blocks = std::max<std::size_t>(1, (tiles + most - 1) / most);
+    block = (tiles + blocks - 1) / blocks;
+  }
+
+  std::size_t products() const { return (m + 2) * (m + 2); }
+  std::size_t input_floats() const { return products() * block * row; }
+  /// Of one thread.
+  std::size_t scratch_floats() const { return input_floats() + products() * block * block_columns; }
+};
+
+/// Pointers to the (M + 2)^2 pixels that a tile's outputs read, row by row.
+template <std::size_t M>
+void fill_tile_pointers(const PackedConv2d& conv, ConstTensorView input, const WinogradPlan& plan,
+                        std::size_t tile, std::array<const float*, (M + 2) * (M + 2)>& pointers) {
+  const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
+  const std::size_t x = tile % plan.across * M - conv.geometry().pad_w;
+  const std::size_t y = tile / plan.across % plan.down * M - conv.geometry().pad_h;
+  const std::size_t image = tile / plan.across / plan.down;
+  for (std::size_t i = 0, at = 0; i < M + 2; ++i)
+    for (std::size_t j = 0; j < M + 2; ++j) {
+      // Unsigned wrap-around makes what is above or left of the image larger than any size.
+      const bool inside = y + i < height && x + j < width;
+      pointers[at++] =
+          inside ? input.data + ((image * height + y + i) * width + x + j) * channels : conv.zeros();
+    }
+}
+
+/// Transforms one tile: product i's channels go to `to + i * stride`.
+template <std::size_t M>
+void transform_tile(const std::array<const float*, (M + 2) * (M + 2)>& pixels, std::size_t channels,
+                    float* to, std::size_t stride) {
+  constexpr std::size_t n = M + 2;
+  for (std::size_t c = 0; c < channels; c += vec::size) {
+    const std::size_t left = channels - c;
+    vec half[n][n];  // [column][point]
+    for (std::size_t j = 0; j < n; ++j) {
+      vec x[n];
+      for (std::size_t i = 0; i < n; ++i) {
+        const float* from = pixels[i * n + j] + c;
+        x[i] = left >= vec::size ? vec::load(from) : vec::load_partial(from, left);
+      }
+      WinogradTransform<M>::input(x, half[j]);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      vec x[n], y[n];
+      for (std::size_t j = 0; j < n; ++j) x[j] = half[j][i];
+      WinogradTransform<M>::input(x, y);
+      for (std::size_t j = 0; j < n; ++j) y[j].store(to + (i * n + j) * stride + c);
+    }
+  }
+}
+
+/// Where the micro-kernel's rows, one a tile, go.
+struct StoreProducts {
+  float* products;
+  template <std::size_t V>
+  void operator()(const RowBlock& block, const vec (&row)[V]) const {
+    for (std::size_t v = 0; v < V; ++v) row[v].store(products + block.pixel * block_columns + v * vec::size);
+  }
+};
+
+/// `rows` tiles, at most Rows, of one product by one block of columns. Few tiles are the rule in small maps,
+/// so there is a micro-kernel for every even number of rows.
+template <std::size_t V, std::size_t Rows = max_rows>
+void multiply_rows(std::size_t rows, const float* inputs, std::size_t row, std::size_t channels,
+                   const float* weights, float* products) {
+  if constexpr (Rows > 2)
+    if (rows <= Rows - 2) return multiply_rows<V, Rows - 2>(rows, inputs, row, channels, weights, products);
+  alignas(64) static constexpr float zeros[block_columns] = {};
+  std::array<const float*, Rows> pointers;
+  for (std::size_t r = 0; r < Rows; ++r) pointers[r] = inputs + std::min(r, rows - 1) * row;
+  micro_kernel<Rows, V>({pointers.data(), 1, channels}, weights, zeros, {0, 0, block_columns}, rows,
+                        StoreProducts{products});
+}
+
+/// All products of `tiles` tiles with the block of columns that starts at `column`.
+template <std::size_t V>
+void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, std::size_t tiles, std::size_t column,
+                    const float* inputs, float* products) {
+  const std::size_t pieces = (tiles + max_rows - 1) / max_rows;
+  for (std::size_t i = 0; i < plan.products(); ++i)
+    for (std::size_t piece = 0; piece < pieces; ++piece) {
+      const std::size_t first = tiles * piece / pieces, end = tiles * (piece + 1) / pieces;
+      multiply_rows<V>(end - first, inputs + (i * plan.block + first) * plan.row, plan.row,
+                       conv.input_channels(), conv.weights(i).block(column),
+                       products + (i * plan.block + first) * block_columns);
+    }
+}
+
+/// Transforms one tile's products back and hands each of its pixels that exist to `store`.
+template <std::size_t M, std::size_t V, class Store>
+void finish_tile(const WinogradPlan& plan, const Shape& output, std::size_t tile, const float* products,
+                 const float* bias, RowBlock where, const Store& store) {
+  constexpr std::size_t n = M + 2;
+  const std::size_t stride = plan.block * block_columns;
+  vec half[M][V][n];  // [row][vector][point]
+  for (std::size_t j = 0; j < n; ++j)
+    for (std::size_t v = 0; v < V; ++v) {
+      vec x[n], y[M];
+      for (std::size_t i = 0; i < n; ++i) x[i] = vec::load(products + (i * n + j) * stride + v * vec::size);
+      WinogradTransform<M>::output(x, y);
+      for (std::size_t i = 0; i < M; ++i) half[i][v][j] = y[i];
+    }
+  const std::size_t x0 = tile % plan.across * M, y0 = tile / plan.across % plan.down * M;
+  const std::size_t image = tile / plan.across / plan.down;
+  for (std::size_t i = 0; i < std::min(M, output[1] - y0); ++i) {
+    vec pixels[M][V];
+    for (std::size_t v = 0; v < V; ++v) {
+      vec y[M];
+      WinogradTransform<M>::output(half[i][v], y);
+      for (std::size_t j = 0; j < M; ++j) pixels[j][v] = y[j] + vec::load(bias + v * vec::size);
+    }
+    where.pixel = (image * output[1] + y0 + i) * output[2] + x0;
+    for (std::size_t j = 0; j < std::min(M, output[2] - x0); ++j, ++where.pixel) store(where, pixels[j]);
+  }
+}
+
+/// What one thread does: its tiles, block by block; of each its blocks of columns.
+template <std::size_t M, class Store>
+void winograd_work(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
+                   const WinogradPlan& plan, std::pair<std::size_t, std::size_t> tiles,
+                   std::pair<std::size_t, std::size_t> columns, float* scratch, const Store& store) {
+  float* const products = scratch + plan.input_floats();
+  for (std::size_t first = tiles.first; first < tiles.second; first += plan.block) {
+    const std::size_t count = std::min(plan.block, tiles.second - first);
+    for (std::size_t t = 0; t < count; ++t) {
+      std::array<const float*, (M + 2) * (M + 2)> pointers;
+      fill_tile_pointers<M>(conv, input, plan, first + t, pointers);
+      transform_tile<M>(pointers, conv.input_channels(), scratch + t * plan.row, plan.block * plan.row);
+    }
+    const auto run = [&]<std::size_t V>(std::integral_constant<std::size_t, V>, std::size_t column) {
+      multiply_tiles<V>(conv, plan, count, column, scratch, products);
+      const RowBlock where{0, column, std::min(block_columns, conv.output_channels() - column)};
+      for (std::size_t t = 0; t < count; ++t)
+        finish_tile<M, V>(plan, output, first + t, products + t * block_columns, conv.bias(0) + column, where,
+                          store);
+    };
+    for (std::size_t block = columns.first; block < columns.second; ++block) {
+      const std::size_t column = block * block_columns;
+      if (conv.weights(0).block_width(column) == block_columns)
+        run(std::integral_constant<std::size_t, block_vectors>{}, column);
+      else
+        run(std::integral_constant<std::size_t, 1>{}, column);
+    }
+  }
+}
+
+/// The whole convolution. `scratch` is for one thread or more; if it is too small even for one, the call
+/// allocates its own.
+template <class Store>
+void winograd(const PackedConv2d& conv, ConstTensorView input, const Shape& output, std::span<float> scratch,
+              const Store& store) {
+  const std::size_t columns = (conv.output_channels() + block_columns - 1) / block_columns;
+  if (output.pixels() == 0 || columns == 0) return;
+  const WinogradPlan plan(conv, output);
+  AlignedBuffer<float> own;
+  if (scratch.size() < plan.scratch_floats()) {
+    own = AlignedBuffer<float>(plan.scratch_floats() * static_cast<std::size_t>(num_threads()));
+    scratch = own.span();
+  }
+  const std::size_t work = output.elements() * conv.input_channels() * plan.products() / (plan.m * plan.m);
+  const bool parallel = work > (std::size_t{1} << 18);  // below, waking threads costs more than they bring
+  const std::size_t workers =
+      parallel ? std::min(static_cast<std::size_t>(num_threads()), scratch.size() / plan.scratch_floats())
+               : 1;
+  // Pieces of tiles; or, where there are few, of columns, for which every thread transforms all tiles itself.
+  const bool by_tiles = plan.tiles >= workers * max_rows;
+  const auto body = [&](std::size_t worker) {
+    const auto piece = [&](std::size_t all, bool cut) {
+      return cut ? std::pair{all * worker / workers, all * (worker + 1) / workers}
+                 : std::pair{std::size_t{0}, all};
+    };
+    const auto run = plan.m == 2 ? winograd_work<2, Store> : winograd_work<4, Store>;
+    run(conv, input, output, plan, piece(plan.tiles, by_tiles), piece(columns, !by_tiles),
+        scratch.data() + worker * plan.scratch_floats(), store);
+  };
+  parallel_for(workers, body, parallel);
+}
+
+}  // namespace detail
+
+/// Floats of scratch memory that `conv2d` wants for such an output with as many threads as are set now;
+/// fewer, but enough for one thread, mean fewer threads.
+inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output) {
+  if (conv.algorithm() == ConvAlgorithm::direct) return 0;
+  return detail::WinogradPlan(conv, output).scratch_floats() * static_cast<std::size_t>(num_threads());
+}
+
+/// The algorithm that was measured as the fastest for maps of this shape, in fp32 on AVX-512 (one thread,
+/// us):
+///
+///     3x3, Cin -> Cout     direct   2x2    4x4
+///     56x56,  64 ->  64      2013   1093    641
+///     14x14, 256 -> 256      2004    988    709
+///      8x8,  256 -> 256       718    304    182
+///      7x7,  512 -> 512      2011   1278   1482
+///      4x4,  128 -> 128        32     21     33
+///     32x32,   3 ->  16        29            20
+///
+/// 4x4 it is, unless a map has so few tiles that reading the weights takes longer than multiplying: they are
+/// 4 times the direct ones (2x2: 16/9). 6x6 would gain 5 % on the larger maps and lose on those of 14x14,
+/// with 10 times the error.
+inline ConvAlgorithm fastest_algorithm(const PackedConv2d& conv, const Shape& output) {
+  if (!is_winograd_possible(conv.geometry())) return ConvAlgorithm::direct;
+  const auto tiles = [&](std::size_t m) {
+    return output[0] * ((output[1] + m - 1) / m) * ((output[2] + m - 1) / m);
+  };
+  const std::size_t bytes = 36 * conv.input_channels() * conv.output_channels() * sizeof(float);
+  const bool in_cache = bytes <= (std::size_t{16} << 20);  // a core's share of L3
+  if (tiles(4) >= (in_cache ? 2 : 9)) return ConvAlgorithm::winograd_4x4;
+  return tiles(2) >= 4 ? ConvAlgorithm::winograd_2x2 : ConvAlgorithm::direct;
+}
+
+}  // namespace qcnet::inline QCNET_ABI::kernels
