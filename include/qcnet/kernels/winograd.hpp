@@ -24,9 +24,9 @@ struct WinogradPlan {
   std::size_t row;                     // floats from one tile's transformed channels to the next one's
   std::size_t block;                   // tiles that are transformed, multiplied and transformed back at once
 
-  /// Transformed inputs of a block, if it can be so small: they are read again for every block of columns, so
-  /// they should stay in L2. From 128 KiB to 2 MiB it makes less than 10 %.
-  static constexpr std::size_t block_floats = std::size_t{1} << 16;
+  /// Few enough that a block of them stays in L2 or nearly, many enough that reading all the weights once a
+  /// block does not count.
+  static constexpr std::size_t most_tiles = 28 / max_rows * max_rows;
 
   WinogradPlan(const PackedConv2d& conv, const Shape& output)
       : m(winograd_outputs(conv.algorithm())),
@@ -36,10 +36,7 @@ struct WinogradPlan {
     const std::size_t line = AlignedBuffer<float>::alignment / sizeof(float);
     row = (conv.input_channels() + line - 1) / line * line;
     if (row % 256 == 0) row += line;  // or the rows that are read together would meet in few sets of L1
-    // Two high: all the weights are read once per block.
-    const std::size_t most =
-        std::max<std::size_t>(2, block_floats / (products() * row * max_rows)) * max_rows;
-    const std::size_t blocks = std::max<std::size_t>(1, (tiles + most - 1) / most);
+    const std::size_t blocks = std::max<std::size_t>(1, (tiles + most_tiles - 1) / most_tiles);
     block = (tiles + blocks - 1) / blocks;
   }
 

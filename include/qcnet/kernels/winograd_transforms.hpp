@@ -67,10 +67,10 @@ struct WinogradTransform {
   [[gnu::always_inline]] static void input(const vec (&x)[inputs], vec (&y)[inputs]) {
     y[0] = every_second<pair_count, pair_count>(x);
     unroll(std::make_index_sequence<pair_count>{}, [&](auto i) {
-      const vec point = vec::broadcast(static_cast<float>(p[i]));
+      constexpr float point = static_cast<float>(p[i]);
       const vec even = every_second<pair_count - 1, i>(x + 2), odd = every_second<pair_count - 1, i>(x + 1);
-      y[1 + 2 * i] = fma(point, odd, even);
-      y[2 + 2 * i] = even - point * odd;
+      y[1 + 2 * i] = fma(vec::broadcast(point), odd, even);
+      y[2 + 2 * i] = fma(vec::broadcast(-point), odd, even);
     });
     y[inputs - 1] = every_second<pair_count, pair_count>(x + 1);
   }
@@ -82,28 +82,28 @@ struct WinogradTransform {
       sum[i] = x[1 + 2 * i] + x[2 + 2 * i];
       difference[i] = x[1 + 2 * i] - x[2 + 2 * i];
     });
-    unroll(std::make_index_sequence<outputs>{}, [&](auto k) {
+    unroll(std::make_index_sequence<outputs>{}, [&](auto which) {
+      constexpr std::size_t k = which;
       const vec(&terms)[pair_count] = k % 2 == 0 ? sum : difference;
-      vec total = k == 0 ? x[0] : k == outputs - 1 ? x[inputs - 1] : vec::zero();
-      unroll(std::make_index_sequence<pair_count>{}, [&](auto i) {
-        constexpr double factor = power(p[i], k);
-        const bool first = i == 0 && k != 0 && k != outputs - 1;
-        if constexpr (factor == 1.0)
-          total = first ? terms[i] : total + terms[i];
-        else if (first)
-          total = terms[i] * vec::broadcast(static_cast<float>(factor));
-        else
-          total = fma(terms[i], vec::broadcast(static_cast<float>(factor)), total);
-      });
-      y[k] = total;
+      if constexpr (k == 0 || k == outputs - 1)  // 0^k is 0 but for k = 0; infinity gives the highest power
+        y[k] = fma(terms[0], factor<0, k>(), k == 0 ? x[0] : x[inputs - 1]);
+      else
+        y[k] = terms[0] * factor<0, k>();
+      unroll(std::make_index_sequence<pair_count - 1>{},
+             [&](auto i) { y[k] = fma(terms[i + 1], factor<i + 1, k>(), y[k]); });
     });
   }
 
  private:
-  static constexpr double power(double base, std::size_t exponent) {
-    double result = 1.0;
-    for (std::size_t i = 0; i < exponent; ++i) result *= base;
-    return result;
+  /// p[I]^K.
+  template <std::size_t I, std::size_t K>
+  static vec factor() {
+    constexpr double power = [] {
+      double product = 1.0;
+      for (std::size_t i = 0; i < K; ++i) product *= p[I];
+      return product;
+    }();
+    return vec::broadcast(static_cast<float>(power));
   }
   /// x[0], x[2], x[4], ... times the coefficients of product<Degree>(LeftOut).
   template <std::size_t Degree, std::size_t LeftOut>
