@@ -14,7 +14,7 @@
 namespace {
 
 using namespace examples;
-using qcnet::Deployment, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result;
+using qcnet::Deployment, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result, qcnet::Winograd;
 using qcnet::io::Safetensors;
 
 template <class T>
@@ -124,7 +124,8 @@ Result<void> describe_cut_points(std::ostream& out, const Executor& network) {
   out << "  cut points      map                   bytes of bits   multiply-adds before\n";
   for (const auto& cut : network.network().cuts()) {
     QCNET_TRY(auto halves, network.network().partition_at(cut.name));
-    QCNET_TRY(const Executor head, Executor::make(std::move(halves.first), network.input_shape()));
+    QCNET_TRY(const Executor head,
+              Executor::make(std::move(halves.first), network.input_shape(), Winograd::no));
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < head.outputs(); ++i) bytes += bytes_of_bits(head.output_shape(i));
     out << "    " << std::left << std::setw(14) << cut.name << std::setw(20)

@@ -58,7 +58,7 @@ TEST_CASE("a convolution layer adds bias and residual before its activation, as 
     const Tensor input = test::random_tensor({1, 7, 6, 5}, 3), residual = test::random_tensor(shape, 4);
     const ConstTensorView inputs[] = {input, residual};
     Tensor output(shape), expected(shape);
-    conv->forward(inputs, output);
+    conv->forward(inputs, output, {});
     const Tensor weights = file.tensor("c.weight"), bias = file.tensor("c.bias");
     reference::conv2d(weights, bias.span(), ConvGeometry::square(3, 1, 1), input, expected, Activation::relu,
                       residual);
@@ -68,7 +68,7 @@ TEST_CASE("a convolution layer adds bias and residual before its activation, as 
     Bitplane bits(shape);
     std::vector<float> thresholds(kernels::PackedWeights::padded(channels), HUGE_VALF);
     for (std::size_t c = 0; c < channels; ++c) thresholds[c] = c % 3 == 0 ? 0.0f : output[c];  // ties too
-    conv->forward_bits(inputs, thresholds, bits);
+    conv->forward_bits(inputs, thresholds, bits, {});
     CHECK(padding_is_zero(bits));
     bool same = true;
     for (std::size_t i = 0; i < shape.elements(); ++i)

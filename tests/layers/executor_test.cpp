@@ -25,7 +25,7 @@ Network resnet(const std::string& name) {
 
 TEST_CASE("an executor plans once and runs again and again") {
   const Network network = resnet("resnet_bottleneck");
-  Executor executor = Executor::make(network, {1, 40, 40, 3}).value();
+  Executor executor = Executor::make(network, {1, 40, 40, 3}, Winograd::no).value();
   CHECK(executor.input_shape() == Shape{1, 40, 40, 3});
   CHECK(executor.output_shape() == Shape{1, 7});
   CHECK(executor.multiply_adds() > 9 * 400 * 147);  // the stem alone
@@ -44,8 +44,33 @@ TEST_CASE("an executor plans once and runs again and again") {
   CHECK(test::identical(moved.run(a), first));
 }
 
+TEST_CASE("an executor computes 3x3 convolutions by Winograd's algorithm, if it may") {
+  const Network network = resnet("resnet_basic");
+  const Tensor a = test::random_tensor({2, 64, 60, 3}, 1), b = test::random_tensor({2, 64, 60, 3}, 2);
+  Executor direct = Executor::make(network, a.shape(), Winograd::no).value();
+  Executor executor = Executor::make(network, a.shape()).value();
+  // The network itself keeps its layers; the executor has its own, which are larger.
+  CHECK(direct.network().weight_bytes() == network.weight_bytes());
+  CHECK(executor.network().weight_bytes() > 2 * network.weight_bytes());
+  CHECK(executor.multiply_adds() == direct.multiply_adds());
+  CHECK(executor.workspace_bytes() > direct.workspace_bytes());
+  const Tensor first(executor.run(a)), second(executor.run(b));
+  CHECK_FALSE(test::identical(first, direct.run(a)));
+  CHECK(test::relative_difference(first, direct.run(a)) < 1e-5);
+  CHECK(test::relative_difference(second, direct.run(b)) < 1e-5);
+  Executor copy = executor;
+  for (const int count : {1, 2, 3}) {  // planned for as many threads as there were, it runs with any number
+    const test::Threads threads(count);
+    CHECK(test::identical(executor.run(a), first));
+    CHECK(test::identical(copy.run(b), second));
+    const std::size_t before = allocations();
+    executor.run(a);
+    CHECK(allocations() == before);
+  }
+}
+
 TEST_CASE("activations share memory") {
-  Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}).value();
+  Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}, Winograd::no).value();
   std::size_t all = 0, largest = 0;
   Shape shape{1, 64, 64, 3};
   std::vector<Shape> shapes = {shape};
@@ -61,29 +86,31 @@ TEST_CASE("activations share memory") {
 }
 
 TEST_CASE("bits from the last layer's epilogue are those of the float map") {
-  for (const char* kind : {"resnet_basic", "resnet_bottleneck", "resnet_grouped"}) {
-    const Network network = resnet(kind);
-    const Tensor input = test::random_tensor({1, 33, 30, 3}, 1);
-    for (const Network::Cut& cut : network.cuts()) {
-      CAPTURE(cut.name);
-      Executor head = Executor::make(network.partition_at(cut.name).value().first, input.shape()).value();
-      const Tensor map(head.run(input));
-      // Some thresholds equal to values of the map: a value at its threshold is a 0.
-      const std::size_t channels = map.shape().channels();
-      std::vector<float> thresholds;
-      for (std::size_t c = 0; c < channels; ++c)
-        thresholds.push_back(c % 4 == 0 ? 0.0f : map[map.shape().pixels() / 2 * channels + c]);
-      const Bitplane expected = binarize(map, thresholds);
-      CHECK(head.emits_bits() == (cut.name != "maxpool"));
-      if (!head.emits_bits()) continue;
-      for (const int count : {1, 2, 3}) {
-        test::Threads threads(count);
-        Bitplane bits(map.shape());
-        head.run_bits(input, pad_thresholds(thresholds), bits);
-        CHECK(std::equal(bits.bytes().begin(), bits.bytes().end(), expected.bytes().begin()));
+  for (const Winograd winograd : {Winograd::no, Winograd::yes})
+    for (const char* kind : {"resnet_basic", "resnet_bottleneck", "resnet_grouped"}) {
+      const Network network = resnet(kind);
+      const Tensor input = test::random_tensor({1, 33, 30, 3}, 1);
+      for (const Network::Cut& cut : network.cuts()) {
+        CAPTURE(cut.name);
+        Executor head =
+            Executor::make(network.partition_at(cut.name).value().first, input.shape(), winograd).value();
+        const Tensor map(head.run(input));
+        // Some thresholds equal to values of the map: a value at its threshold is a 0.
+        const std::size_t channels = map.shape().channels();
+        std::vector<float> thresholds;
+        for (std::size_t c = 0; c < channels; ++c)
+          thresholds.push_back(c % 4 == 0 ? 0.0f : map[map.shape().pixels() / 2 * channels + c]);
+        const Bitplane expected = binarize(map, thresholds);
+        CHECK(head.emits_bits() == (cut.name != "maxpool"));
+        if (!head.emits_bits()) continue;
+        for (const int count : {1, 2, 3}) {
+          test::Threads threads(count);
+          Bitplane bits(map.shape());
+          head.run_bits(input, pad_thresholds(thresholds), bits);
+          CHECK(std::equal(bits.bytes().begin(), bits.bytes().end(), expected.bytes().begin()));
+        }
       }
     }
-  }
 }
 
 TEST_CASE("an output made early is still there at the end") {
@@ -91,11 +118,12 @@ TEST_CASE("an output made early is still there at the end") {
   Network network = resnet("resnet_bottleneck");
   const Network plain = network;
   network.set_outputs({network.output(), 1});
-  Executor executor = Executor::make(network, {1, 40, 40, 3}).value();
+  Executor executor = Executor::make(network, {1, 40, 40, 3}, Winograd::no).value();
   CHECK(executor.outputs() == 2);
   CHECK(executor.output_shape() == Shape{1, 7});
   CHECK(executor.output_shape(1) == Shape{1, 20, 20, 9});
-  CHECK(executor.workspace_bytes() > Executor::make(plain, {1, 40, 40, 3}).value().workspace_bytes());
+  CHECK(executor.workspace_bytes() >
+        Executor::make(plain, {1, 40, 40, 3}, Winograd::no).value().workspace_bytes());
   const Tensor stem =
       plain.partition_at("relu").value().first(test::random_tensor({1, 40, 40, 3}, 1)).value();
   for (int i = 0; i < 2; ++i) {

@@ -20,7 +20,7 @@ TEST_CASE("a linear layer multiplies the last dimension") {
   Tensor output(linear->output_shape(std::array{input.shape()}).value());
   CHECK(output.shape() == Shape{2, 4, 3});
   const ConstTensorView inputs[] = {input};
-  linear->forward(inputs, output);
+  linear->forward(inputs, output, {});
   const Tensor weight = file.tensor("l.weight");
   for (std::size_t row = 0; row < 8; ++row)
     for (std::size_t o = 0; o < 3; ++o) {
@@ -31,7 +31,7 @@ TEST_CASE("a linear layer multiplies the last dimension") {
   const Tensor residual = test::random_tensor({2, 4, 3}, 3);
   Tensor added(output.shape());
   const ConstTensorView two[] = {input, residual};
-  linear->forward(two, added);
+  linear->forward(two, added, {});
   for (std::size_t i = 0; i < 24; ++i) CHECK(added[i] == output[i] + residual[i]);
   CHECK(contains(linear->output_shape(std::array{input.shape(), input.shape()}).error().message(),
                  "the residual [2, 4, 5] does not have the output's shape [2, 4, 3]"));

@@ -20,7 +20,7 @@ TEST_CASE("one pooling layer serves torch's and Darknet's padding") {
   const Tensor map = test::random_tensor(input, 1);
   const ConstTensorView inputs[] = {map};
   Tensor output(input);
-  stride_1.forward(inputs, output);
+  stride_1.forward(inputs, output, {});
   CHECK(output.view().pixel(12)[0] == std::max({map.view().pixel(12)[0], map.view().pixel(13)[0],
                                                 map.view().pixel(24)[0], map.view().pixel(25)[0]}));
   CHECK(output.view().pixel(12 * 13 - 1)[2] == map.view().pixel(12 * 13 - 1)[2]);  // the corner sees itself

@@ -31,7 +31,7 @@ class SelfAttention final : public Layer {
                    " heads of at most " + std::to_string(kernels::max_head_size));
     return Shape{inputs[0][0], inputs[0][1], channels};
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::attention(inputs[0], heads_, output);
   }
   std::size_t multiply_adds(std::span<const Shape> inputs) const override {
@@ -72,7 +72,7 @@ class Tokens final : public Layer {
                    std::to_string(tokens - 1) + " patches: give the image size the model was trained for");
     return Shape{inputs[0][0], tokens, channels};
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     const std::size_t tokens = output.shape[1], channels = output.shape[2], patches = tokens - 1;
     for (std::size_t n = 0; n < output.shape[0]; ++n) {
       float* to = output.pixel(n * tokens);
@@ -99,7 +99,7 @@ class ClassToken final : public Layer {
       return Error("expected one input of tokens [N, T, C]");
     return Shape{inputs[0][0], inputs[0][2]};
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     for (std::size_t n = 0; n < output.shape[0]; ++n)
       std::copy_n(inputs[0].pixel(n * inputs[0].shape[1]), output.shape[1], output.pixel(n));
   }

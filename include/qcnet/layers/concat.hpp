@@ -27,7 +27,7 @@ class ConcatChannels final : public Layer {
     const std::size_t dims[] = {first[0], first[1], first[2], channels};
     return Shape::make(std::span<const std::size_t>(dims));
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::concat_channels(inputs, output);
   }
 };

@@ -61,14 +61,27 @@ class Conv2d final : public Layer {
     return output;
   }
 
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
-    kernels::conv2d(packed_, inputs[0], output, activation_, residual(inputs));
+  std::shared_ptr<const Layer> faster_for(std::span<const Shape> inputs) const override {
+    const auto output = packed_.output_shape(inputs[0]);
+    if (!output || packed_.algorithm() != kernels::ConvAlgorithm::direct) return nullptr;
+    const auto algorithm = kernels::fastest_algorithm(packed_, *output);
+    if (algorithm == kernels::ConvAlgorithm::direct) return nullptr;
+    return std::make_shared<const Conv2d>(packed_.with(algorithm).value(), activation_);
+  }
+  std::size_t scratch_floats(std::span<const Shape> inputs) const override {
+    const auto output = packed_.output_shape(inputs[0]);
+    return output ? kernels::scratch_floats(packed_, *output) : 0;
+  }
+
+  void forward(std::span<const ConstTensorView> inputs, TensorView output,
+               std::span<float> scratch) const override {
+    kernels::conv2d(packed_, inputs[0], output, activation_, residual(inputs), scratch);
   }
 
   bool emits_bits() const override { return kernels::can_emit_bits(packed_); }
   void forward_bits(std::span<const ConstTensorView> inputs, std::span<const float> thresholds,
-                    BitplaneView output) const override {
-    kernels::conv2d_bits(packed_, inputs[0], output, thresholds, activation_, residual(inputs));
+                    BitplaneView output, std::span<float> scratch) const override {
+    kernels::conv2d_bits(packed_, inputs[0], output, thresholds, activation_, residual(inputs), scratch);
   }
 
   std::size_t weight_bytes() const override { return packed_.bytes(); }

@@ -40,7 +40,7 @@ class DepthwiseConv2d final : public Layer {
     if (inputs.size() != 1) return Error("a depthwise convolution takes one input");
     return packed_.output_shape(inputs[0]);
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::depthwise_conv2d(packed_, inputs[0], output);
   }
   std::size_t weight_bytes() const override { return packed_.bytes(); }

@@ -24,33 +24,45 @@ inline std::vector<float> pad_thresholds(std::span<const float> thresholds) {
   return padded;
 }
 
+/// Whether an executor may turn its layers into what is fastest for its shapes (Layer::faster_for): 3x3
+/// convolutions of stride 1 by Winograd's algorithm. They take 2 to 3 times less time, but up to 4 times the
+/// memory for their weights, some hundred milliseconds to plan, and round a few times coarser (see
+/// kernels::conv2d). Executors that are made apart do not share these weights, copies do. Their scratch memory
+/// is for as many threads as are set when the executor is made; with more, such a layer still uses as many.
+enum class Winograd { yes, no };
+
 /// A network with its workspace. One forward pass at a time; for several at once make several executors,
 /// which share the layers. Nothing is allocated after `make`.
 class Executor {
  public:
   /// Plans for inputs of these shapes; an Error names the step whose input does not fit.
-  static Result<Executor> make(Network network, std::span<const Shape> inputs) {
+  static Result<Executor> make(Network network, std::span<const Shape> inputs,
+                               Winograd winograd = Winograd::yes) {
     if (inputs.size() != network.inputs())
       return Error("the network takes " + std::to_string(network.inputs()) + " inputs, found " +
                    std::to_string(inputs.size()));
     Executor executor(std::move(network));
     executor.shapes_.assign(inputs.begin(), inputs.end());
     executor.inputs_.resize(inputs.size());
-    for (const Network::Step& step : executor.network_.steps()) {
+    for (std::size_t s = 0; s < executor.network_.steps().size(); ++s) {
+      const Network::Step& step = executor.network_.steps()[s];
       std::array<Shape, Network::max_inputs> shapes;
       for (std::size_t i = 0; i < step.inputs.size(); ++i) shapes[i] = executor.shapes_[step.inputs[i]];
       const std::span<const Shape> arguments(shapes.data(), step.inputs.size());
       auto output = step.layer->output_shape(arguments);
       if (!output) return output.error().in(step.name);
       executor.multiply_adds_ += step.layer->multiply_adds(arguments);
+      if (winograd == Winograd::yes)
+        if (auto faster = step.layer->faster_for(arguments)) executor.network_.replace(s, std::move(faster));
+      executor.scratch_floats_.push_back(step.layer->scratch_floats(arguments));
       executor.shapes_.push_back(std::move(output).value());
     }
     executor.plan();
     return executor;
   }
   /// The same for a network of one input.
-  static Result<Executor> make(Network network, const Shape& input) {
-    return make(std::move(network), std::span(&input, 1));
+  static Result<Executor> make(Network network, const Shape& input, Winograd winograd = Winograd::yes) {
+    return make(std::move(network), std::span(&input, 1), winograd);
   }
 
   const Shape& input_shape(std::size_t input = 0) const { return shapes_[input]; }
@@ -60,7 +72,7 @@ class Executor {
   /// Its cut's or layer's name.
   std::string output_name(std::size_t output) const { return network_.name_of(outputs_[output]); }
   const Network& network() const { return network_; }
-  /// Bytes of all activations.
+  /// Bytes of all activations and of scratch memory.
   std::size_t workspace_bytes() const { return workspace_.bytes(); }
   std::size_t multiply_adds() const { return multiply_adds_; }
 
@@ -88,7 +100,7 @@ class Executor {
     const std::size_t last = network_.steps().size() - 1;
     run_steps(std::span(&input, 1), last);
     std::array<ConstTensorView, Network::max_inputs> storage;
-    network_.steps()[last].layer->forward_bits(arguments(last, storage), thresholds, bits);
+    network_.steps()[last].layer->forward_bits(arguments(last, storage), thresholds, bits, scratch(last));
   }
 
  private:
@@ -107,14 +119,19 @@ class Executor {
         if (output == made) last_use = steps.size();
       plan.add(shapes_[made].elements() * sizeof(float), s, last_use);
     }
+    for (std::size_t s = 0; s < steps.size(); ++s) plan.add(scratch_floats_[s] * sizeof(float), s, s);
     plan.place();
-    for (std::size_t s = 0; s < steps.size(); ++s) offsets_.push_back(plan.offset(s));
+    for (std::size_t i = 0; i < 2 * steps.size(); ++i) offsets_.push_back(plan.offset(i));
     workspace_ = Workspace(plan);
   }
 
   ConstTensorView value(Network::Value v) const {
     if (v < inputs_.size()) return inputs_[v];
     return {reinterpret_cast<const float*>(workspace_.at(offsets_[v - inputs_.size()])), shapes_[v]};
+  }
+  std::span<float> scratch(std::size_t step) {
+    std::byte* at = workspace_.at(offsets_[network_.steps().size() + step]);
+    return {reinterpret_cast<float*>(at), scratch_floats_[step]};
   }
   std::span<const ConstTensorView> arguments(
       std::size_t step, std::array<ConstTensorView, Network::max_inputs>& storage) const {
@@ -128,15 +145,16 @@ class Executor {
       std::array<ConstTensorView, Network::max_inputs> storage;
       const TensorView made{reinterpret_cast<float*>(workspace_.at(offsets_[s])),
                             shapes_[inputs_.size() + s]};
-      network_.steps()[s].layer->forward(arguments(s, storage), made);
+      network_.steps()[s].layer->forward(arguments(s, storage), made, scratch(s));
     }
   }
 
   Network network_;
   std::vector<Network::Value> outputs_;
-  std::vector<Shape> shapes_;            // of every value
-  std::vector<ConstTensorView> inputs_;  // the caller's
-  std::vector<std::size_t> offsets_;     // of every step's output
+  std::vector<Shape> shapes_;                // of every value
+  std::vector<ConstTensorView> inputs_;      // the caller's
+  std::vector<std::size_t> scratch_floats_;  // of every step
+  std::vector<std::size_t> offsets_;         // of every step's output, then of every step's scratch memory
   Workspace workspace_;
   std::size_t multiply_adds_ = 0;
 };
@@ -144,7 +162,8 @@ class Executor {
 inline Result<std::vector<Tensor>> Network::run(std::span<const ConstTensorView> inputs) const {
   std::vector<Shape> shapes;
   for (const ConstTensorView& map : inputs) shapes.push_back(map.shape);
-  QCNET_TRY(Executor executor, Executor::make(*this, shapes));
+  // For one run it would take longer to transform weights than to do without.
+  QCNET_TRY(Executor executor, Executor::make(*this, shapes, Winograd::no));
   executor.run(inputs);
   std::vector<Tensor> outputs;
   for (std::size_t i = 0; i < executor.outputs(); ++i) outputs.emplace_back(executor.output(i));

@@ -17,7 +17,7 @@ class Gelu final : public Layer {
     if (inputs.size() != 1) return Error("GELU takes one input");
     return inputs[0];
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::gelu(inputs[0], output);
   }
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -21,8 +22,17 @@ class Layer {
   /// Shape of the output for these inputs, or an Error that says what does not fit.
   virtual Result<Shape> output_shape(std::span<const Shape> inputs) const = 0;
 
-  /// Computes `output`, of the shape `output_shape` gave. Allocates nothing.
-  virtual void forward(std::span<const ConstTensorView> inputs, TensorView output) const = 0;
+  /// The same layer as it is fastest for inputs of these shapes, which fit, at the price of memory and of
+  /// roundings; nullptr: it is already.
+  virtual std::shared_ptr<const Layer> faster_for(std::span<const Shape>) const { return nullptr; }
+
+  /// Floats of scratch memory that a forward pass wants for these inputs with as many threads as are set now.
+  virtual std::size_t scratch_floats(std::span<const Shape>) const { return 0; }
+
+  /// Computes `output`, of the shape `output_shape` gave. Allocates nothing if `scratch` is as large as
+  /// `scratch_floats` says, or enough for fewer threads.
+  virtual void forward(std::span<const ConstTensorView> inputs, TensorView output,
+                       std::span<float> scratch) const = 0;
 
   /// Whether `forward_bits` is there: a layer that can compare with thresholds before its output leaves the
   /// registers.
@@ -31,7 +41,7 @@ class Layer {
   /// Like `forward`, but writes the bits output > threshold[channel]. `thresholds` is padded with +infinity
   /// to `padded_channels(C)` values.
   virtual void forward_bits(std::span<const ConstTensorView>, std::span<const float> /*thresholds*/,
-                            BitplaneView) const {}
+                            BitplaneView, std::span<float> /*scratch*/) const {}
 
   /// Bytes of the packed weights.
   virtual std::size_t weight_bytes() const { return 0; }

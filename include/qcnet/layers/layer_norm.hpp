@@ -36,7 +36,7 @@ class LayerNorm final : public Layer {
                    (inputs.empty() ? std::string("none") : inputs[0].to_string()));
     return inputs[0];
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::layer_norm(inputs[0], gamma_.span(), beta_.span(), eps_, output);
   }
   std::size_t weight_bytes() const override { return gamma_.span().size_bytes() + beta_.span().size_bytes(); }

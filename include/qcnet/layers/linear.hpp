@@ -51,7 +51,7 @@ class Linear final : public Layer {
                    output.to_string());
     return output;
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::linear(packed_, inputs[0], output, kernels::Activation::none,
                     inputs.size() == 2 ? inputs[1] : ConstTensorView{});
   }

@@ -42,6 +42,11 @@ class Network {
     return output();
   }
 
+  /// Puts another layer, which computes the same, into a step.
+  void replace(std::size_t step, std::shared_ptr<const Layer> layer) {
+    steps_[step].layer = std::move(layer);
+  }
+
   /// Names `value` as a cut point. A value may bear several names.
   void name_cut(std::string name, Value value, std::vector<Value> beside = {}) {
     cuts_.push_back({std::move(name), value, std::move(beside)});

@@ -20,7 +20,7 @@ class MaxPool final : public Layer {
     if (inputs.size() != 1) return Error("a pooling layer takes one input");
     return geometry_.output(inputs[0], inputs[0].channels());
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::max_pool(geometry_, inputs[0], output);
   }
 
@@ -37,7 +37,7 @@ class GlobalAveragePool final : public Layer {
       return Error("a global average pool takes one input [N, H, W, C]");
     return Shape{inputs[0][0], inputs[0][3]};
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::global_average_pool(inputs[0], output);
   }
 };

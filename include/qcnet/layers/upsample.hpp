@@ -20,7 +20,7 @@ class UpsampleBy2 final : public Layer {
     const std::size_t dims[] = {s[0], 2 * s[1], 2 * s[2], s[3]};
     return Shape::make(std::span<const std::size_t>(dims));
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output) const override {
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::upsample_by_2(inputs[0], output);
   }
 };
