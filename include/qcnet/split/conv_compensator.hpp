@@ -43,7 +43,8 @@ class ConvCompensator final : public Compensator {
   /// `qcnet.levels.layers.8`.
   static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
                                                    kernels::Activation activation,
-                                                   const std::string& suffix = {}) {
+                                                   const std::string& suffix = {},
+                                                   Winograd winograd = Winograd::yes) {
     const std::string start = prefix(suffix);
     const std::size_t channels = map.channels();
     QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels, suffix));
@@ -58,7 +59,7 @@ class ConvCompensator final : public Compensator {
     const std::set<std::size_t> blocks = module_numbers(file, start + "blocks.");
     for (std::size_t i = 0; !blocks.empty() && i <= *blocks.rbegin(); ++i)
       QCNET_CHECK(add_block(body, file, start + "blocks." + std::to_string(i), width));
-    QCNET_TRY(Executor executor, Executor::make(std::move(body), {map[0], map[1], map[2], width}));
+    QCNET_TRY(Executor executor, Executor::make(std::move(body), {map[0], map[1], map[2], width}, winograd));
 
     QCNET_TRY(ConvWeights last, load_checked(file, start + "output", {}, width, 1));
     if (last.bias.size() != channels)

@@ -23,20 +23,25 @@ namespace qcnet::inline QCNET_ABI {
 /// needs more than one map, all are in one frame. One picture at a time.
 class Node {
  public:
-  /// Loads a `.node.safetensors` file. Error: what the file lacks, by name.
-  static Result<Node> load(const std::string& path, Verify verify = Verify::yes) {
+  /// Loads a `.node.safetensors` file. Error: what the file lacks, by name. `Winograd::yes` makes the head
+  /// faster, but it rounds coarser, and bits of values next to their threshold are then not always those that
+  /// the server's side was trained with: not the default.
+  static Result<Node> load(const std::string& path, Verify verify = Verify::yes,
+                           Winograd winograd = Winograd::no) {
     QCNET_TRY(const io::Safetensors file, io::Safetensors::open(path));
-    auto node = load(file, verify);
+    auto node = load(file, verify, winograd);
     if (!node) return node.error().in(path);
     return node;
   }
 
   /// The same from bytes that were compiled in (io::Safetensors::parse); they are not needed afterwards.
-  static Result<Node> load(const io::Safetensors& file, Verify verify = Verify::yes) {
+  static Result<Node> load(const io::Safetensors& file, Verify verify = Verify::yes,
+                           Winograd winograd = Winograd::no) {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "node"));
     QCNET_TRY(const Network network, models::load(file));
     QCNET_TRY(auto halves, network.partition_at(deployment.cut));
-    QCNET_TRY(Executor head, Executor::make(std::move(halves.first), deployment.preprocess.output_shape()));
+    QCNET_TRY(Executor head,
+              Executor::make(std::move(halves.first), deployment.preprocess.output_shape(), winograd));
     QCNET_CHECK(check_maps(head, deployment));
     std::vector<std::vector<float>> thresholds;
     for (const CutMap& map : deployment.maps()) {

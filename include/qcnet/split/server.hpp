@@ -27,6 +27,7 @@ class Server {
   struct Options {
     bool compensate = true;
     Verify verify = Verify::yes;
+    Winograd winograd = Winograd::yes;
   };
 
   /// Loads a `.server.safetensors` file. Error: what the file lacks, by name.
@@ -50,13 +51,13 @@ class Server {
       return Error("the tail reads " + std::to_string(network.inputs()) +
                    " maps, but by the metadata (\"qcnet.beside\") " + std::to_string(maps.size()) +
                    " cross the cut");
-    QCNET_TRY(Executor tail, Executor::make(std::move(network), shapes));
+    QCNET_TRY(Executor tail, Executor::make(std::move(network), shapes, options.winograd));
     Server server(std::move(deployment), std::move(tail));
     if (server.deployment_.anchors) {
       QCNET_TRY(server.detector_, Detector::make(server.deployment_, server.tail_));
     }
     for (const CutMap& map : maps) {
-      QCNET_TRY(auto compensator, load_compensator(file, map, options.compensate));
+      QCNET_TRY(auto compensator, load_compensator(file, map, options));
       server.compensators_.push_back(std::move(compensator));
       server.maps_.emplace_back(map.shape);
       server.views_.push_back(server.maps_.back());
@@ -113,11 +114,11 @@ class Server {
   Server(Deployment deployment, Executor tail) : deployment_(std::move(deployment)), tail_(std::move(tail)) {}
 
   static Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
-                                                               bool compensate) {
-    if (compensate && TokenCompensator::is_in(file, map.suffix))
+                                                               const Options& options) {
+    if (options.compensate && TokenCompensator::is_in(file, map.suffix))
       return TokenCompensator::load(file, map.shape, map.suffix);
-    if (compensate && ConvCompensator::is_in(file, map.suffix))
-      return ConvCompensator::load(file, map.shape, map.activation, map.suffix);
+    if (options.compensate && ConvCompensator::is_in(file, map.suffix))
+      return ConvCompensator::load(file, map.shape, map.activation, map.suffix, options.winograd);
     QCNET_TRY(Quantizer levels, load_lloyd_max(file, map.shape.channels(), map.suffix));
     return std::unique_ptr<Compensator>(std::make_unique<Dequantizer>(std::move(levels)));
   }
