@@ -1,4 +1,5 @@
-// Float convolution and linear layers; and the price of thresholding in their epilogue.
+// Float convolution, direct and by Winograd's algorithm, and linear layers; and the price of thresholding in
+// their epilogue.
 #include "common.hpp"
 
 #include <limits>
@@ -39,6 +40,22 @@ void conv2d(benchmark::State& state) {
     benchmark::ClobberMemory();
   }
   report_flops(state, meter, p.multiply_adds);
+}
+
+/// Reports nominal FLOP, those of the direct algorithm: more than 100 % of the peak is no mistake.
+void winograd(benchmark::State& state) {
+  Problem p(state);
+  const auto algorithm =
+      state.range(5) == 2 ? kernels::ConvAlgorithm::winograd_2x2 : kernels::ConvAlgorithm::winograd_4x4;
+  p.packed = p.packed.with(algorithm).value();
+  AlignedBuffer<float> scratch(kernels::scratch_floats(p.packed, p.output.shape()));
+  const Meter meter;
+  for (auto _ : state) {
+    kernels::conv2d(p.packed, p.input, p.output, kernels::Activation::relu, {}, scratch.span());
+    benchmark::ClobberMemory();
+  }
+  report_flops(state, meter, p.multiply_adds);
+  state.counters["weights_MB"] = static_cast<double>(p.packed.bytes()) * 1e-6;
 }
 
 void conv2d_bits(benchmark::State& state) {
@@ -84,7 +101,24 @@ BENCHMARK(conv2d)
     ->Args({14, 256, 1024, 1, 1})
     ->Args({7, 512, 512, 3, 1})
     ->Args({32, 16, 16, 3, 1})  // the shipped small ResNets'
-    ->Args({16, 32, 32, 3, 1});
+    ->Args({16, 32, 32, 3, 1})
+    ->Args({13, 512, 1024, 3, 1})  // YOLOv3-Tiny's
+    ->Args({26, 256, 512, 3, 1})
+    ->Args({26, 384, 256, 3, 1})
+    ->Args({208, 16, 32, 3, 1});
+BENCHMARK(winograd)
+    ->ArgNames({"side", "cin", "cout", "kernel", "stride", "tile"})
+    ->Args({56, 64, 64, 3, 1, 4})
+    ->Args({28, 128, 128, 3, 1, 4})
+    ->Args({14, 256, 256, 3, 1, 4})
+    ->Args({7, 512, 512, 3, 1, 4})
+    ->Args({7, 512, 512, 3, 1, 2})
+    ->Args({32, 16, 16, 3, 1, 4})
+    ->Args({16, 32, 32, 3, 1, 4})
+    ->Args({13, 512, 1024, 3, 1, 4})
+    ->Args({26, 256, 512, 3, 1, 4})
+    ->Args({26, 384, 256, 3, 1, 4})
+    ->Args({208, 16, 32, 3, 1, 4});
 BENCHMARK(conv2d_bits)
     ->ArgNames({"side", "cin", "cout", "kernel", "stride"})
     ->Args({56, 64, 256, 1, 1})
