@@ -27,8 +27,9 @@ inline std::vector<float> pad_thresholds(std::span<const float> thresholds) {
 /// Whether an executor may turn its layers into what is fastest for its shapes (Layer::faster_for): 3x3
 /// convolutions of stride 1 by Winograd's algorithm. They take 2 to 3 times less time, but up to 4 times the
 /// memory for their weights, some hundred milliseconds to plan, and round a few times coarser (see
-/// kernels::conv2d). Executors that are made apart do not share these weights, copies do. Their scratch memory
-/// is for as many threads as are set when the executor is made; with more, such a layer still uses as many.
+/// kernels::conv2d). Executors that are made apart do not share these weights, copies do. Their scratch
+/// memory is for as many threads as are set when the executor is made; with more, such a layer still uses as
+/// many.
 enum class Winograd { yes, no };
 
 /// A network with its workspace. One forward pass at a time; for several at once make several executors,
