@@ -224,20 +224,21 @@ inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output)
   return detail::WinogradPlan(conv, output).scratch_floats() * static_cast<std::size_t>(num_threads());
 }
 
-/// The algorithm that was measured as the fastest for maps of this shape, in fp32 on AVX-512 (one thread,
-/// us):
+/// The algorithm that is the fastest for such an output. One thread, AVX-512, us:
 ///
-///     3x3, Cin -> Cout     direct   2x2    4x4
-///     56x56,  64 ->  64      2013   1093    641
-///     14x14, 256 -> 256      2004    988    709
-///      8x8,  256 -> 256       718    304    182
-///      7x7,  512 -> 512      2011   1278   1482
-///      4x4,  128 -> 128        32     21     33
-///     32x32,   3 ->  16        29            20
+///                          direct   2x2    4x4
+///     56x56,  64 ->   64     2085   1083    648
+///     14x14, 256 ->  256     2009    993    711
+///     13x13, 512 -> 1024    15269   8958   7031
+///      8x8,   64 ->   64       47     23     14
+///      8x8,  512 ->  512     2879   1247   1327
+///      7x7,  512 ->  512     2011   1254   1330
+///      4x4,  128 ->  128       32     21     33
+///     32x32,   3 ->   16       29            20
 ///
 /// 4x4 it is, unless a map has so few tiles that reading the weights takes longer than multiplying: they are
-/// 4 times the direct ones (2x2: 16/9). 6x6 would gain 5 % on the larger maps and lose on those of 14x14,
-/// with 10 times the error.
+/// 4 times the direct ones (2x2: 16/9). 6x6 would gain 5 % on large maps and lose on those of 14x14, with
+/// several times the error and 7 times the weights.
 inline ConvAlgorithm fastest_algorithm(const PackedConv2d& conv, const Shape& output) {
   if (!is_winograd_possible(conv.geometry())) return ConvAlgorithm::direct;
   const auto tiles = [&](std::size_t m) {
