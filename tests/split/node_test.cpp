@@ -68,6 +68,18 @@ TEST_CASE("a node sends the bits that PyTorch computes") {
   }
 }
 
+TEST_CASE("a node's head is computed directly, and by Winograd's algorithm if told") {
+  const std::string path = golden_path("tiny-layer2.node");
+  Node direct = Node::load(path).value(), fast = Node::load(path, Verify::yes, Winograd::yes).value();
+  CHECK(direct.memory().weights == direct.head().network().weight_bytes());
+  CHECK(fast.memory().weights > direct.memory().weights);
+  const vision::Image image = picture(WeightsFile::golden("tiny-layer2.golden"));
+  const Tensor map(direct.features(image).value());
+  CHECK_FALSE(test::identical(fast.features(image).value(), map));
+  CHECK(test::relative_difference(fast.features(image).value(), map) < 1e-5);
+  CHECK(same_bits(fast.encode(image).value().bits(0), direct.encode(image).value().bits(0)));
+}
+
 TEST_CASE("a node whose last layer cannot threshold in its epilogue sends the same bits") {
   // The cut moved behind the pooling of the 7x7 stem.
   WeightsFile file = WeightsFile::golden("tiny-relu.node");

@@ -50,6 +50,12 @@ TEST_CASE("node and server together answer what PyTorch answers") {
     CHECK(test::relative_difference(server.features(), golden.tensor(pair.method + ".map")) < 1e-5);
     CHECK(test::relative_difference(logits, golden.tensor(pair.method + ".logits")) < 1e-5);
     CHECK(logits.shape() == Shape{1, server.deployment().classes.size()});
+
+    Server direct =
+        Server::load(golden_path(pair.name + "-" + pair.method + ".server"), {.winograd = Winograd::no})
+            .value();
+    CHECK(test::relative_difference(direct.decode(received).value(), golden.tensor(pair.method + ".logits")) <
+          1e-5);
   }
 }
 
