@@ -68,7 +68,7 @@ inline vec max(vec a, vec b) {
   return {simd::max(a.raw, b.raw)};
 }
 inline vec exp(vec x) {
-  return {exp(x.raw)};
+  return {simd::exp(x.raw)};
 }
 inline vec tanh(vec x) {
   return {tanh(x.raw)};

@@ -33,6 +33,10 @@ inline Register max(Register a, Register b) {
   return _mm256_max_ps(a, b);
 }
 
+inline Register exp(Register x) {
+  return xsimd::exp(x);
+}
+
 inline std::uint32_t greater_bits(Register a, Register b) {
   return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)));
 }

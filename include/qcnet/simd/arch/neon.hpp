@@ -31,6 +31,10 @@ inline Register max(Register a, Register b) {
   return vbslq_f32(vcgtq_f32(a, b), a, b);
 }
 
+inline Register exp(Register x) {
+  return xsimd::exp(x);
+}
+
 inline uint32x4_t lane_bits() {
   const std::uint32_t lanes[width] = {1, 2, 4, 8};
   return vld1q_u32(lanes);

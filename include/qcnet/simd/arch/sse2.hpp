@@ -30,6 +30,10 @@ inline Register max(Register a, Register b) {
   return _mm_max_ps(a, b);
 }
 
+inline Register exp(Register x) {
+  return xsimd::exp(x);
+}
+
 inline std::uint32_t greater_bits(Register a, Register b) {
   return static_cast<std::uint32_t>(_mm_movemask_ps(_mm_cmpgt_ps(a, b)));
 }
