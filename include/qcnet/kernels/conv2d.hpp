@@ -12,6 +12,7 @@
 #include <qcnet/core/parallel.hpp>
 #include <qcnet/core/tensor.hpp>
 #include <qcnet/kernels/gemm.hpp>
+#include <qcnet/kernels/matmul.hpp>
 #include <qcnet/kernels/packed_conv2d.hpp>
 #include <qcnet/kernels/winograd.hpp>
 
@@ -93,8 +94,8 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
         const std::size_t height = std::min(tallest, tile_height(end_pixel - p));
         const RowBlock where{p, group * conv.group_output_channels() + column, valid};
         multiply_tile(height, std::min(height, end_pixel - p),
-                      {pointers.data() + at, runs, conv.run_length()}, weights, column, conv.bias(group),
-                      where, store);
+                      {pointers.data() + at, runs, conv.run_length()}, weights.block(column),
+                      weights.block_width(column), conv.bias(group) + column, where, store);
         at += height * runs;
         p += height;
       }
@@ -109,6 +110,7 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
   const std::size_t pixels = output.pixels();
   const std::size_t blocks = (conv.group_output_channels() + block_columns - 1) / block_columns;
   if (pixels == 0 || blocks == 0) return;
+  if (conv.pointwise()) return multiply_rows(conv.weights(0), conv.bias(0), input.data, pixels, store);
   const std::size_t work = pixels * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = work > (std::size_t{1} << 18);  // below, waking threads costs more than they bring
   const Tasks tasks = split_into_tasks(pixels, blocks, conv.runs(), parallel);

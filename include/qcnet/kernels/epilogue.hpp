@@ -1,6 +1,7 @@
 // What happens to a finished row of accumulators before it leaves the registers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -45,9 +46,31 @@ struct StoreFloat {
   std::size_t channels;
   Activation activation;
 
+  bool resumes = false;  ///< `out` holds the first part of every sum
+
+  /// Whether a sum may wait in the output between two parts of the depth.
+  bool has_parts() const { return residual != out; }
+  /// The epilogue of a part of the depth: its sums go on from what the parts before left in the output.
+  StoreFloat part(bool first, bool last) const {
+    return {out, last ? residual : nullptr, channels, last ? activation : Activation::none, !first};
+  }
   template <std::size_t V>
-  void operator()(const RowBlock& block, const vec (&row)[V]) const {
+  [[gnu::always_inline]] void resume(const RowBlock& block, vec (&row)[V]) const {
+    const float* from = out + block.pixel * channels + block.column;
+    for (std::size_t v = 0; v < V; ++v, from += vec::size) {
+      const std::size_t left = block.valid - std::min(block.valid, v * vec::size);
+      row[v] = left >= vec::size ? vec::load(from) : vec::load_partial(from, left);
+    }
+  }
+
+  // A call would spill the accumulators of all rows.
+  template <std::size_t V>
+  [[gnu::always_inline]] void operator()(const RowBlock& block, const vec (&row)[V]) const {
     const std::size_t base = block.pixel * channels + block.column;
+    if (block.valid >= V * vec::size && residual == nullptr && activation == Activation::none) {
+      for (std::size_t v = 0; v < V; ++v) row[v].store(out + base + v * vec::size);
+      return;
+    }
     for (std::size_t v = 0; v < V; ++v) {
       const std::size_t at = base + v * vec::size;
       const std::size_t left = block.valid - v * vec::size;

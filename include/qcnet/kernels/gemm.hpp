@@ -88,9 +88,9 @@ template <std::size_t... I, class F>
   (f(std::integral_constant<std::size_t, I>{}), ...);
 }
 
-/// Computes Rows x V vectors: bias + sum over runs and positions of input * weight, in that order, then hands
-/// each of the first `valid_rows` rows to `store`. Compile-time indices everywhere, so that the accumulators
-/// stay in registers.
+/// Computes Rows x V vectors: bias (or what `store` resumes) + sum over runs and positions of input * weight,
+/// in that order, then hands each of the first `valid_rows` rows to `store`. Compile-time indices everywhere,
+/// so that the accumulators stay in registers.
 template <std::size_t Rows, std::size_t V, class Store>
 void micro_kernel(const TileInput& input, const float* weights, const float* bias, RowBlock block,
                   std::size_t valid_rows, const Store& store) {
@@ -98,6 +98,14 @@ void micro_kernel(const TileInput& input, const float* weights, const float* bia
   constexpr auto all_rows = std::make_index_sequence<Rows>{};
   vec acc[Rows][V];
   unroll(all, [&](auto i) { acc[i / V][i % V] = vec::load(bias + (i % V) * vec::size); });
+  if constexpr (requires { store.resumes; })
+    if (store.resumes)
+      unroll(all_rows, [&](auto m) {
+        vec row[V];
+        store.resume(
+            RowBlock{block.pixel + std::min<std::size_t>(m, valid_rows - 1), block.column, block.valid}, row);
+        unroll(std::make_index_sequence<V>{}, [&](auto v) { acc[m][v] = row[v]; });
+      });
 
   const float* const* pointers = input.pointers;
   for (std::size_t run = 0; run < input.runs; ++run, pointers += Rows) {
@@ -115,7 +123,11 @@ void micro_kernel(const TileInput& input, const float* weights, const float* bia
     }
   }
   unroll(all_rows, [&](auto m) {
-    if (m < valid_rows) store(RowBlock{block.pixel + m, block.column, block.valid}, acc[m]);
+    if (m >= valid_rows) return;
+    // A copy: if `store` walked over `acc` itself, GCC would keep all of it in memory.
+    vec row[V];
+    unroll(std::make_index_sequence<V>{}, [&](auto v) { row[v] = acc[m][v]; });
+    store(RowBlock{block.pixel + m, block.column, block.valid}, row);
   });
 }
 
@@ -132,26 +144,27 @@ inline std::size_t tile_height(std::size_t rows) {
   return height;
 }
 
-/// One tile of `height` rows (a value of `tile_rows`), of which `valid_rows` are stored, times the block of
-/// columns that starts at `column`.
+/// One tile of `height` rows (a value of `tile_rows`), of which `valid_rows` are stored, times a block of V
+/// vectors of columns: its packed weights `w`, from the first depth that `input` holds on, and its bias `b`.
+template <std::size_t V, class Store>
+void multiply_tile(std::size_t height, std::size_t valid_rows, const TileInput& input, const float* w,
+                   const float* b, RowBlock block, const Store& store) {
+  if (height == tile_rows[0])
+    return detail::micro_kernel<tile_rows[0], V>(input, w, b, block, valid_rows, store);
+  if (height == tile_rows[1])
+    return detail::micro_kernel<tile_rows[1], V>(input, w, b, block, valid_rows, store);
+  if (height == tile_rows[2])
+    return detail::micro_kernel<tile_rows[2], V>(input, w, b, block, valid_rows, store);
+  return detail::micro_kernel<1, V>(input, w, b, block, valid_rows, store);
+}
+
+/// The same for a block `width` floats wide.
 template <class Store>
-void multiply_tile(std::size_t height, std::size_t valid_rows, const TileInput& input,
-                   const PackedWeights& weights, std::size_t column, const float* bias, RowBlock block,
-                   const Store& store) {
-  const float* w = weights.block(column);
-  const float* b = bias + column;
-  const auto run = [&]<std::size_t V>(std::integral_constant<std::size_t, V>) {
-    if (height == tile_rows[0])
-      return detail::micro_kernel<tile_rows[0], V>(input, w, b, block, valid_rows, store);
-    if (height == tile_rows[1])
-      return detail::micro_kernel<tile_rows[1], V>(input, w, b, block, valid_rows, store);
-    if (height == tile_rows[2])
-      return detail::micro_kernel<tile_rows[2], V>(input, w, b, block, valid_rows, store);
-    return detail::micro_kernel<1, V>(input, w, b, block, valid_rows, store);
-  };
-  if (weights.block_width(column) == block_columns)
-    return run(std::integral_constant<std::size_t, block_vectors>{});
-  return run(std::integral_constant<std::size_t, 1>{});
+void multiply_tile(std::size_t height, std::size_t valid_rows, const TileInput& input, const float* w,
+                   std::size_t width, const float* b, RowBlock block, const Store& store) {
+  if (width == block_columns)
+    return multiply_tile<block_vectors>(height, valid_rows, input, w, b, block, store);
+  return multiply_tile<1>(height, valid_rows, input, w, b, block, store);
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

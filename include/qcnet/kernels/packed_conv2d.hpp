@@ -90,6 +90,13 @@ class PackedConv2d {
   std::size_t runs_per_kernel_row() const { return runs_w_; }
   std::size_t run_length() const { return run_length_; }
 
+  /// Whether every output pixel reads one input pixel, the same one.
+  bool pointwise() const {
+    const ConvGeometry& g = geometry_;
+    return g.taps() == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0 &&
+           g.extra_bottom == 0 && g.extra_right == 0 && g.groups == 1;
+  }
+
   /// Shape of the output, or an Error that names what does not fit.
   Result<Shape> output_shape(const Shape& input) const {
     if (input.rank() == 4 && input[3] != input_channels())

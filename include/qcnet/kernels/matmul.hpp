@@ -1,0 +1,131 @@
+// Consecutive rows times packed weights, cut so that what is used again is still in a cache.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include <qcnet/core/parallel.hpp>
+#include <qcnet/kernels/gemm.hpp>
+
+namespace qcnet::inline QCNET_ABI::kernels::detail {
+
+/// The longest part of the depth that is multiplied in one pass: a tile's rows nearly fit the L1 cache.
+inline constexpr std::size_t max_pass = 768;
+/// Weights that are read once for every tile of rows: half of a common L2 cache.
+inline constexpr std::size_t group_bytes = std::size_t{512} << 10;
+
+/// An epilogue that can leave sums in the output and go on from there.
+template <class Store>
+concept HasParts = requires(const Store& store) {
+  store.part(true, true);
+};
+
+/// An epilogue that wants to see its rows once more, while they are still in the L1 cache.
+template <class Store>
+concept Finishes = requires(const Store& store) {
+  store.finish(RowBlock{}, std::size_t{});
+};
+
+/// Floats of the depth in one pass: equal parts of at most `max_pass`, whole cache lines; all where sums
+/// cannot wait.
+template <class Store>
+std::size_t pass_length(std::size_t depth, const Store& store) {
+  if constexpr (HasParts<Store>) {
+    const std::size_t passes = (depth + max_pass - 1) / max_pass;
+    if (store.has_parts() && passes > 1) return ((depth + passes - 1) / passes + 15) / 16 * 16;
+  }
+  return std::max<std::size_t>(1, depth);
+}
+
+/// Rows [first, end) and blocks of columns [first_block, end_block): what one thread does at a time.
+struct RowsTask {
+  std::size_t first, end, first_block, end_block;
+};
+
+/// The rows of one tile, a pass at a time. Rows longer than a pass are copied side by side: 3072 floats apart
+/// they would all want the same set of the L1 cache.
+class TileRows {
+ public:
+  TileRows(const float* input, std::size_t depth) : input_(input), depth_(depth) {}
+
+  /// Floats [from, from + length) of `height` rows; rows past `last` repeat it.
+  TileInput rows(std::size_t first_row, std::size_t height, std::size_t last, std::size_t from,
+                 std::size_t length) {
+    for (std::size_t m = 0; m < height; ++m) {
+      const float* row = input_ + std::min(first_row + m, last) * depth_ + from;
+      if (length != depth_) std::copy_n(row, length, copy_ + m * pitch);
+      pointers_[m] = length == depth_ ? row : copy_ + m * pitch;
+    }
+    return {pointers_.data(), 1, length};
+  }
+
+ private:
+  static constexpr std::size_t pitch = max_pass + 16;  // no multiple of a page
+
+  const float* input_;
+  std::size_t depth_;
+  std::array<const float*, max_rows> pointers_;
+  alignas(64) float copy_[max_rows * pitch];
+};
+
+/// A task's rows stay in the L1 cache while its weights, which stay in L2, pass by.
+template <class Store>
+void multiply_rows_task(const PackedWeights& weights, const float* bias, const float* input,
+                        const RowsTask& task, const Store& store) {
+  const std::size_t depth = weights.depth(), pass = pass_length(depth, store);
+  TileRows tile_rows(input, depth);
+  for (std::size_t from = 0, length; from == 0 || from < depth; from += pass) {
+    length = std::min(pass, depth - from);
+    const bool last = from + length == depth;
+    for (std::size_t row = task.first; row < task.end;) {
+      const std::size_t height = tile_height(task.end - row), valid = std::min(height, task.end - row);
+      const TileInput tile = tile_rows.rows(row, height, task.end - 1, from, length);
+      for (std::size_t block = task.first_block; block < task.end_block; ++block) {
+        const std::size_t column = block * block_columns, width = weights.block_width(column);
+        const RowBlock where{row, column, std::min(block_columns, weights.columns() - column)};
+        const float* w = weights.block(column) + from * width;
+        if constexpr (HasParts<Store>)
+          multiply_tile(height, valid, tile, w, width, bias + column, where, store.part(from == 0, last));
+        else
+          multiply_tile(height, valid, tile, w, width, bias + column, where, store);
+      }
+      if constexpr (Finishes<Store>) {
+        const std::size_t column = task.first_block * block_columns;
+        const std::size_t end = std::min(weights.columns(), task.end_block * block_columns);
+        if (last) store.finish({row, column, end - column}, valid);
+      }
+      row += valid;
+    }
+  }
+}
+
+/// Hands bias + row * weights^T of each of `rows` rows, `weights.depth()` floats apart, to `store`. Every
+/// output is one sum in an order that depends on the depth alone.
+template <class Store>
+void multiply_rows(const PackedWeights& weights, const float* bias, const float* input, std::size_t rows,
+                   const Store& store) {
+  const std::size_t blocks = (weights.columns() + block_columns - 1) / block_columns;
+  const std::size_t tiles = (rows + max_rows - 1) / max_rows;
+  if (rows == 0 || blocks == 0) return;
+  // Below, waking threads costs more than they bring.
+  const bool parallel = rows * weights.columns() * weights.depth() > (std::size_t{1} << 18);
+  const std::size_t wanted = parallel ? 4 * static_cast<std::size_t>(num_threads()) : 1;
+
+  const auto ceil_div = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
+  const std::size_t block_bytes = pass_length(weights.depth(), store) * block_columns * sizeof(float);
+  // For few rows, more and smaller groups.
+  const std::size_t most =
+      std::max<std::size_t>(1, std::min(group_bytes / block_bytes, blocks * tiles / wanted));
+  const std::size_t group = ceil_div(blocks, ceil_div(blocks, most)), groups = ceil_div(blocks, group);
+  const std::size_t pieces = std::min(tiles, ceil_div(wanted, groups));
+  const std::size_t piece = ceil_div(tiles, pieces) * max_rows, row_pieces = ceil_div(rows, piece);
+  const auto body = [&](std::size_t task) {
+    const std::size_t first = task % row_pieces * piece, block = task / row_pieces * group;
+    multiply_rows_task(weights, bias, input,
+                       {first, std::min(rows, first + piece), block, std::min(blocks, block + group)}, store);
+  };
+  parallel_for(groups * row_pieces, body, parallel);
+}
+
+}  // namespace qcnet::inline QCNET_ABI::kernels::detail
