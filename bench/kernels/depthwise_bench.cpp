@@ -1,4 +1,4 @@
-// Depthwise convolution: GFLOP/s. Every product needs its own load, which is what limits it.
+// Depthwise convolution: GFLOP/s. Of small kernels, loads and stores are the limit.
 #include "common.hpp"
 
 #include <qcnet/kernels/depthwise.hpp>

@@ -38,6 +38,17 @@ TEST_CASE("depthwise convolution equals the plain grouped one") {
         }
 }
 
+TEST_CASE("depthwise windows of every width, at every border") {
+  for (const std::size_t kernel : Sizes{3, 5, 7})
+    for (std::size_t width = 1; width <= 32; ++width)
+      for (const std::size_t pad : Sizes{0, 1, kernel / 2, kernel + 2}) {
+        if (width + 2 * pad < kernel) continue;
+        ConvGeometry g = ConvGeometry::square(kernel, 1, pad);
+        g.pad_h = 1, g.kernel_h = 2, g.dilation_h = 1 + width % 2;
+        check(g, {1, 4, width, width % 3 == 0 ? vec::size : width % 3 == 1 ? std::size_t{3} : vec::size + 1});
+      }
+}
+
 TEST_CASE("depthwise convolution with odd geometry") {
   ConvGeometry g = ConvGeometry::square(3, 1, 2);
   g.dilation_h = 2, g.dilation_w = 3, g.pad_w = 5, g.kernel_h = 5;

@@ -1,5 +1,5 @@
-// Depthwise convolution: every channel by its own kernel. Bound by loads, so pixels share the weights'
-// vectors.
+// Depthwise convolution: every channel by its own kernel. A product a load would be bound by loads, so pixels
+// share the weights' vectors, and common kernels' taps share the inputs' too.
 #pragma once
 
 #include <algorithm>
@@ -141,11 +141,105 @@ inline constexpr std::size_t depthwise_pixels = 8;
 inline constexpr std::size_t depthwise_pixels = 4;
 #endif
 
+/// Neighbouring outputs whose windows slide over one row of inputs: each input is loaded once and meets every
+/// tap of its kernel row. A zero in the padding is never multiplied.
+struct DepthwiseWindow {
+  const float* input;  // of the first column that exists, in the first row that does
+  std::size_t input_row, channels;
+  TapRange rows;
+  std::size_t first, end;  // columns of the windows' union that exist
+};
+
+/// One vector of channels of `Pixels` outputs, `valid_pixels` of which are stored. Kernel columns `Taps`,
+/// stride and dilation 1.
+template <std::size_t Pixels, std::size_t Taps, bool Partial, class Store>
+void depthwise_window(const PackedDepthwise& conv, const DepthwiseWindow& window, RowBlock block,
+                      std::size_t valid_pixels, const Store& store) {
+  constexpr auto pixels = std::make_index_sequence<Pixels>{};
+  constexpr auto taps = std::make_index_sequence<Taps>{};
+  const vec bias = vec::load(conv.bias() + block.column);
+  vec acc[Pixels];
+  unroll(pixels, [&](auto p) { acc[p] = bias; });
+  const float* row = window.input + block.column;
+  for (std::size_t kh = window.rows.first; kh < window.rows.end; ++kh, row += window.input_row) {
+    const float* weights = conv.tap(kh * Taps) + block.column;
+    vec w[Taps];
+    unroll(taps, [&](auto t) { w[t] = vec::load(weights + t * conv.stride()); });
+    const float* at = row;
+    unroll(std::make_index_sequence<Pixels + Taps - 1>{}, [&](auto column) {
+      if (column < window.first || column >= window.end) return;
+      const vec x = Partial ? vec::load_partial(at, block.valid) : vec::load(at);
+      at += window.channels;
+      unroll(taps, [&](auto t) {
+        if constexpr (column >= t && column - t < Pixels) acc[column - t] = fma(x, w[t], acc[column - t]);
+      });
+    });
+  }
+  unroll(pixels, [&](auto p) {
+    if (p >= valid_pixels) return;
+    const vec result[1] = {acc[p]};
+    store(RowBlock{block.pixel + p, block.column, block.valid}, result);
+  });
+}
+
+/// All channels of `Pixels` outputs.
+template <std::size_t Pixels, std::size_t Taps, class Store>
+void depthwise_windows(const PackedDepthwise& conv, const DepthwiseWindow& window, std::size_t pixel,
+                       std::size_t valid_pixels, const Store& store) {
+  std::size_t c = 0;
+  for (; c + vec::size <= conv.channels(); c += vec::size)
+    depthwise_window<Pixels, Taps, false>(conv, window, {pixel, c, vec::size}, valid_pixels, store);
+  if (c < conv.channels())
+    depthwise_window<Pixels, Taps, true>(conv, window, {pixel, c, conv.channels() - c}, valid_pixels, store);
+}
+
+// Outputs of a wide and of a narrow window: they, a row of the kernel and an input stay in registers.
+#if QCNET_ISA_AVX512 || QCNET_ISA_NEON
+inline constexpr std::size_t wide_window = 14, narrow_window = 7;
+#else
+inline constexpr std::size_t wide_window = 7, narrow_window = 4;
+#endif
+
+/// One row of the output by sliding windows of `Taps` columns.
+template <std::size_t Taps, class Store>
+void depthwise_sliding_row(const PackedDepthwise& conv, ConstTensorView input, const Shape& output,
+                           std::size_t row, const Store& store) {
+  const ConvGeometry& g = conv.geometry();
+  const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
+  const std::size_t n = row / output[1], y = row % output[1];
+  const TapRange rows = TapRange::of(y, 1, g.pad_h, g.dilation_h, g.kernel_h, height);
+  const std::size_t in_y = y + rows.first * g.dilation_h - g.pad_h;
+  for (std::size_t x = 0; x < output[2];) {
+    const std::size_t pixels = output[2] - x > narrow_window ? wide_window : narrow_window;
+    const TapRange columns = TapRange::of(x, 1, g.pad_w, 1, pixels + Taps - 1, width);
+    const std::size_t in_x = x + columns.first - g.pad_w;
+    const bool none = rows.first == rows.end || columns.first == columns.end;
+    const DepthwiseWindow window{
+        none ? input.data : input.data + ((n * height + in_y) * width + in_x) * channels,
+        g.dilation_h * width * channels,
+        channels,
+        rows,
+        columns.first,
+        columns.end};
+    const std::size_t valid = std::min(pixels, output[2] - x), pixel = row * output[2] + x;
+    if (pixels == wide_window)
+      depthwise_windows<wide_window, Taps>(conv, window, pixel, valid, store);
+    else
+      depthwise_windows<narrow_window, Taps>(conv, window, pixel, valid, store);
+    x += valid;
+  }
+}
+
 /// One row of the output: wide tiles where neighbours have all columns of the kernel, else pixel by pixel.
 template <class Store>
 void depthwise_row(const PackedDepthwise& conv, ConstTensorView input, const Shape& output, std::size_t row,
                    const Store& store) {
   const ConvGeometry& g = conv.geometry();
+  if (g.stride_h == 1 && g.stride_w == 1 && g.dilation_w == 1) {
+    if (g.kernel_w == 3) return depthwise_sliding_row<3>(conv, input, output, row, store);
+    if (g.kernel_w == 5) return depthwise_sliding_row<5>(conv, input, output, row, store);
+    if (g.kernel_w == 7) return depthwise_sliding_row<7>(conv, input, output, row, store);
+  }
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
   const std::size_t n = row / output[1], y = row % output[1];
   const TapRange rows = TapRange::of(y, g.stride_h, g.pad_h, g.dilation_h, g.kernel_h, height);
