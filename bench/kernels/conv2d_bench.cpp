@@ -87,6 +87,20 @@ void linear(benchmark::State& state) {
   report_flops(state, meter, rows * in * out);
 }
 
+void linear_gelu(benchmark::State& state) {
+  const auto rows = static_cast<std::size_t>(state.range(0)), in = static_cast<std::size_t>(state.range(1)),
+             out = static_cast<std::size_t>(state.range(2));
+  const auto packed = kernels::pack_linear(random_tensor({out, in}), {}).value();
+  const Tensor input = random_tensor({rows, in}, 2);
+  Tensor output({rows, out});
+  const Meter meter;
+  for (auto _ : state) {
+    kernels::linear_gelu(packed, input, output);
+    benchmark::ClobberMemory();
+  }
+  report_flops(state, meter, rows * in * out);
+}
+
 }  // namespace
 
 // ResNet50's: the first three are the ones the project is measured by.
@@ -125,4 +139,14 @@ BENCHMARK(conv2d_bits)
     ->Args({28, 128, 512, 1, 1})
     ->Args({32, 16, 16, 3, 1})
     ->Args({16, 32, 32, 3, 1});
-BENCHMARK(linear)->ArgNames({"rows", "in", "out"})->Args({1, 2048, 1000})->Args({197, 768, 3072});
+// The head of ResNet50; ViT-B/16's; the first and the last stage of ConvNeXt-Tiny.
+BENCHMARK(linear)
+    ->ArgNames({"rows", "in", "out"})
+    ->Args({1, 2048, 1000})
+    ->Args({197, 768, 3072})
+    ->Args({197, 3072, 768})
+    ->Args({197, 768, 768})
+    ->Args({3136, 96, 384})
+    ->Args({3136, 384, 96})
+    ->Args({49, 3072, 768});
+BENCHMARK(linear_gelu)->ArgNames({"rows", "in", "out"})->Args({197, 768, 3072})->Args({3136, 96, 384});

@@ -64,3 +64,16 @@ TEST_CASE("bits of deep rows are those of the float map") {
   for (std::size_t row = 0; row < 31; ++row)
     for (std::size_t c = 0; c < 37; ++c) CHECK(bits.get(row, c) == (map[row * 37 + c] > thresholds[c]));
 }
+
+TEST_CASE("linear with GELU is linear, then GELU, bit for bit") {
+  for (const std::size_t depth : Sizes{1, 37, 1000})
+    for (const std::size_t rows : Sizes{0, 1, 29})
+      for (const std::size_t columns : Sizes{1, 3, 40, 97}) {
+        const Problem p{rows, depth, columns};
+        Tensor apart({rows, columns}), fused(apart.shape());
+        kernels::linear(p.packed, p.input, apart);
+        kernels::gelu(apart, apart);
+        kernels::linear_gelu(p.packed, p.input, fused);
+        CHECK(identical(fused, apart));
+      }
+}

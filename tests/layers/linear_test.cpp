@@ -35,6 +35,18 @@ TEST_CASE("a linear layer multiplies the last dimension") {
   for (std::size_t i = 0; i < 24; ++i) CHECK(added[i] == output[i] + residual[i]);
   CHECK(contains(linear->output_shape(std::array{input.shape(), input.shape()}).error().message(),
                  "the residual [2, 4, 5] does not have the output's shape [2, 4, 3]"));
+  const auto with_gelu = file.with([&](const io::Safetensors& weights) {
+                               return Linear::load(weights, "l", 5, 3, Linear::Then::gelu);
+                             })
+                             .value();
+  with_gelu->forward(inputs, added, {});
+  for (std::size_t i = 0; i < 24; ++i) {
+    const double x = double{output[i]};
+    CHECK(double{added[i]} == doctest::Approx(0.5 * x * std::erfc(-x / std::sqrt(2.0))).epsilon(1e-5));
+  }
+  CHECK(with_gelu->kind() == "linear_gelu");
+  CHECK(contains(with_gelu->output_shape(std::array{input.shape(), added.shape()}).error().message(),
+                 "a linear layer with GELU takes one input"));
   CHECK(linear->multiply_adds(std::array{input.shape()}) == 2 * 4 * 5 * 3);
   CHECK(linear->output_shape(std::array{Shape{2, 6}}).error().message() ==
         "expected an input [..., 5], found [2, 6]");

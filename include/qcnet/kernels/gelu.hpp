@@ -35,19 +35,23 @@ inline vec gelu(vec x) {
   return fma(vec::zero() - t, q, max(x, vec::zero()));
 }
 
+namespace detail {
+/// The same for `count` floats; `to` may be `from`.
+inline void gelu_row(const float* from, std::size_t count, float* to) {
+  std::size_t i = 0;
+  for (; i + vec::size <= count; i += vec::size) gelu(vec::load(from + i)).store(to + i);
+  if (i < count) gelu(vec::load_partial(from + i, count - i)).store_partial(to + i, count - i);
+}
+}  // namespace detail
+
 /// The same for every element; `output` may be `input`.
 inline void gelu(ConstTensorView input, TensorView output) {
   constexpr std::size_t chunk = 4096;
   const std::size_t n = input.span().size();
   parallel_for((n + chunk - 1) / chunk,
                [&](std::size_t c) {
-                 const std::size_t end = std::min(n, (c + 1) * chunk);
-                 for (std::size_t i = c * chunk; i < end; i += vec::size) {
-                   if (end - i >= vec::size)
-                     gelu(vec::load(input.data + i)).store(output.data + i);
-                   else
-                     gelu(vec::load_partial(input.data + i, end - i)).store_partial(output.data + i, end - i);
-                 }
+                 const std::size_t first = c * chunk;
+                 detail::gelu_row(input.data + first, std::min(chunk, n - first), output.data + first);
                },
                n > (std::size_t{1} << 14));
 }

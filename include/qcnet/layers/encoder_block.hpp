@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <qcnet/layers/attention.hpp>
-#include <qcnet/layers/gelu.hpp>
 #include <qcnet/layers/layer_norm.hpp>
 #include <qcnet/layers/linear.hpp>
 #include <qcnet/layers/network.hpp>
@@ -40,10 +39,9 @@ inline Result<void> add_encoder_block(Network& network, const io::Safetensors& f
 
   QCNET_TRY(auto second_norm, LayerNorm::load(file, name + ".ln_2", channels));
   add(name + ".ln_2", std::move(second_norm));
-  QCNET_TRY(auto widen, Linear::load(file, up, channels));
+  QCNET_TRY(auto widen, Linear::load(file, up, channels, 0, Linear::Then::gelu));
   const std::size_t hidden = widen->output_features();
   add(up, std::move(widen));
-  add(name + ".mlp.gelu", std::make_shared<const Gelu>());
   QCNET_TRY(auto narrow, Linear::load(file, down, hidden, channels));
   network.add(down, std::move(narrow), {network.output(), attended});
   return {};

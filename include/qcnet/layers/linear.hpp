@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,29 +17,35 @@
 
 namespace qcnet::inline QCNET_ABI {
 
-/// weights * input 0 + bias + input 1, if there is one: `[..., in]` to `[..., out]`.
+/// weights * input 0 + bias + input 1, if there is one: `[..., in]` to `[..., out]`. Or else GELU of
+/// weights * input + bias.
 class Linear final : public Layer {
  public:
-  explicit Linear(kernels::PackedConv2d packed) : packed_(std::move(packed)) {}
+  enum class Then : std::uint8_t { nothing, gelu };
 
-  static Result<std::shared_ptr<const Linear>> make(const LinearWeights& linear) {
+  explicit Linear(kernels::PackedConv2d packed, Then then = Then::nothing)
+      : packed_(std::move(packed)), then_(then) {}
+
+  static Result<std::shared_ptr<const Linear>> make(const LinearWeights& linear, Then then = Then::nothing) {
     QCNET_TRY(auto packed, kernels::pack_linear(linear.weights, linear.bias.span()));
-    return std::make_shared<const Linear>(std::move(packed));
+    return std::make_shared<const Linear>(std::move(packed), then);
   }
   /// Reads `<name>.weight` `[outputs, inputs]` and `<name>.bias`; 0 outputs: as many as there are.
   static Result<std::shared_ptr<const Linear>> load(const io::Safetensors& file, const std::string& name,
-                                                    std::size_t inputs, std::size_t outputs = 0) {
+                                                    std::size_t inputs, std::size_t outputs = 0,
+                                                    Then then = Then::nothing) {
     QCNET_TRY(const LinearWeights linear,
               load_linear_weights(file, name + ".weight", name + ".bias", inputs, outputs));
-    return make(linear);
+    return make(linear, then);
   }
 
-  std::string_view kind() const override { return "linear"; }
+  std::string_view kind() const override { return then_ == Then::gelu ? "linear_gelu" : "linear"; }
   std::size_t output_features() const { return packed_.output_channels(); }
 
   Result<Shape> output_shape(std::span<const Shape> inputs) const override {
     if (inputs.empty() || inputs.size() > 2)
       return Error("a linear layer takes one input and at most one residual");
+    if (then_ == Then::gelu && inputs.size() != 1) return Error("a linear layer with GELU takes one input");
     if (inputs[0].rank() == 0 || inputs[0].channels() != packed_.input_channels())
       return Error("expected an input [..., " + std::to_string(packed_.input_channels()) + "], found " +
                    inputs[0].to_string());
@@ -52,6 +59,7 @@ class Linear final : public Layer {
     return output;
   }
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
+    if (then_ == Then::gelu) return kernels::linear_gelu(packed_, inputs[0], output);
     kernels::linear(packed_, inputs[0], output, kernels::Activation::none,
                     inputs.size() == 2 ? inputs[1] : ConstTensorView{});
   }
@@ -62,6 +70,7 @@ class Linear final : public Layer {
 
  private:
   kernels::PackedConv2d packed_;
+  Then then_;
 };
 
 }  // namespace qcnet::inline QCNET_ABI

@@ -10,7 +10,6 @@
 #include <qcnet/layers/conv2d.hpp>
 #include <qcnet/layers/depthwise.hpp>
 #include <qcnet/layers/executor.hpp>
-#include <qcnet/layers/gelu.hpp>
 #include <qcnet/layers/layer_norm.hpp>
 #include <qcnet/layers/linear.hpp>
 #include <qcnet/layers/pool.hpp>
@@ -78,10 +77,9 @@ class ConvNextBuilder {
     QCNET_TRY(auto depthwise, DepthwiseConv2d::load(file_, body + "0", channels_));
     add(body + "0", std::move(depthwise));
     QCNET_CHECK(norm(body + "2"));
-    QCNET_TRY(auto up, Linear::load(file_, body + "3", channels_));
+    QCNET_TRY(auto up, Linear::load(file_, body + "3", channels_, 0, Linear::Then::gelu));
     const std::size_t hidden = up->output_features();
     add(body + "3", std::move(up));
-    add(body + "4", std::make_shared<const Gelu>());
 
     QCNET_TRY(LinearWeights down,
               load_linear_weights(file_, body + "5.weight", body + "5.bias", hidden, channels_));
