@@ -87,8 +87,10 @@ struct Pair {
   Result<Node> node() const {
     return node_file.with([](const io::Safetensors& file) { return Node::load(file); });
   }
+  /// Without Winograd's algorithm, as `run`: its sums are others.
   Result<Server> server() const {
-    return server_file.with([](const io::Safetensors& file) { return Server::load(file, {}); });
+    return server_file.with(
+        [](const io::Safetensors& file) { return Server::load(file, {.winograd = Winograd::no}); });
   }
 };
 
@@ -180,7 +182,7 @@ TEST_CASE("each map of a cut has its own QCNet, or none") {
         alone.set("qcnet.levels", {2, pair.maps[i].channels()}, levels);
         add_qcnet(alone, "", pair.maps[i].channels());
         auto compensator = alone.with([&](const io::Safetensors& file) {
-          return ConvCompensator::load(file, pair.maps[i], kernels::Activation::none);
+          return ConvCompensator::load(file, pair.maps[i], kernels::Activation::none, {}, Winograd::no);
         });
         (*compensator)->reconstruct_into(bits[i], restored[i]);
       }
