@@ -65,7 +65,9 @@ struct Anchors {
 
  private:
   static constexpr int largest = 1 << 20;
-  static std::string quoted(std::string_view text) { return "\"" + io::detail::printable(text) + "\""; }
+  static std::string quoted(std::string_view text) {
+    return std::string(1, '"').append(io::detail::printable(text)).append(1, '"');
+  }
 };
 
 }  // namespace qcnet::inline QCNET_ABI::vision
