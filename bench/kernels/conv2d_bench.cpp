@@ -73,7 +73,8 @@ void conv2d_bits(benchmark::State& state) {
   report_flops(state, meter, p.multiply_adds);
 }
 
-void linear(benchmark::State& state) {
+template <class Multiply>
+void time_linear(benchmark::State& state, const Multiply& multiply) {
   const auto rows = static_cast<std::size_t>(state.range(0)), in = static_cast<std::size_t>(state.range(1)),
              out = static_cast<std::size_t>(state.range(2));
   const auto packed = kernels::pack_linear(random_tensor({out, in}), {}).value();
@@ -81,24 +82,22 @@ void linear(benchmark::State& state) {
   Tensor output({rows, out});
   const Meter meter;
   for (auto _ : state) {
-    kernels::linear(packed, input, output);
+    multiply(packed, input, output);
     benchmark::ClobberMemory();
   }
   report_flops(state, meter, rows * in * out);
 }
 
+void linear(benchmark::State& state) {
+  time_linear(state, [](const auto& packed, const Tensor& input, Tensor& output) {
+    kernels::linear(packed, input, output);
+  });
+}
+
 void linear_gelu(benchmark::State& state) {
-  const auto rows = static_cast<std::size_t>(state.range(0)), in = static_cast<std::size_t>(state.range(1)),
-             out = static_cast<std::size_t>(state.range(2));
-  const auto packed = kernels::pack_linear(random_tensor({out, in}), {}).value();
-  const Tensor input = random_tensor({rows, in}, 2);
-  Tensor output({rows, out});
-  const Meter meter;
-  for (auto _ : state) {
+  time_linear(state, [](const auto& packed, const Tensor& input, Tensor& output) {
     kernels::linear_gelu(packed, input, output);
-    benchmark::ClobberMemory();
-  }
-  report_flops(state, meter, rows * in * out);
+  });
 }
 
 }  // namespace
