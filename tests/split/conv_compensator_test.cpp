@@ -244,6 +244,10 @@ TEST_CASE("what is wrong with a QCNet's weights is said by the tensor's name") {
   CHECK(contains(said(empty), prefix + "input.conv"));
   CHECK(said(WeightsFile(good).poke(prefix + "scale", 2, std::numeric_limits<float>::quiet_NaN())) ==
         prefix + "scale: holds NaN or infinity, a weight must be finite");
+  CHECK(said(WeightsFile(good).poke(prefix + "scale", 2, 1e38f).poke(prefix + "output.bias", 2, 1e38f)) ==
+        prefix + "scale: folding it into the layer before it gives a weight that is not finite");
+  CHECK(load(good, {1, 17, 9}).error().message() ==
+        prefix + "input: this QCNet is for feature maps, the map is [1, 17, 9]");
   CHECK(said(WeightsFile(good).poke(prefix + "blocks.0.bn.running_var", 0, -1)) ==
         prefix + "blocks.0.bn.running_var: a variance is negative");
 }

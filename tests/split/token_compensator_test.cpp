@@ -2,6 +2,7 @@
 #include "support.hpp"
 #include "weights_file.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include <qcnet/bits/pack.hpp>
@@ -16,8 +17,10 @@ namespace {
 const std::string prefix = "qcnet.compensator.";
 const Shape tokens{1, 17, 24};  // of tiny-vit
 
-Result<std::unique_ptr<Compensator>> load(const WeightsFile& file, const Shape& map = tokens) {
-  return file.with([&](const io::Safetensors& weights) { return TokenCompensator::load(weights, map); });
+Result<std::unique_ptr<Compensator>> load(const WeightsFile& file, const Shape& map = tokens,
+                                          kernels::Activation activation = kernels::Activation::none) {
+  return file.with(
+      [&](const io::Safetensors& weights) { return TokenCompensator::load(weights, map, activation); });
 }
 
 std::string error_of(const WeightsFile& file, const Shape& map = tokens) {
@@ -56,6 +59,10 @@ TEST_CASE("without blocks the body is two linear layers around a normalization")
       expected[t * 24 + c] = levels[bits.get(t, c) ? 24 + c : c] + scale[c] * sum;
     }
   CHECK(relative_difference(map, expected) < 1e-5);
+
+  for (float& x : expected.span()) x = std::max(x, 0.0f);
+  load(file, tokens, kernels::Activation::relu).value()->reconstruct_into(bits, map);
+  CHECK(relative_difference(map, expected) < 1e-5);
 }
 
 TEST_CASE("a reconstruction of tokens allocates nothing and is the same for any number of threads") {
@@ -86,6 +93,8 @@ TEST_CASE("what is wrong with an attention QCNet is one sentence") {
   CHECK(error_of(WeightsFile(good).set(prefix + "output.weight", {23, 16})) ==
         prefix + "output.weight: expected shape [24, 16], found [23, 16]");
   CHECK(contains(error_of(good, {1, 4, 4, 24}), "this QCNet is for tokens, the map is [1, 4, 4, 24]"));
+  CHECK(error_of(WeightsFile(good).poke(prefix + "scale", 2, 1e38f).poke(prefix + "output.bias", 2, 1e38f)) ==
+        prefix + "scale: folding it into the layer before it gives a weight that is not finite");
   for (const char* heads : {"", "0", "two", "-1"})
     CHECK(contains(error_of(WeightsFile(good).set_metadata(prefix + "heads", heads)), "number of heads"));
   CHECK(contains(error_of(WeightsFile(good).set_metadata(prefix + "heads", "3")),

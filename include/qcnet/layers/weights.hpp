@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +42,15 @@ inline Tensor channels_last(ConstTensorView from) {
   return to;
 }
 
+/// An Error if what `made` says gave a weight or bias that is not finite.
+inline Result<void> check_finite(std::span<const float> weights, std::span<const float> bias,
+                                 const std::string& made) {
+  for (const auto& values : {weights, bias})
+    for (const float x : values)
+      if (!std::isfinite(x)) return Error(made + " gives a weight that is not finite");
+  return {};
+}
+
 /// A convolution's weights `[Cout, Kh, Kw, Cin / groups]` and bias.
 struct ConvWeights {
   Tensor weights;
@@ -68,11 +78,19 @@ inline Result<void> fold_batch_norm(ConvWeights& conv, const BatchNorm& norm, do
     conv.bias[c] =
         static_cast<float>(double{norm.beta[c]} + (double{conv.bias[c]} - double{norm.mean[c]}) * scale);
   }
-  const auto finite = [](float x) { return std::isfinite(x); };
-  if (!std::all_of(conv.weights.span().begin(), conv.weights.span().end(), finite) ||
-      !std::all_of(conv.bias.begin(), conv.bias.end(), finite))
-    return Error(name + ": folding it into " + conv_name + " gives a weight that is not finite");
-  return {};
+  return check_finite(conv.weights.span(), conv.bias, name + ": folding it into " + conv_name);
+}
+
+/// Makes a scale for each output, read from the tensor `name`, part of the layer before it.
+inline Result<void> fold_scale(std::span<float> weights, std::span<float> bias, const io::Safetensors& file,
+                               const std::string& name, const Shape& shape) {
+  QCNET_TRY(const Tensor scale, load_tensor(file, name, shape));
+  const std::size_t depth = bias.empty() ? 0 : weights.size() / bias.size();
+  for (std::size_t c = 0; c < bias.size(); ++c) {
+    for (std::size_t k = 0; k < depth; ++k) weights[c * depth + k] *= scale[c];
+    bias[c] *= scale[c];
+  }
+  return check_finite(weights, bias, name + ": folding it into the layer before it");
 }
 
 /// Reads `<name>.weight` (`[Cout, Cin / groups, Kh, Kw]`) and `<name>.bias` if it is there. A `batch_norm`

@@ -27,7 +27,8 @@ class ConvNextBuilder {
   Result<Network> build() {
     const auto role = file_.metadata("qcnet.role");
     const std::set<std::size_t> features = module_numbers(file_, "features.");
-    if (features.empty() && role != "server")
+    const bool tail = role == "server" && file_.find("classifier.0.weight") != nullptr;
+    if (features.empty() && !tail)
       return Error("holds no ConvNeXt: there is no features.0 to features.7 in it");
     if (!features.empty()) {
       // Only a tail may begin behind the stem.
@@ -83,11 +84,8 @@ class ConvNextBuilder {
 
     QCNET_TRY(LinearWeights down,
               load_linear_weights(file_, body + "5.weight", body + "5.bias", hidden, channels_));
-    QCNET_TRY(const Tensor scale, load_tensor(file_, name + ".layer_scale", {channels_, 1, 1}));
-    for (std::size_t c = 0; c < channels_; ++c) {
-      for (std::size_t k = 0; k < hidden; ++k) down.weights[c * hidden + k] *= scale[c];
-      down.bias[c] *= scale[c];
-    }
+    QCNET_CHECK(
+        fold_scale(down.weights.span(), down.bias.span(), file_, name + ".layer_scale", {channels_, 1, 1}));
     QCNET_TRY(auto layer, Linear::make(down));
     network_.add(body + "5", std::move(layer), {network_.output(), entry});
     return {};

@@ -46,6 +46,8 @@ class ConvCompensator final : public Compensator {
                                                    const std::string& suffix = {},
                                                    Winograd winograd = Winograd::yes) {
     const std::string start = prefix(suffix);
+    if (map.rank() != 4)
+      return Error(start + "input: this QCNet is for feature maps, the map is " + map.to_string());
     const std::size_t channels = map.channels();
     QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels, suffix));
 
@@ -64,11 +66,7 @@ class ConvCompensator final : public Compensator {
     QCNET_TRY(ConvWeights last, load_checked(file, start + "output", {}, width, 1));
     if (last.bias.size() != channels)
       return wrong_output_channels(start + "output", channels, last.bias.size());
-    QCNET_TRY(const Tensor scale, load_tensor(file, start + "scale", {channels}));
-    for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t k = 0; k < width; ++k) last.weights[c * width + k] *= scale[c];
-      last.bias[c] *= scale[c];
-    }
+    QCNET_CHECK(fold_scale(last.weights.span(), last.bias, file, start + "scale", {channels}));
     auto output = kernels::PackedConv2d::make(last.weights, last.bias, ConvGeometry::square(1));
     if (!output) return output.error().in(start + "output");
     return std::unique_ptr<Compensator>(new ConvCompensator(

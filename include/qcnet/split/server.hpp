@@ -116,7 +116,7 @@ class Server {
   static Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
                                                                const Options& options) {
     if (options.compensate && TokenCompensator::is_in(file, map.suffix))
-      return TokenCompensator::load(file, map.shape, map.suffix);
+      return TokenCompensator::load(file, map.shape, map.activation, map.suffix);
     if (options.compensate && ConvCompensator::is_in(file, map.suffix))
       return ConvCompensator::load(file, map.shape, map.activation, map.suffix, options.winograd);
     QCNET_TRY(Quantizer levels, load_lloyd_max(file, map.shape.channels(), map.suffix));

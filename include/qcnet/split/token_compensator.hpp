@@ -21,7 +21,7 @@ namespace qcnet::inline QCNET_ABI {
 /// Quantization Compensator Network for tokens, after "QCNet" (IEEE Access 13:186488, 2025). The paper's
 /// blocks are not public to us; this design is our own reconstruction of the idea:
 ///
-///     tokens = dequantize(bits) + S * body(2 bits - 1)
+///     tokens = activation( dequantize(bits) + S * body(2 bits - 1) )
 ///
 /// with body = linear C -> W plus a learned embedding of each position; n pre-norm transformer blocks; layer
 /// normalization; linear W -> C; S the standard deviation per channel. The first layer looks its sums up by
@@ -36,6 +36,7 @@ class TokenCompensator final : public Compensator {
   /// Reads `qcnet.compensator.*`, `qcnet.levels` and metadata `qcnet.compensator.heads` for tokens of shape
   /// `map` `[1, T, C]`.
   static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
+                                                   kernels::Activation activation,
                                                    const std::string& suffix = {}) {
     const std::string start = prefix(suffix);
     if (map.rank() != 3)
@@ -61,14 +62,11 @@ class TokenCompensator final : public Compensator {
 
     QCNET_TRY(LinearWeights out,
               load_linear_weights(file, start + "output.weight", start + "output.bias", width, channels));
-    QCNET_TRY(const Tensor scale, load_tensor(file, start + "scale", {channels}));
-    for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t k = 0; k < width; ++k) out.weights[c * width + k] *= scale[c];
-      out.bias[c] *= scale[c];
-    }
+    QCNET_CHECK(fold_scale(out.weights.span(), out.bias.span(), file, start + "scale", {channels}));
     QCNET_TRY(auto output, kernels::pack_linear(out.weights, out.bias.span()));
-    return std::unique_ptr<Compensator>(new TokenCompensator(
-        std::move(levels), std::move(*lookup), std::move(positions), std::move(executor), std::move(output)));
+    return std::unique_ptr<Compensator>(new TokenCompensator(std::move(levels), std::move(*lookup),
+                                                             std::move(positions), std::move(executor),
+                                                             std::move(output), activation));
   }
 
   std::string_view kind() const override { return "attention QCNet"; }
@@ -81,7 +79,7 @@ class TokenCompensator final : public Compensator {
     const ConstTensorView rebuilt = body_.run(hidden_);
     // The dequantized tokens are the residual of the last layer, added in its epilogue.
     expand_into(bits, levels_.low, levels_.high, map);
-    kernels::linear(output_, rebuilt, map, kernels::Activation::none, map);
+    kernels::linear(output_, rebuilt, map, activation_, map);
   }
 
   std::size_t multiply_adds() const override {
@@ -90,12 +88,13 @@ class TokenCompensator final : public Compensator {
 
  private:
   TokenCompensator(Quantizer levels, LookupConv2d input, Tensor positions, Executor body,
-                   kernels::PackedConv2d output)
+                   kernels::PackedConv2d output, kernels::Activation activation)
       : levels_(std::move(levels)),
         input_(std::move(input)),
         positions_(std::move(positions)),
         body_(std::move(body)),
         output_(std::move(output)),
+        activation_(activation),
         hidden_(positions_.shape()) {}
 
   static std::string prefix(const std::string& suffix) { return "qcnet.compensator" + suffix + "."; }
@@ -115,6 +114,7 @@ class TokenCompensator final : public Compensator {
   Tensor positions_;
   Executor body_;
   kernels::PackedConv2d output_;
+  kernels::Activation activation_;
   Tensor hidden_;
 };
 
