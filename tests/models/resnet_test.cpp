@@ -121,8 +121,11 @@ TEST_CASE("what is wrong with a resnet's file is said by the tensor's name") {
   CHECK(error_of(WeightsFile(good).poke("bn1.running_var", 1, -0.5f)) ==
         "bn1.running_var: a variance is negative");
 
-  CHECK(contains(error_of(WeightsFile(good).keep({"golden"})), "holds no ResNet"));
-  CHECK(contains(error_of(WeightsFile()), "holds no ResNet"));
+  CHECK(contains(error_of(WeightsFile(good).keep({"golden"}).set_metadata("qcnet.architecture", "resnet")),
+                 "holds no ResNet"));
+  CHECK(contains(error_of(WeightsFile(good).keep({"golden"})),
+                 "holds a model of no known family (resnet, vit, "));
+  CHECK(contains(error_of(WeightsFile()), "holds a model of no known family"));
   CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.architecture", "vgg")),
                  "architecture \"vgg\" is not known"));
   CHECK(build(WeightsFile(good).set_metadata("qcnet.architecture", "resnet")).ok());

@@ -51,6 +51,44 @@ TEST_CASE("the parts of a ViT's deployment") {
   }
 }
 
+TEST_CASE("heads are guessed for the published widths only") {
+  const auto file = [](std::size_t channels) {
+    WeightsFile made = WeightsFile::golden("vit").keep({"conv_proj.bias"});
+    made.set("conv_proj.weight", {channels, 3, 16, 16}).set("conv_proj.bias", {channels});
+    made.set("class_token", {1, 1, channels}).set("encoder.pos_embedding", {1, 5, channels});
+    for (const char* norm : {"ln_1", "ln_2"})
+      for (const char* part : {".weight", ".bias"}) made.set(block + "0." + norm + part, {channels});
+    made.set(block + "0.self_attention.in_proj_weight", {3 * channels, channels});
+    made.set(block + "0.self_attention.in_proj_bias", {3 * channels});
+    made.set(block + "0.self_attention.out_proj.weight", {channels, channels});
+    made.set(block + "0.self_attention.out_proj.bias", {channels});
+    made.set(block + "0.mlp.0.weight", {8, channels}).set(block + "0.mlp.0.bias", {8});
+    made.set(block + "0.mlp.3.weight", {channels, 8}).set(block + "0.mlp.3.bias", {channels});
+    for (const char* part : {".weight", ".bias"}) made.set(std::string("encoder.ln") + part, {channels});
+    made.set("heads.head.weight", {2, channels}).set("heads.head.bias", {2});
+    made.metadata.clear();
+    return made;
+  };
+  for (const std::size_t channels : {768ul, 1024ul, 1280ul}) CHECK(error_of(file(channels)) == "no error");
+  // 128 channels may be 2 heads of 64 or 4 of 32: a wrong guess would give wrong answers without an error.
+  for (const std::size_t channels : {64ul, 128ul, 1536ul})
+    CHECK(error_of(file(channels)) == "the number of attention heads of a ViT with " +
+                                          std::to_string(channels) +
+                                          " channels is not known: add metadata \"qcnet.heads\" to the file");
+  CHECK(error_of(file(128).set_metadata("qcnet.heads", "4")) == "no error");
+}
+
+TEST_CASE("what a node of a ViT must hold") {
+  const WeightsFile node =
+      WeightsFile::golden("vit").set_metadata("qcnet.architecture", "vit").set_metadata("qcnet.role", "node");
+  const auto said = [&](const std::vector<std::string>& kept) {
+    return error_of(WeightsFile(node).keep(kept));
+  };
+  CHECK(said({"class_token", "encoder.pos", block}) == "conv_proj.weight: there is no such tensor");
+  CHECK(said({"conv_proj", block}) == "class_token: there is no such tensor");
+  CHECK(said({"conv_proj"}) == "no error");
+}
+
 TEST_CASE("what is wrong with a ViT's file is one sentence") {
   const WeightsFile good = WeightsFile::golden("vit");
   const auto without = [&](const std::string& name) { return error_of(WeightsFile(good).drop({name})); };
@@ -75,8 +113,17 @@ TEST_CASE("what is wrong with a ViT's file is one sentence") {
   CHECK(contains(error_of(WeightsFile(good).set("heads.pre_logits.weight", {24, 24})), "pre_logits"));
 
   const Network network = build(good).value();
-  CHECK(contains(network(random_tensor({1, 15, 12, 3}, 1)).error().message(),
-                 "an image of 5x4 patches does not fit the position embedding, which is for 16 patches"));
+  const auto said_of = [&](std::size_t height, std::size_t width) {
+    return network(random_tensor({1, height, width, 3}, 1)).error().message();
+  };
+  CHECK(contains(said_of(15, 12),
+                 "an image of 5x4 patches does not fit the position embedding, which is for 4x4 "));
+  CHECK(contains(said_of(24, 6), "an image of 8x2 patches does not fit"));  // as many, but not those
+  CHECK(contains(said_of(14, 12), "an image of 14x12 pixels is not a whole number of patches of 3x3"));
+  CHECK(contains(said_of(12, 13), "12x13 pixels"));
+  CHECK(
+      contains(error_of(WeightsFile(good).set("encoder.pos_embedding", {1, 18, 24})),
+               "encoder.pos_embedding: 18 positions are not those of a class token and a square of patches"));
   CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.architecture", "convnext")),
                  "holds no ConvNeXt"));
   CHECK(

@@ -42,12 +42,14 @@ class SelfAttention final : public Layer {
   std::size_t heads_;
 };
 
-/// Patches `[N, H, W, C]` to tokens `[N, 1 + H W, C]`: the class token first, then the patches row by row,
-/// each with its position's embedding added.
+/// A square of patches `[N, S, S, C]` to tokens `[N, 1 + S S, C]`: the class token first, then the patches
+/// row by row, each with its position's embedding added.
 class Tokens final : public Layer {
  public:
   Tokens(Tensor class_token, Tensor positions)
-      : class_token_(std::move(class_token)), positions_(std::move(positions)) {}
+      : class_token_(std::move(class_token)), positions_(std::move(positions)) {
+    while (side_ * side_ + 1 < positions_.shape()[1]) ++side_;
+  }
 
   /// Reads `class_token` `[1, 1, channels]` and `encoder.pos_embedding` `[1, T, channels]`.
   static Result<std::shared_ptr<const Tokens>> load(const io::Safetensors& file, std::size_t channels) {
@@ -58,19 +60,26 @@ class Tokens final : public Layer {
     if (s.rank() != 3 || s[0] != 1 || s[1] == 0 || s[2] != channels)
       return Error(name + ": expected shape [1, T, " + std::to_string(channels) + "], found " +
                    s.to_string());
-    return std::make_shared<const Tokens>(std::move(class_token), std::move(positions));
+    auto tokens = std::make_shared<const Tokens>(std::move(class_token), std::move(positions));
+    if (tokens->side_ * tokens->side_ + 1 != s[1])
+      return Error(name + ": " + std::to_string(s[1]) +
+                   " positions are not those of a class token and a square of patches");
+    return tokens;
   }
 
   std::string_view kind() const override { return "tokens"; }
   Result<Shape> output_shape(std::span<const Shape> inputs) const override {
-    const std::size_t tokens = positions_.shape()[1], channels = positions_.shape()[2];
+    const std::size_t channels = positions_.shape()[2];
     if (inputs.size() != 1 || inputs[0].rank() != 4 || inputs[0][3] != channels)
-      return Error("expected one map [N, H, W, " + std::to_string(channels) + "]");
-    if (inputs[0][1] * inputs[0][2] + 1 != tokens)
+      return Error("expected one map [N, H, W, " + std::to_string(channels) + "]" +
+                   (inputs.size() == 1 ? ", found " + inputs[0].to_string() : ""));
+    if (inputs[0][1] != side_ || inputs[0][2] != side_) {
+      const std::string side = std::to_string(side_);
       return Error("an image of " + std::to_string(inputs[0][1]) + "x" + std::to_string(inputs[0][2]) +
-                   " patches does not fit the position embedding, which is for " +
-                   std::to_string(tokens - 1) + " patches: give the image size the model was trained for");
-    return Shape{inputs[0][0], tokens, channels};
+                   " patches does not fit the position embedding, which is for " + side + "x" + side +
+                   " patches: give the image size the model was trained for");
+    }
+    return Shape{inputs[0][0], positions_.shape()[1], channels};
   }
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     const std::size_t tokens = output.shape[1], channels = output.shape[2], patches = tokens - 1;
@@ -88,6 +97,7 @@ class Tokens final : public Layer {
 
  private:
   Tensor class_token_, positions_;
+  std::size_t side_ = 0;  // patches in a row
 };
 
 /// The class token: `[N, T, C]` to `[N, C]`.

@@ -17,7 +17,7 @@ namespace qcnet::inline QCNET_ABI {
 using kernels::Activation;
 
 /// activation(convolution(input 0) + bias + input 1, if there is one). Paper-standard residual blocks end so.
-class Conv2d final : public Layer {
+class Conv2d : public Layer {
  public:
   Conv2d(kernels::PackedConv2d packed, Activation activation)
       : packed_(std::move(packed)), activation_(activation) {}

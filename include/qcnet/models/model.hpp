@@ -12,13 +12,16 @@
 namespace qcnet::inline QCNET_ABI::models {
 
 /// The family of a file: its metadata `qcnet.architecture`, or for a torchvision state_dict, which has none,
-/// what its tensors' names tell.
+/// what its tensors' names tell; empty if that is none of these families.
 inline std::string_view architecture(const io::Safetensors& weights) {
   if (const auto name = weights.metadata("qcnet.architecture")) return *name;
-  if (weights.find("conv_proj.weight") != nullptr) return "vit";
-  if (weights.find("features.0.0.weight") != nullptr) return "convnext";
+  if (holds_any(weights, "encoder.layers.encoder_layer_")) return "vit";
+  for (const char* part : {"block.0.weight", "layer_scale"})  // EfficientNet has features.1.0.block, too
+    if (weights.find(std::string("features.1.0.") + part) != nullptr) return "convnext";
   if (weights.find("layers.0.conv.weight") != nullptr) return "yolov3-tiny";
-  return "resnet";
+  for (const char* part : {"conv1.", "layer1.", "layer2.", "layer3.", "layer4.", "fc."})
+    if (holds_any(weights, part)) return "resnet";
+  return {};
 }
 
 /// Whether a family's outputs are a detector's raw maps, not logits.
@@ -33,8 +36,11 @@ inline Result<Network> load(const io::Safetensors& weights) {
   if (name == "vit") return vit(weights);
   if (name == "convnext") return convnext(weights);
   if (name == "yolov3-tiny") return yolov3_tiny(weights);
-  return Error("architecture \"" + std::string(name) +
-               "\" is not known to this build; it knows: resnet, vit, convnext, yolov3-tiny");
+  const std::string known = "resnet, vit, convnext, yolov3-tiny";
+  if (name.empty())
+    return Error("holds a model of no known family (" + known +
+                 "): neither its tensors' names nor metadata \"qcnet.architecture\" say one");
+  return Error("architecture \"" + std::string(name) + "\" is not known to this build; it knows: " + known);
 }
 
 }  // namespace qcnet::inline QCNET_ABI::models

@@ -19,6 +19,27 @@ namespace qcnet::inline QCNET_ABI::models {
 
 namespace detail {
 
+/// A convolution whose windows tile the image without a rest.
+class Patches final : public Conv2d {
+ public:
+  Patches(Conv2d conv, std::size_t side) : Conv2d(std::move(conv)), side_(side) {}
+
+  Result<Shape> output_shape(std::span<const Shape> inputs) const override {
+    QCNET_TRY(const Shape output, Conv2d::output_shape(inputs));
+    const Shape& image = inputs[0];
+    if (image[1] % side_ != 0 || image[2] % side_ != 0) {
+      const std::string side = std::to_string(side_);
+      return Error("an image of " + std::to_string(image[1]) + "x" + std::to_string(image[2]) +
+                   " pixels is not a whole number of patches of " + side + "x" + side +
+                   ": give the image size the model was trained for");
+    }
+    return output;
+  }
+
+ private:
+  std::size_t side_;
+};
+
 /// Builds the part of a ViT whose weights a file holds: all of it, the head of a deployment, or its tail.
 class VitBuilder {
  public:
@@ -29,8 +50,10 @@ class VitBuilder {
     const std::set<std::size_t> blocks = module_numbers(file_, block_prefix());
     QCNET_CHECK(read_channels(blocks));
     const bool whole = !role || role == "model";
-    if (whole || has("conv_proj.weight")) QCNET_CHECK(patches());
-    if (whole || has("class_token") || has("encoder.pos_embedding")) QCNET_CHECK(tokens());
+    const bool head = whole || role == "node";  // else a tail, which may begin anywhere
+    if (head || has("conv_proj.weight")) QCNET_CHECK(patches());
+    const bool encodes = whole || (head && !blocks.empty());
+    if (encodes || has("class_token") || has("encoder.pos_embedding")) QCNET_CHECK(tokens());
     if (!blocks.empty()) {
       // Only a tail may begin inside the encoder.
       const std::size_t first = network_.steps().empty() ? *blocks.begin() : 0;
@@ -65,7 +88,7 @@ class VitBuilder {
     const std::size_t patch = weight->shape[2];
     QCNET_TRY(auto layer, Conv2d::load(file_, "conv_proj", {}, ConvGeometry::square(patch, patch),
                                        weight->shape[1], Activation::none));
-    add("conv_proj", std::move(layer));
+    add("conv_proj", std::make_shared<const Patches>(*layer, patch));
     network_.name_cut("conv_proj", network_.output());
     return {};
   }
@@ -94,8 +117,8 @@ class VitBuilder {
     return {};
   }
 
-  /// Weights do not tell the number of heads: metadata `qcnet.heads`, else that of torchvision's models,
-  /// which have heads of 64 channels, but for ViT-H with 16 heads of 80.
+  /// Weights do not tell the number of heads: metadata `qcnet.heads`, else that of the published models of
+  /// this width, ViT-B, ViT-L and ViT-H.
   Result<std::size_t> read_heads() const {
     if (const auto text = file_.metadata("qcnet.heads")) {
       std::size_t heads = 0;
@@ -105,8 +128,8 @@ class VitBuilder {
                      std::to_string(channels_) + " channels");
       return heads;
     }
-    if (channels_ == 1280) return std::size_t{16};
-    if (channels_ % 64 == 0 && channels_ != 0) return channels_ / 64;
+    if (channels_ == 768) return std::size_t{12};
+    if (channels_ == 1024 || channels_ == 1280) return std::size_t{16};
     return Error("the number of attention heads of a ViT with " + std::to_string(channels_) +
                  " channels is not known: add metadata \"qcnet.heads\" to the file");
   }
@@ -130,7 +153,7 @@ class VitBuilder {
 /// A Vision Transformer of any patch size, depth, width and image size, from a torchvision state_dict saved
 /// as safetensors (`mlp.0` and `mlp.3`, or the older `mlp.linear_1` and `mlp.linear_2`). Input
 /// `[N, H, W, C]`, output logits `[N, K]`. The number of heads, which no weight tells, comes from metadata
-/// `qcnet.heads`, else as in torchvision's models.
+/// `qcnet.heads`, and is known for the widths of torchvision's models, 768, 1024 and 1280.
 ///
 /// Cut points: `conv_proj` (a map `[N, H / P, W / P, C]`) and every `encoder.layers.encoder_layer_<i>`
 /// (tokens
