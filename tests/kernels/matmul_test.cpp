@@ -59,8 +59,7 @@ TEST_CASE("bits of deep rows are those of the float map") {
   std::vector<float> thresholds(kernels::PackedWeights::padded(37), std::numeric_limits<float>::infinity());
   std::copy_n(map.data(), 37, thresholds.data());  // equal is not greater
   Bitplane bits({31, 1, 1, 37});
-  kernels::conv2d_bits(p.packed, {p.input.data(), {31, 1, 1, 1600}}, bits, thresholds, Activation::none,
-                       {p.residual.data(), {31, 1, 1, 37}});
+  kernels::linear_bits(p.packed, p.input, bits, thresholds, Activation::none, p.residual);
   for (std::size_t row = 0; row < 31; ++row)
     for (std::size_t c = 0; c < 37; ++c) CHECK(bits.get(row, c) == (map[row * 37 + c] > thresholds[c]));
 }

@@ -1,7 +1,10 @@
 #include "support.hpp"
 #include "weights_file.hpp"
 
+#include <algorithm>
 #include <array>
+#include <limits>
+#include <vector>
 
 #include <qcnet/layers/linear.hpp>
 
@@ -35,6 +38,15 @@ TEST_CASE("a linear layer multiplies the last dimension") {
   for (std::size_t i = 0; i < 24; ++i) CHECK(added[i] == output[i] + residual[i]);
   CHECK(contains(linear->output_shape(std::array{input.shape(), input.shape()}).error().message(),
                  "the residual [2, 4, 5] does not have the output's shape [2, 4, 3]"));
+
+  REQUIRE(linear->emits_bits());
+  Bitplane bits(output.shape());
+  std::vector<float> thresholds(kernels::PackedWeights::padded(3), std::numeric_limits<float>::infinity());
+  std::copy_n(added.data(), 3, thresholds.data());  // equal is not greater
+  linear->forward_bits(two, thresholds, bits, {});
+  for (std::size_t row = 0; row < 8; ++row)
+    for (std::size_t o = 0; o < 3; ++o) CHECK(bits.get(row, o) == (added[row * 3 + o] > thresholds[o]));
+
   const auto with_gelu = file.with([&](const io::Safetensors& weights) {
                                return Linear::load(weights, "l", 5, 3, Linear::Then::gelu);
                              })
@@ -45,6 +57,7 @@ TEST_CASE("a linear layer multiplies the last dimension") {
     CHECK(double{added[i]} == doctest::Approx(0.5 * x * std::erfc(-x / std::sqrt(2.0))).epsilon(1e-5));
   }
   CHECK(with_gelu->kind() == "linear_gelu");
+  CHECK_FALSE(with_gelu->emits_bits());
   CHECK(contains(with_gelu->output_shape(std::array{input.shape(), added.shape()}).error().message(),
                  "a linear layer with GELU takes one input"));
   CHECK(linear->multiply_adds(std::array{input.shape()}) == 2 * 4 * 5 * 3);

@@ -27,6 +27,21 @@ inline void linear(const PackedConv2d& weights, ConstTensorView input, TensorVie
          {output.data, {1, 1, rows, weights.output_channels()}}, activation, residual);
 }
 
+/// Whether `linear_bits` costs no more than `linear`: deeper rows are multiplied in several passes, whose
+/// sums wait in the float output that there is none of here.
+inline bool can_emit_bits_at_once(const PackedConv2d& weights) {
+  return can_emit_bits(weights) && weights.input_channels() <= detail::max_pass;
+}
+
+/// The same, thresholded in registers like `conv2d_bits`: output `[..., out]` in bits.
+inline void linear_bits(const PackedConv2d& weights, ConstTensorView input, BitplaneView output,
+                        std::span<const float> thresholds, Activation activation = Activation::none,
+                        ConstTensorView residual = {}) {
+  const std::size_t rows = input.shape.pixels();
+  conv2d_bits(weights, {input.data, {1, 1, rows, weights.input_channels()}},
+              {output.data, {1, 1, rows, weights.output_channels()}}, thresholds, activation, residual);
+}
+
 namespace detail {
 
 /// GELU over finished rows, while they are in the L1 cache. In the epilogue it would stand once for every

@@ -60,15 +60,27 @@ class Linear final : public Layer {
   }
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     if (then_ == Then::gelu) return kernels::linear_gelu(packed_, inputs[0], output);
-    kernels::linear(packed_, inputs[0], output, kernels::Activation::none,
-                    inputs.size() == 2 ? inputs[1] : ConstTensorView{});
+    kernels::linear(packed_, inputs[0], output, kernels::Activation::none, residual(inputs));
   }
+
+  bool emits_bits() const override {
+    return then_ == Then::nothing && kernels::can_emit_bits_at_once(packed_);
+  }
+  void forward_bits(std::span<const ConstTensorView> inputs, std::span<const float> thresholds,
+                    BitplaneView output, std::span<float>) const override {
+    kernels::linear_bits(packed_, inputs[0], output, thresholds, kernels::Activation::none, residual(inputs));
+  }
+
   std::size_t weight_bytes() const override { return packed_.bytes(); }
   std::size_t multiply_adds(std::span<const Shape> inputs) const override {
     return inputs[0].elements() * packed_.output_channels();
   }
 
  private:
+  static ConstTensorView residual(std::span<const ConstTensorView> inputs) {
+    return inputs.size() == 2 ? inputs[1] : ConstTensorView{};
+  }
+
   kernels::PackedConv2d packed_;
   Then then_;
 };

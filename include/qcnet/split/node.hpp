@@ -19,8 +19,9 @@
 namespace qcnet::inline QCNET_ABI {
 
 /// Runs the head of a model and compares its last feature map with the thresholds: one bit per feature. The
-/// comparison sits in the last convolution's epilogue, so quantizing costs the node nothing. Where a cut
-/// needs more than one map, all are in one frame. One picture at a time.
+/// comparison sits in the epilogue of the last convolution or linear layer, so quantizing costs the node
+/// nothing; behind a normalization, or a linear layer of more than 768 inputs, it is one pass over the map.
+/// Where a cut needs more than one map, all are in one frame. One picture at a time.
 class Node {
  public:
   /// Loads a `.node.safetensors` file. Error: what the file lacks, by name. `Winograd::yes` makes the head
