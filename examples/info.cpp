@@ -4,6 +4,7 @@
 #include "common/stream.hpp"
 #include "common/whole_model.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <fstream>
 #include <iomanip>
@@ -121,14 +122,18 @@ void describe_anchors(std::ostream& out, const Deployment& about) {
 }
 
 Result<void> describe_cut_points(std::ostream& out, const Executor& network) {
-  out << "  cut points      map                   bytes of bits   multiply-adds before\n";
+  std::size_t longest = 8;  // the title's
+  for (const auto& cut : network.network().cuts()) longest = std::max(longest, cut.name.size());
+  const int column = static_cast<int>(longest) + 2;
+  out << "  " << std::left << std::setw(column + 2) << "cut points"
+      << "map                   bytes of bits   multiply-adds before\n";
   for (const auto& cut : network.network().cuts()) {
     QCNET_TRY(auto halves, network.network().partition_at(cut.name));
     QCNET_TRY(const Executor head,
               Executor::make(std::move(halves.first), network.input_shape(), qcnet::Winograd::no));
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < head.outputs(); ++i) bytes += bytes_of_bits(head.output_shape(i));
-    out << "    " << std::left << std::setw(14) << cut.name << std::setw(20)
+    out << "    " << std::left << std::setw(column) << cut.name << std::setw(20)
         << head.output_shape().to_string() << std::right << std::setw(15) << bytes << std::setw(15)
         << fixed(100.0 * static_cast<double>(head.multiply_adds()) /
                      static_cast<double>(network.multiply_adds()),

@@ -182,6 +182,7 @@ damage "f[:n - 1]" && bad 1 "frames: frame 1" "$bin/info" frames
 damage "f[4:n - 1]" && bad 1 "frames: the frame's checksum" "$bin/info" frames
 
 . "$root/tests/examples/detectors.sh"
+. "$root/tests/examples/families.sh"
 
 echo "programs.sh: $checks checks, $failures failed"
 [ $failures = 0 ]

@@ -109,6 +109,15 @@ def small_model(kind, **options):
 
 
 @torch.no_grad()
+def lively(model):
+    """ConvNeXt's weights start at 0.02: beside random biases nothing would be seen of what comes in."""
+    for parameter in model.parameters():
+        if parameter.ndim in (2, 4):
+            nn.init.kaiming_normal_(parameter, nonlinearity="linear")
+    return round_to_half(model)
+
+
+@torch.no_grad()
 def golden_transformer(kind, image_size, **options):
     """Like golden_resnet, for a ViT or a ConvNeXt; weights as float16."""
     torch.manual_seed(sum(map(ord, kind)))
@@ -253,7 +262,7 @@ def main():
     golden_resnet("grouped", (9, 10), half=True, block=Bottleneck, depths=(2, 2, 1), planes=(4, 8, 16), stem=8,
                   kernel=3, groups=4, group_width=16)
     golden_transformer("vit", (12, 12), size=12, patch=3, depth=2, heads=3, width=24)
-    golden_transformer("convnext", (33, 30), depths=(1, 2, 1), width=8)
+    golden_transformer("convnext", (33, 30), patch=4, depths=(1, 2, 1), width=8)
     golden_yolov3_tiny((96, 64))
 
     def resnet(**options):
@@ -266,6 +275,10 @@ def main():
     golden_deployment("tiny-vit", "encoder.layers.encoder_layer_0", (12, 12),
                       {"lloyd-max": None, "qcnet1": (16, 1), "qcnet2": (64, 2)},
                       lambda _: small_model("vit", size=12, patch=3, depth=2, heads=3, width=24))
+    golden_deployment("tiny-conv_proj", "conv_proj", (10, 10), {"qcnet": (9, 1)},
+                      lambda _: small_model("vit", size=10, patch=2, depth=1, heads=2, width=20))
+    golden_deployment("tiny-convnext", "features.1", (20, 18), {"lloyd-max": None, "qcnet": (10, 2, "depthwise")},
+                      lambda _: lively(small_model("convnext", depths=(1, 1), width=12)))
     golden_detector("tiny-yolo", "layers.9", (64, 96))
 
 

@@ -54,7 +54,8 @@ TEST_CASE("a warm node allocates nothing, resizing and converting included") {
   for (const int count : {1, 2}) {
     CAPTURE(count);
     test::Threads threads(count);
-    for (const char* name : {"tiny-layer2", "tiny-relu"}) {
+    for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit", "tiny-conv_proj", "tiny-convnext"}) {
+      CAPTURE(name);
       Node node = Node::load(golden_path(std::string(name) + ".node")).value();
       Frame frame = node.make_frame();
       const Tensor input(node.head().input_shape());
@@ -70,10 +71,12 @@ TEST_CASE("a warm server allocates nothing") {
   for (const int count : {1, 2}) {
     CAPTURE(count);
     test::Threads threads(count);
-    for (const char* method : {"lloyd-max", "qcnet0", "qcnet1", "qcnet2"}) {
-      CAPTURE(method);
-      Server server = Server::load(golden_path(std::string("tiny-layer2-") + method + ".server")).value();
-      const MapSpec map[] = {{"layer2", server.deployment().feature}};
+    for (const char* name : {"tiny-layer2-lloyd-max", "tiny-layer2-qcnet0", "tiny-layer2-qcnet1",
+                             "tiny-layer2-qcnet2", "tiny-vit-lloyd-max", "tiny-vit-qcnet1", "tiny-vit-qcnet2",
+                             "tiny-conv_proj-qcnet", "tiny-convnext-lloyd-max", "tiny-convnext-qcnet"}) {
+      CAPTURE(name);
+      Server server = Server::load(golden_path(std::string(name) + ".server")).value();
+      const MapSpec map[] = {{server.deployment().cut, server.deployment().feature}};
       Frame frame = Frame::make(server.deployment().hash, map).value();
       frame.seal(1);
       CHECK(allocations_when_warm([&] { server.decode(frame).value(); }) == 0);

@@ -34,7 +34,7 @@ bool same_bits(ConstBitplaneView a, ConstBitplaneView b) {
 }  // namespace
 
 TEST_CASE("a node sends the bits that PyTorch computes") {
-  for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit"}) {
+  for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit", "tiny-conv_proj", "tiny-convnext"}) {
     CAPTURE(name);
     const WeightsFile golden = WeightsFile::golden(std::string(name) + ".golden");
     Node node = Node::load(golden_path(std::string(name) + ".node")).value();
@@ -93,12 +93,15 @@ TEST_CASE("a node whose last layer cannot threshold in its epilogue sends the sa
 }
 
 TEST_CASE("a node's frame is the same for any number of threads") {
-  Node node = Node::load(golden_path("tiny-layer2.node")).value();
-  const vision::Image image = picture(WeightsFile::golden("tiny-layer2.golden"));
-  const Frame expected = node.encode(image).value();
-  for (const int count : {1, 2, 3}) {
-    test::Threads threads(count);
-    CHECK(same_bits(node.encode(image).value().bits(0), expected.bits(0)));
+  for (const std::string name : {"tiny-layer2", "tiny-vit", "tiny-convnext"}) {
+    CAPTURE(name);
+    Node node = Node::load(golden_path(name + ".node")).value();
+    const vision::Image image = picture(WeightsFile::golden(name + ".golden"));
+    const Frame expected = node.encode(image).value();
+    for (const int count : {1, 2, 3}) {
+      test::Threads threads(count);
+      CHECK(same_bits(node.encode(image).value().bits(0), expected.bits(0)));
+    }
   }
 }
 

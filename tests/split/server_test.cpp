@@ -30,15 +30,18 @@ struct Pair {
   std::string name, method, kind;
 };
 const std::vector<Pair> pairs = {
-    {"tiny-layer2", "lloyd-max", "dequantizer"},      {"tiny-layer2", "qcnet0", "convolutional QCNet"},
-    {"tiny-layer2", "qcnet1", "convolutional QCNet"}, {"tiny-layer2", "qcnet2", "convolutional QCNet"},
-    {"tiny-relu", "qcnet", "convolutional QCNet"},    {"tiny-vit", "lloyd-max", "dequantizer"},
-    {"tiny-vit", "qcnet1", "attention QCNet"},        {"tiny-vit", "qcnet2", "attention QCNet"}};
+    {"tiny-layer2", "lloyd-max", "dequantizer"},        {"tiny-layer2", "qcnet0", "convolutional QCNet"},
+    {"tiny-layer2", "qcnet1", "convolutional QCNet"},   {"tiny-layer2", "qcnet2", "convolutional QCNet"},
+    {"tiny-relu", "qcnet", "convolutional QCNet"},      {"tiny-vit", "lloyd-max", "dequantizer"},
+    {"tiny-vit", "qcnet1", "attention QCNet"},          {"tiny-vit", "qcnet2", "attention QCNet"},
+    {"tiny-conv_proj", "qcnet", "convolutional QCNet"}, {"tiny-convnext", "lloyd-max", "dequantizer"},
+    {"tiny-convnext", "qcnet", "convolutional QCNet"}};
 
 }  // namespace
 
 TEST_CASE("node and server together answer what PyTorch answers") {
   for (const Pair& pair : pairs) {
+    CAPTURE(pair.name);
     CAPTURE(pair.method);
     const WeightsFile golden = WeightsFile::golden(pair.name + ".golden");
     const Frame sent = frame_of(pair.name);
