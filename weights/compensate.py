@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qcnet_train import loop, models, optimizers, options, tasks
+from qcnet_train import base, loop, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, Dequantizer, compensator, restorer, round_to_half
 from qcnet_train.maps import each
 from qcnet_train.quantizer import Quantizer, binarize, fit_each
@@ -33,7 +33,7 @@ METHODS = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "cont
 def parse():
     parser = options.parser(__doc__)
     options.add_training(parser)
-    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py")
+    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py, or file of a whole model")
     parser.add_argument("--cut", required=True, help="where to split, e.g. layer2 or layer2.1")
     parser.add_argument("--out", required=True, type=Path, help="folder for results")
     parser.add_argument("--width", type=int, help="QCNet channels (a quarter of the map's)")
@@ -69,9 +69,7 @@ class Experiment:
     def __init__(self, runtime, dataset, arguments):
         self.runtime, self.dataset, self.arguments = runtime, dataset, arguments
         self.splits = ("validation",) if arguments.no_test else ("validation", "test")
-        base = runtime.share(lambda: loop.read_base(arguments.base, dataset))
-        model = models.build(base["spec"], len(dataset.classes), dataset.channels)
-        model.load_state_dict(base["model"])
+        model = runtime.share(lambda: base.read(arguments.base, dataset))
         self.model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
         self.head, self.tail = models.partition(self.model, arguments.cut)
         self.activation = models.cuts(self.model)[arguments.cut]
@@ -83,7 +81,7 @@ class Experiment:
         self.width = each(lambda q: arguments.width or max(8, len(q.thresholds) // 4 // 8 * 8), self.quantizer)
         self.frozen = Frozen(runtime, self.head, self.tail)
         self.stages = Stages(runtime, dataset, self.frozen, self.tail, self.quantizer, self.task,
-                             batch=arguments.batch, resume=arguments.resume)
+                             batch=arguments.batch, cutmix=arguments.cutmix, resume=arguments.resume)
 
     def measure(self, restore, tail, quantizer):
         """The task's metric on each split in fp32; without `quantizer` the float map goes to the tail."""
@@ -175,7 +173,7 @@ class Experiment:
                 "width": self.width, "blocks": a.blocks, "block": a.block,
                 "compensator_parameters": sum(p.numel() for p in self.compensator().parameters()),
                 "reconstruction_epochs": a.reconstruction_epochs,
-                "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch,
+                "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch, "cutmix": a.cutmix,
                 "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay,
                 "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import deployment, loop, models, options, tasks
+from qcnet_train import base, deployment, options, tasks
 from qcnet_train.compensator import Dequantizer, compensator, restorer, round_to_half
 from qcnet_train.maps import each
 from qcnet_train.quantizer import Quantizer
@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 
 def parse():
     parser = options.parser(__doc__)
-    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py")
+    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py, or file of a whole model")
     parser.add_argument("--run", type=Path, help="folder that compensate.py wrote; without it only the whole model")
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
     parser.add_argument("--out", required=True, type=Path, help="folder for the files")
@@ -110,10 +110,7 @@ def write_deployment(arguments, runtime, dataset, model, task, whole):
 def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
-    base = loop.read_base(arguments.base, dataset)
-    model = models.build(base["spec"], len(dataset.classes), dataset.channels)
-    model.load_state_dict(base["model"])
-    round_to_half(model).eval()
+    model = round_to_half(base.read(arguments.base, dataset)).eval()
     task = tasks.of(model, dataset)
     name, out = arguments.name, arguments.out
     whole = verify(runtime, dataset, task, name, model, None, arguments.predictions)

@@ -8,6 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
+from qcnet_train import base
 from qcnet_train.summary import better_frozen, summarize
 
 ROWS = (("qcnet-mse", "QCNet, model frozen, reconstruction error only"),
@@ -23,7 +24,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
-    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py")
+    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py, or file of a whole model")
     parser.add_argument("--runs", required=True, nargs="+", type=Path, help="folders of compensate.py")
     parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
     return parser.parse_args()
@@ -71,9 +72,8 @@ def main():
         cuts[log["cut"]] = {
             **log, "summary": summary, "summary_validation": summarize(log["runs"], "validation"),
             "shipped_frozen": better_frozen(log["runs"]), "recovered": recovered(log, summary)}
-    base = json.loads(arguments.base.with_suffix(".json").read_text())
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    log = {"name": arguments.name, "base": base, "cuts": cuts}
+    log = {"name": arguments.name, "base": base.log(arguments.base), "cuts": cuts}
     arguments.out.write_text(json.dumps(log, indent=1) + "\n")
     print(table(cuts))
 

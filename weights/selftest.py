@@ -18,7 +18,7 @@ from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
 from qcnet_train import deployment, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
-from qcnet_train.cutmix import cutmix
+from qcnet_train.cutmix import CutMix, cutmix
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
@@ -114,7 +114,7 @@ class QuantizerTest(unittest.TestCase):
             torch.testing.assert_close(restore(bits), Dequantizer(quantizer)(bits))
 
 
-class CutMix(unittest.TestCase):
+class CutMixes(unittest.TestCase):
     def test_pixels_and_share_are_those_of_two_images(self):
         images = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 2, 7, 9)
         shares = []
@@ -129,6 +129,28 @@ class CutMix(unittest.TestCase):
             shares.append(share)
         self.assertLess(min(shares), 0.2)
         self.assertGreater(max(shares), 0.9)
+
+    def test_labels_are_mixed_as_the_pixels_are(self):
+        class Dataset:
+            task, classes = "classification", ("a", "b", "c", "d", "e")
+        images, labels = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 1, 8, 8), torch.arange(5)
+        mix = CutMix(0.5, Dataset, seed=3)
+        mixed = 0
+        for index in range(100):
+            pixels, shares = mix(images, labels, 0, index)
+            if shares.ndim == 1:
+                self.assertIs(pixels, images)
+                continue
+            mixed += 1
+            expected = torch.stack([(pixels == i).flatten(1).float().mean(1) for i in range(5)], 1)
+            torch.testing.assert_close(shares, expected)
+            again = mix(images, labels, 0, index)
+            torch.testing.assert_close((pixels, shares), again, rtol=0, atol=0)
+        self.assertTrue(35 <= mixed <= 65, mixed)
+        Dataset.task = "detection"
+        with self.assertRaises(SystemExit):
+            CutMix(0.5, Dataset, seed=3)
+        CutMix(0, Dataset, seed=3)
 
 
 class Partition(unittest.TestCase):
@@ -244,8 +266,12 @@ class EndToEnd(unittest.TestCase):
             self.assertEqual(node["qcnet.check.input"].dtype, np.float16)
             self.assertEqual(about["qcnet.classes"], "blue\nred")
             self.assertEqual(len(list(out.iterdir())), 5)
+            # The whole model's file serves as a base just as the checkpoint does.
+            whole = out / "tiny.safetensors"
+            self.run_script("export.py", *data, "--base", whole, "--name", "tiny", "--whole", "--out", root / "again")
+            self.assertEqual((root / "again" / "tiny.safetensors").read_bytes(), whole.read_bytes())
             self.assertIn("QCNet + fine-tuned tail", self.run_script(
-                "report.py", "--name", "tiny", "--base", base, "--runs", run, "--out", root / "log.json"))
+                "report.py", "--name", "tiny", "--base", whole, "--runs", run, "--out", root / "log.json"))
             return about, np.load(root / f"tiny-{cut}-qcnet.npy")
 
     def test_small_resnet(self):
@@ -276,8 +302,31 @@ class EndToEnd(unittest.TestCase):
         self.chain(ranks=2)
 
     @unittest.skipUnless("--all" in sys.argv, "slow: run with --all")
-    def test_resnet50_of_torchvision(self):
-        self.chain(model=("--model", "resnet50"), size=64)
+    def test_models_of_torchvision(self):
+        for size, *model in ((64, "--model", "resnet50"), (64, "--architecture", "convnext", "--model", "convnext_tiny"),
+                             (224, "--architecture", "vit", "--model", "vit_b_16")):
+            with self.subTest(model[-1]):
+                cut = {"vit_b_16": "conv_proj", "convnext_tiny": "features.2"}.get(model[-1], "layer2")
+                self.chain(model=model, cut=cut, size=size)
+
+    def test_a_trained_model_as_it_is(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            data = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32)
+            spec = {"architecture": "resnet", "name": "small", "width": 8, "depths": (1, 1, 1, 1)}
+            torch.manual_seed(0)
+            trained = {classes: models.build(dict(spec), classes, 3).state_dict() for classes in (2, 5)}
+            for classes, state in trained.items():
+                torch.save(state, root / "trained.pth")
+                said = self.run_script("train.py", *data, "--set", "depths=1,1,1,1", "width=8", "--epochs", 0,
+                                       "--pretrained", root / "trained.pth", "--out", root / "base.pt")
+                kept = torch.load(root / "base.pt")["model"]
+                same = [name for name, value in state.items()
+                        if value.shape == kept[name].shape and torch.equal(value, kept[name])]
+                anew = [] if classes == 2 else ["fc.weight", "fc.bias"]
+                self.assertEqual([name for name in state if name not in same], anew)
+                self.assertEqual("fc.weight and fc.bias start anew" in said, classes == 5)
 
 
 if __name__ == "__main__":

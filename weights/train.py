@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from qcnet_train import loop, models, optimizers, options, tasks
-from qcnet_train.cutmix import cutmix
+from qcnet_train.cutmix import CutMix
 from qcnet_train.maps import each
 from qcnet_train.data.order import batch_count
 from qcnet_train.runtime import seed_everything, versions
@@ -27,15 +27,13 @@ def parse():
     parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE",
                         help="what small is made of, e.g. width=16 depths=2,2,2,2 (a wrong one names the known)")
     parser.add_argument("--pretrained", type=Path, help="state_dict or checkpoint to start from")
-    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--epochs", type=int, default=36, help="0: --pretrained stays as it is")
     parser.add_argument("--optimizer", default="sgd", choices=optimizers.NAMES,
                         help="adamw for vit and convnext, with --lr 1e-3 --weight-decay 0.05")
     parser.add_argument("--lr", type=float, default=0.25, help="peak learning rate")
     parser.add_argument("--warmup", type=float, default=0.2, help="share of the steps before the peak")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
-    parser.add_argument("--cutmix", type=float, default=0, metavar="SHARE",
-                        help="of the steps, with CutMix (Yun et al., 2019): against overfitting; classification only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--validate-every", type=int, default=1, help="epochs between validations")
     parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
@@ -53,20 +51,32 @@ def one_cycle(optimizer, steps, warmup):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
+def load_pretrained(path, model, runtime):
+    """Loads a state_dict or checkpoint; a classifier for other classes starts anew. Returns the history, if any."""
+    saved = torch.load(path, map_location="cpu")
+    state, own = dict(saved.get("model", saved)), model.state_dict()
+    anew = [name for name, value in state.items() if name in own and value.shape[1:] == own[name].shape[1:]
+            and value.shape != own[name].shape]
+    if set(anew) <= set(list(own)[-2:]):  # weight and bias of the last layer
+        state.update({name: own[name] for name in anew})
+        if anew:
+            runtime.print(f"{path} is for other classes: {' and '.join(anew)} start anew")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as wrong:
+        raise SystemExit(f"{path} is not of this model: {wrong}") from None
+    return saved.get("history", [])
+
+
 def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
     seed_everything(arguments.seed)
-    if arguments.cutmix and dataset.task != "classification":
-        raise SystemExit("--cutmix is for classification: boxes that are cut would have to be found again")
+    mix = CutMix(arguments.cutmix, dataset, arguments.seed, runtime.rank)
     suggested = tasks.kind(arguments.architecture, dataset).suggested(dataset)
     spec = models.specification(arguments.architecture, arguments.model, arguments.set, suggested)
     model = models.build(spec, len(dataset.classes), dataset.channels)
-    earlier = []
-    if arguments.pretrained:
-        state = torch.load(arguments.pretrained, map_location="cpu")
-        model.load_state_dict(state.get("model", state))
-        earlier = state.get("history", [])
+    earlier = load_pretrained(arguments.pretrained, model, runtime) if arguments.pretrained else []
     model, task = runtime.place(model), tasks.of(model, dataset)
     steps = arguments.epochs * batch_count(dataset.count("train"), arguments.batch)
     optimizer = optimizers.make(arguments.optimizer, model, arguments.lr, arguments.weight_decay)
@@ -76,17 +86,9 @@ def main():
     wrapped = runtime.distribute(model.train())
 
     def loss(images, targets, epoch, index):
-        mixer = torch.Generator().manual_seed(
-            ((arguments.seed * 1009 + epoch) * 100003 + index) * 97 + runtime.rank)
-        share = 1.0
-        if float(torch.rand((), generator=mixer)) < arguments.cutmix:
-            images, source, share = cutmix(images, mixer)
         with runtime.autocast():
             outputs = each(torch.Tensor.float, wrapped(images))
-        value = task.loss(outputs, targets, arguments.smoothing)
-        if share == 1:
-            return value
-        return share * value + (1 - share) * task.loss(outputs, targets[source], arguments.smoothing)
+        return task.loss(outputs, targets, arguments.smoothing)
 
     def validate(epoch):
         if epoch % arguments.validate_every and epoch != arguments.epochs:
@@ -97,7 +99,7 @@ def main():
         return figures
 
     history = loop.fit(runtime, dataset, loss, optimizer, schedule, checkpoint, epochs=arguments.epochs,
-                       batch=arguments.batch, seed=arguments.seed, validate=validate)
+                       batch=arguments.batch, seed=arguments.seed, mix=mix, validate=validate)
     if runtime.is_main:
         answers = task.answers(runtime, dataset, "test", model.eval())
         test, details = task.score(answers), task.details(answers)

@@ -131,10 +131,12 @@ def restorer(make, quantizer, *rest):
 
 
 def compensator(quantizer, activation, shape, width, blocks, block="conv"):
-    """The QCNet for a map [N, C, H, W], of one of BLOCKS, or tokens [N, T, C] of this shape, with 32 channels a head."""
+    """The QCNet for a map [N, C, H, W], of one of BLOCKS, or tokens [N, T, C] of this shape, with at least 32 channels
+    a head."""
     if len(shape) == 4:
         return ConvCompensator(quantizer, activation, width, blocks, block)
-    return TokenCompensator(quantizer, shape[1], width, blocks, heads=max(1, width // 32))
+    heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
+    return TokenCompensator(quantizer, shape[1], width, blocks, heads)
 
 
 @torch.no_grad()

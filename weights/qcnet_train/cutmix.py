@@ -3,6 +3,26 @@
 import math
 
 import torch
+import torch.nn.functional as F
+
+
+class CutMix:
+    """Mixes a `share` of the batches of a classifier's training, which depend on (seed, epoch, index, rank) only."""
+
+    def __init__(self, share, dataset, seed, rank=0):
+        if share and dataset.task != "classification":
+            raise SystemExit("--cutmix is for classification: boxes that are cut would have to be found again")
+        self.share, self.classes, self.seed, self.rank = share, len(getattr(dataset, "classes", ())), seed, rank
+
+    def __call__(self, images, labels, epoch, index):
+        """Images [N, C, H, W] and labels [N] -> the same, or mixed and each class's share [N, classes]."""
+        generator = torch.Generator().manual_seed(
+            ((self.seed * 1009 + epoch) * 100003 + index) * 97 + self.rank)
+        if float(torch.rand((), generator=generator)) >= self.share:
+            return images, labels
+        mixed, source, kept = cutmix(images, generator)
+        labels = F.one_hot(labels, self.classes).float()
+        return mixed, kept * labels + (1 - kept) * labels[source]
 
 
 def cutmix(images, generator):

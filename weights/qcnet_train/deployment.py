@@ -193,9 +193,9 @@ def write_model(path, dataset, model, name, accuracy):
 
 
 def read_part(path, part):
-    """Loads a file's tensors into `part` (head or tail); returns (qcnet's own tensors, metadata)."""
+    """Loads a file's tensors into `part` (head, tail or whole model); returns (qcnet's own tensors, metadata)."""
     arrays, metadata = safetensors.load(path)
-    own_names = {theirs: ours for ours, theirs in RENAMED.items()}
+    own_names = {theirs: ours for ours, theirs in RENAMED.items() if ours in part.state_dict()}
     tensors = {own_names.get(name, name): torch.from_numpy(array.astype(np.float32))
                for name, array in arrays.items()}
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith("qcnet.")}

@@ -21,16 +21,6 @@ def save(path, state):
     os.replace(partial, path)
 
 
-def read_base(path, dataset):
-    """A checkpoint of train.py, for this dataset."""
-    base = torch.load(path, map_location="cpu")
-    size = tuple(base.get("size", dataset.size))
-    if dataset.task == "detection" and size != dataset.size:  # anchors are in pixels of the input
-        raise SystemExit(f"{path} was trained for inputs of {size[0]} x {size[1]}, here they are {dataset.size[0]} x "
-                         f"{dataset.size[1]}: give the same --size")
-    return base
-
-
 class Checkpoint:
     """State of everything in `parts` (name -> object with a state_dict) after each epoch."""
 
@@ -53,16 +43,18 @@ class Checkpoint:
         save(self.path, {**self.extra, **state, "history": history})
 
 
-def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batch, seed, label="train",
+def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batch, seed, mix, label="train",
         validate=None):
     """Runs `epochs` epochs, the last one perhaps a fraction: loss(images, targets, epoch, index) -> scalar.
 
-    `schedule` steps once a batch; `validate(epoch)` adds its figures to the epoch's record. Returns the
+    `mix` (see cutmix.py) has each batch first. `schedule` steps once a batch; `validate(epoch)` adds its figures to the epoch's record. Returns the
     history, one record an epoch.
     """
     history = checkpoint.load()
     whole = batch_count(dataset.count("train"), batch)
-    steps = max(1, round(epochs * whole))
+    steps = max(1, round(epochs * whole)) if epochs else 0
+    if steps == 0 and runtime.is_main:
+        checkpoint.save(history)  # a trained model stays as it is
     for epoch in range(len(history), math.ceil(steps / whole)):
         count = min(whole, steps - epoch * whole)
         start, total, seen = time.time(), 0.0, 0
@@ -71,6 +63,7 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
         progress = tqdm(itertools.islice(batches, count), desc=f"{label} {epoch + 1}/{epochs:g}",
                         total=count, leave=False, mininterval=5, disable=not runtime.is_main)
         for images, targets, i in progress:
+            images, targets = mix(images, targets, epoch, i)
             value = loss(runtime.put(images), targets.to(runtime.device), epoch, i)
             optimizer.zero_grad(set_to_none=True)
             value.backward()

@@ -26,6 +26,8 @@ def add_training(made):
     """The options of scripts that train."""
     made.add_argument("--batch", type=int, default=256, help="images a step, over all ranks")
     made.add_argument("--fp32", action="store_true", help="train without bf16 autocast")
+    made.add_argument("--cutmix", type=float, default=0, metavar="SHARE",
+                      help="of the steps, with CutMix (Yun et al., 2019): against overfitting; classification only")
 
 
 def open_run(arguments):

@@ -12,6 +12,7 @@ import math
 import torch
 
 from . import loop, optimizers
+from .cutmix import CutMix
 from .data.order import batch_count
 from .maps import each, members
 from .quantizer import binarize, per_channel
@@ -76,9 +77,9 @@ def cosine(optimizer, steps, warmup=50):
 class Stages:
     """The stages at one cut of one model. Numbers of epochs may be fractions."""
 
-    def __init__(self, runtime, dataset, frozen, tail, quantizer, task, *, batch, resume):
+    def __init__(self, runtime, dataset, frozen, tail, quantizer, task, *, batch, cutmix, resume):
         self.runtime, self.dataset, self.frozen, self.tail = runtime, dataset, frozen, tail
-        self.task, self.batch, self.resume = task, batch, resume
+        self.task, self.batch, self.cutmix, self.resume = task, batch, cutmix, resume
         self.thresholds = each(lambda q: q.thresholds.to(runtime.device), quantizer)
         self.weights = each(lambda q: inverse(q.scale.to(runtime.device)), quantizer)
 
@@ -96,8 +97,9 @@ class Stages:
         schedule = cosine(optimizer, steps)
         saved = loop.Checkpoint(self.runtime, checkpoint, self.resume, module=module,
                                 optimizer=optimizer, schedule=schedule)
+        mix = CutMix(self.cutmix, self.dataset, seed, self.runtime.rank)
         return loop.fit(self.runtime, self.dataset, loss, optimizer, schedule, saved, epochs=epochs,
-                        batch=self.batch, seed=seed, label=label)
+                        batch=self.batch, seed=seed, mix=mix, label=label)
 
     def reconstruct(self, compensator, *, lr=3e-3, seed, **rest):
         wrapped = self.runtime.distribute(compensator.train())

@@ -8,7 +8,7 @@ from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 def build(classes, channels, name="small", patch=2, depths=(2, 2, 4, 2), width=24):
     """`name` is "small" (then the other options count) or a torchvision one such as "convnext_tiny"."""
     if channels != 3:
-        raise SystemExit(f"torchvision's {name} needs 3 input channels, the dataset has {channels}")
+        raise SystemExit(f"a ConvNeXt here needs 3 input channels, the dataset has {channels}")
     if name != "small":
         return getattr(torchvision.models, name)(num_classes=classes)
     last = len(depths) - 1

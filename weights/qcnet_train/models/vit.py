@@ -28,7 +28,7 @@ class ClassToken(nn.Module):
 def build(classes, channels, name="small", size=32, patch=4, depth=6, heads=4, width=128):
     """`name` is "small" (then the other options count) or a torchvision one such as "vit_b_16"."""
     if channels != 3:
-        raise SystemExit(f"torchvision's {name} needs 3 input channels, the dataset has {channels}")
+        raise SystemExit(f"a ViT here needs 3 input channels, the dataset has {channels}")
     if name == "small":
         return VisionTransformer(size, patch, depth, heads, width, 2 * width, num_classes=classes)
     return getattr(torchvision.models, name)(num_classes=classes)
