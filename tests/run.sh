@@ -49,11 +49,14 @@ if [ $all = 1 ]; then
     python3-torch libopenblas0 python3-torchvision python3-tqdm python3-pil python3-numpy dataset-fashion-mnist
   step "formatting" bash -c "git ls-files '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror"
   for isa in sse2 scalar; do step "tests on $isa" tests_for $isa; done
-  for isa in avx2:x86-64-v3 avx512:x86-64-v4; do
-    if runs "${isa#*:}"; then
-      step "tests on ${isa%:*}" tests_for "${isa%:*}"
-    else
+  best=
+  for isa in avx512:x86-64-v4 avx2:x86-64-v3; do
+    if ! runs "${isa#*:}"; then
       step "build for ${isa%:*} (this processor cannot run it)" build "${isa%:*}"
+    elif [ -z "$best" ]; then
+      best=${isa%:*}  # what the native tests ran on
+    else
+      step "tests on ${isa%:*}" tests_for "${isa%:*}"
     fi
   done
   step "tests on aarch64 under qemu" tests_for aarch64
