@@ -130,13 +130,12 @@ bad_whole() {
 for part in node server whole; do
   for name in tiny-vit tiny-convnext; do bad_$part $name unknown 'architecture "vgg" is not known'; done
   bad_$part tiny-convnext swapped "holds no Vision Transformer"
-  [ $part = server ] || bad_$part tiny-vit swapped "holds no ConvNeXt"
+  bad_$part tiny-vit swapped "holds no ConvNeXt"
   bad_$part tiny-vit no-heads 'add metadata "qcnet.heads"'
   bad_$part tiny-vit 5-heads '"qcnet.heads" is "5", which does not divide 24 channels'
   [ $part = whole ] || bad_$part tiny-vit 8-heads "differs by"  # it divides them: only a check can tell
   [ $part = server ] || bad_$part tiny-vit input "an image of 5x4 patches does not fit"
 done
-bad_server tiny-vit swapped "holds no ConvNeXt"
 bad_server tiny-vit no-inner-heads '"qcnet.compensator.heads" must be a number of heads'
 bad_server tiny-vit feature "self-attention takes one input [N, T, 3 C]"
 bad_server tiny-convnext feature "features.2.0: expected one input [..., 12], found [1, 9, 9, 24]"

@@ -47,7 +47,8 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
         validate=None):
     """Runs `epochs` epochs, the last one perhaps a fraction: loss(images, targets, epoch, index) -> scalar.
 
-    `mix` (see cutmix.py) has each batch first. `schedule` steps once a batch; `validate(epoch)` adds its figures to the epoch's record. Returns the
+    `mix` (see cutmix.py) has each batch first. `schedule` steps once a batch; `validate(epoch)` adds its figures
+    to the epoch's record. Returns the
     history, one record an epoch.
     """
     history = checkpoint.load()
