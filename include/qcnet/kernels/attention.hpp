@@ -31,27 +31,18 @@ struct QueryBlock {
   vec largest[V], total[V];
 };
 
-/// Where the micro-kernel's rows, one a key, go.
-struct StoreScores {
-  float* scores;
-  template <std::size_t V>
-  void operator()(const RowBlock& block, const vec (&row)[V]) const {
-    for (std::size_t v = 0; v < V; ++v) row[v].store(scores + (block.pixel * V + v) * vec::size);
-  }
-};
-
 /// scores[key][query] of `count` keys, `stride` floats apart.
 template <std::size_t V>
 void score_keys(QueryBlock<V>& block, const float* keys, std::size_t stride, std::size_t count,
                 std::size_t head_size) {
   alignas(64) static constexpr float zeros[V * vec::size] = {};
   for (std::size_t k = 0; k < count;) {
-    const std::size_t height = tile_height(count - k), valid = std::min(height, count - k);
+    const std::size_t height = tile_height(count - k);  // at the end maybe one more than there are
     std::array<const float*, max_rows> rows;
     for (std::size_t m = 0; m < height; ++m) rows[m] = keys + std::min(k + m, count - 1) * stride;
-    multiply_tile<V>(height, valid, {rows.data(), 1, head_size}, block.queries, zeros, {k, 0, block.width},
-                     StoreScores{block.scores});
-    k += valid;
+    multiply_tile(height, {rows.data(), 1, head_size}, block.queries, block.width,
+                  {zeros, 0, block.scores + k * block.width, block.width});
+    k += height;
   }
 }
 

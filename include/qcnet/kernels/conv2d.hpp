@@ -73,7 +73,7 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
                  std::size_t end_block, const Store& store) {
   std::array<const float*, PackedConv2d::max_pointers> pointers;
   const std::size_t runs = conv.runs();
-  const std::size_t tallest = tile_rows[0] * runs <= pointers.size() ? tile_rows[0] : 1;
+  const std::size_t tallest = max_rows * runs <= pointers.size() ? max_rows : 1;
   for (std::size_t at = 0, pixel = first_pixel; pixel < end_pixel;) {
     // As many tiles as the table holds.
     const std::size_t batch_first = pixel;

@@ -84,10 +84,11 @@ struct DepthwiseTile {
   TapRange rows, columns;
 };
 
-/// Pixels x V vectors of channels from `column` on. `left` channels exist.
-template <std::size_t Pixels, std::size_t V, class Store>
-void depthwise_kernel(const PackedDepthwise& conv, const DepthwiseTile& tile, RowBlock block,
-                      const Store& store) {
+/// Pixels x V vectors of channels, of which `block.valid` exist, to `sums`, `stride` floats from pixel to
+/// pixel.
+template <std::size_t Pixels, std::size_t V>
+void depthwise_kernel(const PackedDepthwise& conv, const DepthwiseTile& tile, const RowBlock& block,
+                      float* sums, std::size_t stride) {
   constexpr auto all = std::make_index_sequence<Pixels * V>{};
   const std::size_t full = block.valid / vec::size, rest = block.valid % vec::size;
   vec acc[Pixels][V];
@@ -111,26 +112,37 @@ void depthwise_kernel(const PackedDepthwise& conv, const DepthwiseTile& tile, Ro
       }
     }
   }
-  unroll(std::make_index_sequence<Pixels>{}, [&](auto p) {
-    store(RowBlock{block.pixel + p, block.column, block.valid}, acc[p]);
-  });
+  unroll(all, [&](auto i) { acc[i / V][i % V].store(sums + i / V * stride + i % V * vec::size); });
 }
 
-/// All channels of `Pixels` outputs. Blocks of channels start on a byte of bits.
-template <std::size_t Pixels, class Store>
+/// Runs `kernel(sums, stride)` for `rows` pixels of a block of channels `width` floats wide: into the output
+/// itself if it may.
+template <std::size_t Rows, class Kernel>
+void store_sums(const RowBlock& block, std::size_t rows, std::size_t width, const StoreFloat& store,
+                const Kernel& kernel) {
+  if (float* const out = store.in_place(block); out != nullptr && rows == Rows && block.valid == width)
+    return kernel(out, store.channels);
+  alignas(64) float sums[Rows * block_columns];
+  kernel(sums, width);
+  store(block, rows, sums, width);
+}
+
+/// All channels of `Pixels` outputs.
+template <std::size_t Pixels>
 void depthwise_tile(const PackedDepthwise& conv, const DepthwiseTile& tile, std::size_t pixel,
-                    const Store& store) {
+                    const StoreFloat& store) {
   const std::size_t channels = conv.channels();
   for (std::size_t c = 0; c < channels;) {
-    const std::size_t left = channels - c;
-    if (left >= block_columns) {
-      depthwise_kernel<Pixels, block_vectors>(conv, tile, {pixel, c, block_columns}, store);
-      c += block_columns;
-    } else {
-      const std::size_t valid = std::min(left, vec::size);
-      depthwise_kernel<Pixels, 1>(conv, tile, {pixel, c, valid}, store);
-      c += valid;
-    }
+    const bool wide = channels - c >= block_columns;
+    const std::size_t width = wide ? block_columns : vec::size;
+    const RowBlock block{pixel, c, std::min(width, channels - c)};
+    store_sums<Pixels>(block, Pixels, width, store, [&](float* sums, std::size_t stride) {
+      if (wide)
+        depthwise_kernel<Pixels, block_vectors>(conv, tile, block, sums, stride);
+      else
+        depthwise_kernel<Pixels, 1>(conv, tile, block, sums, stride);
+    });
+    c += block.valid;
   }
 }
 
@@ -150,11 +162,11 @@ struct DepthwiseWindow {
   std::size_t first, end;  // columns of the windows' union that exist
 };
 
-/// One vector of channels of `Pixels` outputs, `valid_pixels` of which are stored. Kernel columns `Taps`,
-/// stride and dilation 1.
-template <std::size_t Pixels, std::size_t Taps, bool Partial, class Store>
-void depthwise_window(const PackedDepthwise& conv, const DepthwiseWindow& window, RowBlock block,
-                      std::size_t valid_pixels, const Store& store) {
+/// One vector of channels, of which `block.valid` exist, of `Pixels` outputs. Kernel columns `Taps`, stride
+/// and dilation 1.
+template <std::size_t Pixels, std::size_t Taps, bool Partial>
+void depthwise_window(const PackedDepthwise& conv, const DepthwiseWindow& window, const RowBlock& block,
+                      float* sums, std::size_t stride) {
   constexpr auto pixels = std::make_index_sequence<Pixels>{};
   constexpr auto taps = std::make_index_sequence<Taps>{};
   const vec bias = vec::load(conv.bias() + block.column);
@@ -175,22 +187,22 @@ void depthwise_window(const PackedDepthwise& conv, const DepthwiseWindow& window
       });
     });
   }
-  unroll(pixels, [&](auto p) {
-    if (p >= valid_pixels) return;
-    const vec result[1] = {acc[p]};
-    store(RowBlock{block.pixel + p, block.column, block.valid}, result);
-  });
+  unroll(pixels, [&](auto p) { acc[p].store(sums + p * stride); });
 }
 
-/// All channels of `Pixels` outputs.
-template <std::size_t Pixels, std::size_t Taps, class Store>
+/// All channels of `Pixels` outputs, `valid_pixels` of which are stored.
+template <std::size_t Pixels, std::size_t Taps>
 void depthwise_windows(const PackedDepthwise& conv, const DepthwiseWindow& window, std::size_t pixel,
-                       std::size_t valid_pixels, const Store& store) {
-  std::size_t c = 0;
-  for (; c + vec::size <= conv.channels(); c += vec::size)
-    depthwise_window<Pixels, Taps, false>(conv, window, {pixel, c, vec::size}, valid_pixels, store);
-  if (c < conv.channels())
-    depthwise_window<Pixels, Taps, true>(conv, window, {pixel, c, conv.channels() - c}, valid_pixels, store);
+                       std::size_t valid_pixels, const StoreFloat& store) {
+  for (std::size_t c = 0; c < conv.channels(); c += vec::size) {
+    const RowBlock block{pixel, c, std::min(vec::size, conv.channels() - c)};
+    store_sums<Pixels>(block, valid_pixels, vec::size, store, [&](float* sums, std::size_t stride) {
+      if (block.valid == vec::size)
+        depthwise_window<Pixels, Taps, false>(conv, window, block, sums, stride);
+      else
+        depthwise_window<Pixels, Taps, true>(conv, window, block, sums, stride);
+    });
+  }
 }
 
 // Outputs of a wide and of a narrow window: they, a row of the kernel and an input stay in registers.
@@ -201,9 +213,9 @@ inline constexpr std::size_t wide_window = 7, narrow_window = 4;
 #endif
 
 /// One row of the output by sliding windows of `Taps` columns.
-template <std::size_t Taps, class Store>
+template <std::size_t Taps>
 void depthwise_sliding_row(const PackedDepthwise& conv, ConstTensorView input, const Shape& output,
-                           std::size_t row, const Store& store) {
+                           std::size_t row, const StoreFloat& store) {
   const ConvGeometry& g = conv.geometry();
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
   const std::size_t n = row / output[1], y = row % output[1];
@@ -231,15 +243,11 @@ void depthwise_sliding_row(const PackedDepthwise& conv, ConstTensorView input, c
 }
 
 /// One row of the output: wide tiles where neighbours have all columns of the kernel, else pixel by pixel.
-template <class Store>
-void depthwise_row(const PackedDepthwise& conv, ConstTensorView input, const Shape& output, std::size_t row,
-                   const Store& store) {
+inline void depthwise_row(const PackedDepthwise& conv, ConstTensorView input, const Shape& output,
+                          std::size_t row, const StoreFloat& store) {
   const ConvGeometry& g = conv.geometry();
-  if (g.stride_h == 1 && g.stride_w == 1 && g.dilation_w == 1) {
-    if (g.kernel_w == 3) return depthwise_sliding_row<3>(conv, input, output, row, store);
-    if (g.kernel_w == 5) return depthwise_sliding_row<5>(conv, input, output, row, store);
-    if (g.kernel_w == 7) return depthwise_sliding_row<7>(conv, input, output, row, store);
-  }
+  if (g.stride_h == 1 && g.stride_w == 1 && g.dilation_w == 1 && g.kernel_w == 7)
+    return depthwise_sliding_row<7>(conv, input, output, row, store);
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
   const std::size_t n = row / output[1], y = row % output[1];
   const TapRange rows = TapRange::of(y, g.stride_h, g.pad_h, g.dilation_h, g.kernel_h, height);
@@ -270,23 +278,18 @@ void depthwise_row(const PackedDepthwise& conv, ConstTensorView input, const Sha
   }
 }
 
-template <class Store>
-void depthwise_conv2d(const PackedDepthwise& conv, ConstTensorView input, const Shape& output,
-                      const Store& store) {
-  const std::size_t work = output.elements() * conv.geometry().taps();
-  parallel_for(
-      output[0] * output[1], [&](std::size_t row) { depthwise_row(conv, input, output, row, store); },
-      work > (std::size_t{1} << 18));
-}
-
 }  // namespace detail
 
 /// output = activation(depthwise convolution(input) + bias). Maps are `[N, H, W, C]`; `output` has the shape
 /// that `conv.output_shape(input.shape)` gives and is not `input`. Allocates nothing.
 inline void depthwise_conv2d(const PackedDepthwise& conv, ConstTensorView input, TensorView output,
                              Activation activation = Activation::none) {
-  detail::depthwise_conv2d(conv, input, output.shape,
-                           StoreFloat{output.data, nullptr, conv.channels(), activation});
+  const StoreFloat store{output.data, nullptr, conv.channels(), activation};
+  const std::size_t work = output.shape.elements() * conv.geometry().taps();
+  parallel_for(
+      output.shape[0] * output.shape[1],
+      [&](std::size_t row) { detail::depthwise_row(conv, input, output.shape, row, store); },
+      work > (std::size_t{1} << 18));
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

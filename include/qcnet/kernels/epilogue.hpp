@@ -1,4 +1,4 @@
-// What happens to a finished row of accumulators before it leaves the registers.
+// What happens to finished sums while they are in the L1 cache.
 #pragma once
 
 #include <algorithm>
@@ -32,14 +32,14 @@ inline float activate(float x, Activation activation) {
   return activation == Activation::relu ? 0.0f : leaky_slope * x;
 }
 
-/// A block of one pixel's channels, as every epilogue sees it.
+/// A block of channels of some consecutive pixels, as every epilogue sees it.
 struct RowBlock {
-  std::size_t pixel;   ///< flattened over N, H, W
+  std::size_t pixel;   ///< the first one, flattened over N, H, W
   std::size_t column;  ///< first channel of the block
-  std::size_t valid;   ///< channels of the block that exist; the vectors behind them hold nothing of use
+  std::size_t valid;   ///< channels of the block that exist; what is behind them is of no use
 };
 
-/// Writes activation(accumulator + residual) to a float map. `residual`, if any, has the output's shape.
+/// Writes activation(sum + residual) to a float map. `residual`, if any, has the output's shape.
 struct StoreFloat {
   float* out;
   const float* residual;
@@ -54,41 +54,44 @@ struct StoreFloat {
   StoreFloat part(bool first, bool last) const {
     return {out, last ? residual : nullptr, channels, last ? activation : Activation::none, !first};
   }
-  template <std::size_t V>
-  [[gnu::always_inline]] void resume(const RowBlock& block, vec (&row)[V]) const {
-    const float* from = out + block.pixel * channels + block.column;
-    for (std::size_t v = 0; v < V; ++v, from += vec::size) {
-      const std::size_t left = block.valid - std::min(block.valid, v * vec::size);
-      row[v] = left >= vec::size ? vec::load(from) : vec::load_partial(from, left);
-    }
+
+  /// Where the block's sums may be written at once, as nothing is done to them; or null.
+  float* in_place(const RowBlock& block) const {
+    const bool plain = residual == nullptr && activation == Activation::none;
+    return plain ? out + block.pixel * channels + block.column : nullptr;
   }
 
-  // A call would spill the accumulators of all rows.
-  template <std::size_t V>
-  [[gnu::always_inline]] void operator()(const RowBlock& block, const vec (&row)[V]) const {
-    const std::size_t base = block.pixel * channels + block.column;
-    if (block.valid >= V * vec::size && residual == nullptr && activation == Activation::none) {
-      for (std::size_t v = 0; v < V; ++v) row[v].store(out + base + v * vec::size);
-      return;
-    }
-    for (std::size_t v = 0; v < V; ++v) {
-      const std::size_t at = base + v * vec::size;
-      const std::size_t left = block.valid - v * vec::size;
-      if (left >= vec::size) {
-        const vec sum = residual != nullptr ? row[v] + vec::load(residual + at) : row[v];
-        activate(sum, activation).store(out + at);
-      } else {
-        const vec sum = residual != nullptr ? row[v] + vec::load_partial(residual + at, left) : row[v];
-        activate(sum, activation).store_partial(out + at, left);
-        return;
+  /// Copies the first parts of `rows` pixels' sums to `sums`, `stride` floats apart.
+  void resume(const RowBlock& block, std::size_t rows, float* sums, std::size_t stride) const {
+    for (std::size_t r = 0; r < rows; ++r)
+      std::copy_n(out + (block.pixel + r) * channels + block.column, block.valid, sums + r * stride);
+  }
+
+  /// The block of `rows` pixels, whose sums are `stride` floats apart, readable up to the next whole vector.
+  void operator()(const RowBlock& block, std::size_t rows, const float* sums, std::size_t stride) const {
+    for (std::size_t r = 0; r < rows; ++r, sums += stride) {
+      const std::size_t base = (block.pixel + r) * channels + block.column;
+      for (std::size_t c = 0; c < block.valid; c += vec::size) {
+        const std::size_t count = std::min(vec::size, block.valid - c);
+        vec sum = vec::load(sums + c);
+        if (residual != nullptr) sum = sum + load(residual + base + c, count);
+        sum = activate(sum, activation);
+        if (count == vec::size)
+          sum.store(out + base + c);
+        else
+          sum.store_partial(out + base + c, count);
       }
     }
   }
+
+  static vec load(const float* from, std::size_t count) {
+    return count == vec::size ? vec::load(from) : vec::load_partial(from, count);
+  }
 };
 
-/// Writes the bits activation(accumulator + residual) > threshold of the channel, packed as in
-/// core/bitplane.hpp. The block's first channel must be a multiple of 8. `thresholds` is readable, and
-/// +infinity, up to the end of the last block, which is what keeps the padding bits zero.
+/// Writes the bits activation(sum + residual) > threshold of the channel, packed as in core/bitplane.hpp. The
+/// block's first channel must be a multiple of 8. `thresholds` is readable, and +infinity, up to the end of
+/// the last block, which is what keeps the padding bits zero.
 struct StoreBits {
   std::uint8_t* out;
   const float* residual;
@@ -97,23 +100,27 @@ struct StoreBits {
   std::size_t pixel_bytes;
   Activation activation;
 
-  template <std::size_t V>
-  void operator()(const RowBlock& block, const vec (&row)[V]) const {
-    std::uint64_t bits = 0;
-    for (std::size_t v = 0; v < V && v * vec::size < block.valid; ++v) {
-      const std::size_t column = block.column + v * vec::size;
-      const std::size_t left = block.valid - v * vec::size;
-      vec x = row[v];
-      if (residual != nullptr) {
-        const float* from = residual + block.pixel * channels + column;
-        x = x + (left >= vec::size ? vec::load(from) : vec::load_partial(from, left));
+  static constexpr bool resumes = false;
+  float* in_place(const RowBlock&) const { return nullptr; }
+  void resume(const RowBlock&, std::size_t, float*, std::size_t) const {}
+
+  void operator()(const RowBlock& block, std::size_t rows, const float* sums, std::size_t stride) const {
+    for (std::size_t r = 0; r < rows; ++r, sums += stride) {
+      const std::size_t pixel = block.pixel + r;
+      std::uint64_t bits = 0;
+      for (std::size_t c = 0; c < block.valid; c += vec::size) {
+        vec x = vec::load(sums + c);
+        if (residual != nullptr)
+          x = x + StoreFloat::load(residual + pixel * channels + block.column + c,
+                                   std::min(vec::size, block.valid - c));
+        const std::uint64_t greater =
+            greater_bits(activate(x, activation), vec::load(thresholds + block.column + c));
+        bits |= greater << c;
       }
-      const std::uint64_t greater = greater_bits(activate(x, activation), vec::load(thresholds + column));
-      bits |= greater << (v * vec::size);
+      std::uint8_t* to = out + pixel * pixel_bytes + block.column / 8;
+      for (std::size_t byte = 0; byte * 8 < block.valid; ++byte)
+        to[byte] = static_cast<std::uint8_t>(bits >> (8 * byte));
     }
-    std::uint8_t* to = out + block.pixel * pixel_bytes + block.column / 8;
-    for (std::size_t byte = 0; byte * 8 < block.valid; ++byte)
-      to[byte] = static_cast<std::uint8_t>(bits >> (8 * byte));
   }
 };
 

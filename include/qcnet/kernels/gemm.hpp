@@ -81,90 +81,94 @@ struct TileInput {
   std::size_t length;
 };
 
+/// Where a tile's sums start from and where they go: rows of floats, `stride` apart. `initial` may be `sums`;
+/// with a stride of 0 all rows start alike, as from a bias.
+struct TileSums {
+  const float* initial;
+  std::size_t initial_stride;
+  float* sums;
+  std::size_t stride;
+};
+
 namespace detail {
 
 template <std::size_t... I, class F>
-[[gnu::always_inline]] inline void unroll(std::index_sequence<I...>, const F& f) {
+[[gnu::always_inline]] inline void unroll(std::index_sequence<I...>, [[maybe_unused]] F f) {
   (f(std::integral_constant<std::size_t, I>{}), ...);
 }
 
-/// Computes Rows x V vectors: bias (or what `store` resumes) + sum over runs and positions of input * weight,
-/// in that order, then hands each of the first `valid_rows` rows to `store`. Compile-time indices everywhere,
-/// so that the accumulators stay in registers.
-template <std::size_t Rows, std::size_t V, class Store>
-void micro_kernel(const TileInput& input, const float* weights, const float* bias, RowBlock block,
-                  std::size_t valid_rows, const Store& store) {
-  constexpr auto all = std::make_index_sequence<Rows * V>{};
-  constexpr auto all_rows = std::make_index_sequence<Rows>{};
+/// Computes Rows x V vectors: what they start from + sum over runs and positions of input * weight, in that
+/// order. Compile-time indices everywhere, so that the accumulators stay in registers. What becomes of the
+/// sums is not this function's business: it would have to be compiled anew for every epilogue.
+template <std::size_t Rows, std::size_t V>
+void micro_kernel(const TileInput& input, const float* weights, const TileSums& tile) {
+  constexpr auto rows = std::make_index_sequence<Rows>{};
+  constexpr auto vectors = std::make_index_sequence<V>{};
   vec acc[Rows][V];
-  unroll(all, [&](auto i) { acc[i / V][i % V] = vec::load(bias + (i % V) * vec::size); });
-  if constexpr (requires { store.resumes; })
-    if (store.resumes)
-      unroll(all_rows, [&](auto m) {
-        vec row[V];
-        store.resume(
-            RowBlock{block.pixel + std::min<std::size_t>(m, valid_rows - 1), block.column, block.valid}, row);
-        unroll(std::make_index_sequence<V>{}, [&](auto v) { acc[m][v] = row[v]; });
-      });
-
+  unroll(rows, [&, from = tile.initial](auto m) mutable {
+    unroll(vectors, [&](auto v) { acc[m][v] = vec::load(from + v * vec::size); });
+    from += tile.initial_stride;
+  });
   const float* const* pointers = input.pointers;
   for (std::size_t run = 0; run < input.runs; ++run, pointers += Rows) {
     const float* row[Rows];
-    unroll(all_rows, [&](auto m) { row[m] = pointers[m]; });
+    unroll(rows, [&](auto m) { row[m] = pointers[m]; });
     const std::size_t length = input.length;
 #pragma GCC unroll 4
     for (std::size_t k = 0; k < length; ++k, weights += V * vec::size) {
       vec w[V];
-      unroll(std::make_index_sequence<V>{}, [&](auto v) { w[v] = vec::load(weights + v * vec::size); });
-      unroll(all_rows, [&](auto m) {
+      unroll(vectors, [&](auto v) { w[v] = vec::load(weights + v * vec::size); });
+      unroll(rows, [&](auto m) {
         const vec x = vec::broadcast(row[m][k]);
-        unroll(std::make_index_sequence<V>{}, [&](auto v) { acc[m][v] = fma(x, w[v], acc[m][v]); });
+        unroll(vectors, [&](auto v) { acc[m][v] = fma(x, w[v], acc[m][v]); });
       });
     }
   }
-  unroll(all_rows, [&](auto m) {
-    if (m >= valid_rows) return;
-    // A copy: if `store` walked over `acc` itself, GCC would keep all of it in memory.
-    vec row[V];
-    unroll(std::make_index_sequence<V>{}, [&](auto v) { row[v] = acc[m][v]; });
-    store(RowBlock{block.pixel + m, block.column, block.valid}, row);
+  unroll(rows, [&, to = tile.sums](auto m) mutable {
+    unroll(vectors, [&](auto v) { acc[m][v].store(to + v * vec::size); });
+    to += tile.stride;
   });
 }
 
+using MicroKernel = void (*)(const TileInput&, const float*, const TileSums&);
+
+/// The kernels of V vectors: of one row, then of every even number of rows.
+template <std::size_t V>
+inline constexpr auto micro_kernels = []<std::size_t... I>(std::index_sequence<I...>) {
+  return std::array<MicroKernel, sizeof...(I) + 1>{micro_kernel<1, V>, micro_kernel<2 * (I + 1), V>...};
+}
+(std::make_index_sequence<max_rows / 2>{});
+
 }  // namespace detail
 
-/// The tile heights that exist: all of them, a half, a third or so, and one row.
-inline constexpr std::array<std::size_t, 4> tile_rows = {max_rows, (max_rows + 1) / 2, (max_rows + 3) / 4, 1};
-
-/// The smallest tile height that holds `rows`, or the highest there is.
+/// The smallest tile height that holds `rows`, or the highest there is: 1 or an even number.
 inline std::size_t tile_height(std::size_t rows) {
-  std::size_t height = tile_rows[0];
-  for (const std::size_t candidate : tile_rows)
-    if (candidate >= rows) height = candidate;
-  return height;
+  return rows <= 1 ? 1 : std::min(max_rows, (rows + 1) / 2 * 2);
 }
 
-/// One tile of `height` rows (a value of `tile_rows`), of which `valid_rows` are stored, times a block of V
-/// vectors of columns: its packed weights `w`, from the first depth that `input` holds on, and its bias `b`.
-template <std::size_t V, class Store>
-void multiply_tile(std::size_t height, std::size_t valid_rows, const TileInput& input, const float* w,
-                   const float* b, RowBlock block, const Store& store) {
-  if (height == tile_rows[0])
-    return detail::micro_kernel<tile_rows[0], V>(input, w, b, block, valid_rows, store);
-  if (height == tile_rows[1])
-    return detail::micro_kernel<tile_rows[1], V>(input, w, b, block, valid_rows, store);
-  if (height == tile_rows[2])
-    return detail::micro_kernel<tile_rows[2], V>(input, w, b, block, valid_rows, store);
-  return detail::micro_kernel<1, V>(input, w, b, block, valid_rows, store);
+/// One tile of `height` rows (a value of `tile_height`) times a block of weights `width` floats wide: `w` is
+/// the block's, from the first depth that `input` holds on.
+inline void multiply_tile(std::size_t height, const TileInput& input, const float* w, std::size_t width,
+                          const TileSums& tile) {
+  const auto& kernels =
+      width == block_columns ? detail::micro_kernels<block_vectors> : detail::micro_kernels<1>;
+  kernels[height / 2](input, w, tile);
 }
 
-/// The same for a block `width` floats wide.
+/// The same from `bias` on, and the first `valid_rows` rows through `store`.
 template <class Store>
 void multiply_tile(std::size_t height, std::size_t valid_rows, const TileInput& input, const float* w,
-                   std::size_t width, const float* b, RowBlock block, const Store& store) {
-  if (width == block_columns)
-    return multiply_tile<block_vectors>(height, valid_rows, input, w, b, block, store);
-  return multiply_tile<1>(height, valid_rows, input, w, b, block, store);
+                   std::size_t width, const float* bias, const RowBlock& block, const Store& store) {
+  const bool whole = valid_rows == height && block.valid == width;
+  if (float* const out = store.in_place(block); whole && out != nullptr)
+    return multiply_tile(
+        height, input, w, width,
+        {store.resumes ? out : bias, store.resumes ? store.channels : 0, out, store.channels});
+  alignas(64) float sums[max_rows * block_columns];
+  if (store.resumes) store.resume(block, valid_rows, sums, width);
+  multiply_tile(height, input, w, width,
+                {store.resumes ? sums : bias, store.resumes ? width : 0, sums, width});
+  store(block, valid_rows, sums, width);
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

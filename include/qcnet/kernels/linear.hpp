@@ -44,14 +44,15 @@ inline void linear_bits(const PackedConv2d& weights, ConstTensorView input, Bitp
 
 namespace detail {
 
-/// GELU over finished rows, while they are in the L1 cache. In the epilogue it would stand once for every
-/// vector of a tile: 28 times 40 instructions.
+/// GELU over a finished tile of sums.
 struct StoreGelu : StoreFloat {
-  void finish(const RowBlock& block, std::size_t rows) const {
-    for (std::size_t r = 0; r < rows; ++r) {
-      float* row = out + (block.pixel + r) * channels + block.column;
-      gelu_row(row, block.valid, row);
-    }
+  bool last = true;  ///< not for the first parts of the depth
+
+  StoreGelu part(bool first, bool last_part) const { return {StoreFloat::part(first, last_part), last_part}; }
+  float* in_place(const RowBlock& block) const { return last ? nullptr : StoreFloat::in_place(block); }
+  void operator()(const RowBlock& block, std::size_t rows, float* sums, std::size_t stride) const {
+    if (last) gelu_row(sums, rows * stride, sums);
+    StoreFloat::operator()(block, rows, sums, stride);
   }
 };
 

@@ -21,12 +21,6 @@ concept HasParts = requires(const Store& store) {
   store.part(true, true);
 };
 
-/// An epilogue that wants to see its rows once more, while they are still in the L1 cache.
-template <class Store>
-concept Finishes = requires(const Store& store) {
-  store.finish(RowBlock{}, std::size_t{});
-};
-
 /// Floats of the depth in one pass: equal parts of at most `max_pass`, whole cache lines; all where sums
 /// cannot wait.
 template <class Store>
@@ -89,11 +83,6 @@ void multiply_rows_task(const PackedWeights& weights, const float* bias, const f
           multiply_tile(height, valid, tile, w, width, bias + column, where, store.part(from == 0, last));
         else
           multiply_tile(height, valid, tile, w, width, bias + column, where, store);
-      }
-      if constexpr (Finishes<Store>) {
-        const std::size_t column = task.first_block * block_columns;
-        const std::size_t end = std::min(weights.columns(), task.end_block * block_columns);
-        if (last) store.finish({row, column, end - column}, valid);
       }
       row += valid;
     }

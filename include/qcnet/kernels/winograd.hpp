@@ -42,8 +42,10 @@ struct WinogradPlan {
 
   std::size_t products() const { return (m + 2) * (m + 2); }
   std::size_t input_floats() const { return products() * block * row; }
+  /// A row more than there are: the last tile of an odd number of rows is one too high.
+  std::size_t product_floats() const { return (products() * block + 1) * block_columns; }
   /// Of one thread.
-  std::size_t scratch_floats() const { return input_floats() + products() * block * block_columns; }
+  std::size_t scratch_floats() const { return input_floats() + product_floats(); }
 };
 
 /// Pointers to the (M + 2)^2 pixels that a tile's outputs read, row by row.
@@ -88,68 +90,60 @@ void transform_tile(const std::array<const float*, (M + 2) * (M + 2)>& pixels, s
   }
 }
 
-/// Where the micro-kernel's rows, one a tile, go.
-struct StoreProducts {
-  float* products;
-  template <std::size_t V>
-  void operator()(const RowBlock& block, const vec (&row)[V]) const {
-    for (std::size_t v = 0; v < V; ++v) row[v].store(products + block.pixel * block_columns + v * vec::size);
-  }
-};
-
-/// `rows` tiles, at most Rows, of one product by one block of columns. Few tiles are the rule in small maps,
-/// so there is a micro-kernel for every even number of rows.
-template <std::size_t V, std::size_t Rows = max_rows>
-void multiply_rows(std::size_t rows, const float* inputs, std::size_t row, std::size_t channels,
-                   const float* weights, float* products) {
-  if constexpr (Rows > 2)
-    if (rows <= Rows - 2) return multiply_rows<V, Rows - 2>(rows, inputs, row, channels, weights, products);
-  alignas(64) static constexpr float zeros[block_columns] = {};
-  std::array<const float*, Rows> pointers;
-  for (std::size_t r = 0; r < Rows; ++r) pointers[r] = inputs + std::min(r, rows - 1) * row;
-  micro_kernel<Rows, V>({pointers.data(), 1, channels}, weights, zeros, {0, 0, block_columns}, rows,
-                        StoreProducts{products});
-}
-
 /// All products of `tiles` tiles with the block of columns that starts at `column`.
-template <std::size_t V>
-void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, std::size_t tiles, std::size_t column,
-                    const float* inputs, float* products) {
+inline void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, std::size_t tiles,
+                           std::size_t column, const float* inputs, float* products) {
+  alignas(64) static constexpr float zeros[block_columns] = {};
   const std::size_t pieces = (tiles + max_rows - 1) / max_rows;
   for (std::size_t i = 0; i < plan.products(); ++i)
     for (std::size_t piece = 0; piece < pieces; ++piece) {
       const std::size_t first = tiles * piece / pieces, end = tiles * (piece + 1) / pieces;
-      multiply_rows<V>(end - first, inputs + (i * plan.block + first) * plan.row, plan.row,
-                       conv.input_channels(), conv.weights(i).block(column),
-                       products + (i * plan.block + first) * block_columns);
+      const std::size_t height = tile_height(end - first);
+      std::array<const float*, max_rows> rows;
+      for (std::size_t r = 0; r < height; ++r)
+        rows[r] = inputs + (i * plan.block + std::min(first + r, end - 1)) * plan.row;
+      // A row too many is where the next piece or product will be written.
+      multiply_tile(height, {rows.data(), 1, conv.input_channels()}, conv.weights(i).block(column),
+                    conv.weights(i).block_width(column),
+                    {zeros, 0, products + (i * plan.block + first) * block_columns, block_columns});
     }
 }
 
-/// Transforms one tile's products back and hands each of its pixels that exist to `store`.
-template <std::size_t M, std::size_t V, class Store>
-void finish_tile(const WinogradPlan& plan, const Shape& output, std::size_t tile, const float* products,
-                 const float* bias, RowBlock where, const Store& store) {
+/// Transforms one tile's products back, `width` of a block's columns: bias added, `[M * M][block_columns]`.
+template <std::size_t M>
+void transform_back(const float* products, std::size_t stride, const float* bias, std::size_t width,
+                    float* pixels) {
   constexpr std::size_t n = M + 2;
-  const std::size_t stride = plan.block * block_columns;
-  vec half[M][V][n];  // [row][vector][point]
-  for (std::size_t j = 0; j < n; ++j)
-    for (std::size_t v = 0; v < V; ++v) {
+  for (std::size_t c = 0; c < width; c += vec::size) {
+    vec half[M][n];  // [row][point]
+    for (std::size_t j = 0; j < n; ++j) {
       vec x[n], y[M];
-      for (std::size_t i = 0; i < n; ++i) x[i] = vec::load(products + (i * n + j) * stride + v * vec::size);
+      for (std::size_t i = 0; i < n; ++i) x[i] = vec::load(products + (i * n + j) * stride + c);
       WinogradTransform<M>::output(x, y);
-      for (std::size_t i = 0; i < M; ++i) half[i][v][j] = y[i];
+      for (std::size_t i = 0; i < M; ++i) half[i][j] = y[i];
     }
+    const vec b = vec::load(bias + c);
+    for (std::size_t i = 0; i < M; ++i) {
+      vec y[M];
+      WinogradTransform<M>::output(half[i], y);
+      for (std::size_t j = 0; j < M; ++j) (y[j] + b).store(pixels + (i * M + j) * block_columns + c);
+    }
+  }
+}
+
+/// Transforms one tile back and hands each row of its pixels that exist to `store`.
+template <std::size_t M, class Store>
+void finish_tile(const PackedConv2d& conv, const WinogradPlan& plan, const Shape& output, std::size_t tile,
+                 const float* products, std::size_t column, const Store& store) {
+  alignas(64) float pixels[M * M * block_columns];
+  transform_back<M>(products, plan.block * block_columns, conv.bias(0) + column,
+                    conv.weights(0).block_width(column), pixels);
   const std::size_t x0 = tile % plan.across * M, y0 = tile / plan.across % plan.down * M;
   const std::size_t image = tile / plan.across / plan.down;
+  const std::size_t valid = std::min(block_columns, conv.output_channels() - column);
   for (std::size_t i = 0; i < std::min(M, output[1] - y0); ++i) {
-    vec pixels[M][V];
-    for (std::size_t v = 0; v < V; ++v) {
-      vec y[M];
-      WinogradTransform<M>::output(half[i][v], y);
-      for (std::size_t j = 0; j < M; ++j) pixels[j][v] = y[j] + vec::load(bias + v * vec::size);
-    }
-    where.pixel = (image * output[1] + y0 + i) * output[2] + x0;
-    for (std::size_t j = 0; j < std::min(M, output[2] - x0); ++j, ++where.pixel) store(where, pixels[j]);
+    const std::size_t pixel = (image * output[1] + y0 + i) * output[2] + x0;
+    store({pixel, column, valid}, std::min(M, output[2] - x0), pixels + i * M * block_columns, block_columns);
   }
 }
 
@@ -166,19 +160,11 @@ void winograd_work(const PackedConv2d& conv, ConstTensorView input, const Shape&
       fill_tile_pointers<M>(conv, input, plan, first + t, pointers);
       transform_tile<M>(pointers, conv.input_channels(), scratch + t * plan.row, plan.block * plan.row);
     }
-    const auto run = [&]<std::size_t V>(std::integral_constant<std::size_t, V>, std::size_t column) {
-      multiply_tiles<V>(conv, plan, count, column, scratch, products);
-      const RowBlock where{0, column, std::min(block_columns, conv.output_channels() - column)};
-      for (std::size_t t = 0; t < count; ++t)
-        finish_tile<M, V>(plan, output, first + t, products + t * block_columns, conv.bias(0) + column, where,
-                          store);
-    };
     for (std::size_t block = columns.first; block < columns.second; ++block) {
       const std::size_t column = block * block_columns;
-      if (conv.weights(0).block_width(column) == block_columns)
-        run(std::integral_constant<std::size_t, block_vectors>{}, column);
-      else
-        run(std::integral_constant<std::size_t, 1>{}, column);
+      multiply_tiles(conv, plan, count, column, scratch, products);
+      for (std::size_t t = 0; t < count; ++t)
+        finish_tile<M>(conv, plan, output, first + t, products + t * block_columns, column, store);
     }
   }
 }
