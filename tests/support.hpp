@@ -30,6 +30,15 @@ inline Tensor random_tensor(const Shape& shape, std::uint32_t seed) {
   return tensor;
 }
 
+/// Every bit by a coin.
+inline Bitplane random_bits(const Shape& shape, std::uint32_t seed) {
+  std::mt19937 engine(seed);
+  Bitplane bits(shape);
+  for (std::size_t i = 0; i < shape.elements(); ++i)
+    bits.set(i / shape.channels(), i % shape.channels(), (engine() & 1u) != 0);
+  return bits;
+}
+
 inline std::vector<float> random_values(std::size_t count, std::uint32_t seed) {
   const Tensor tensor = random_tensor({count}, seed);
   return {tensor.span().begin(), tensor.span().end()};

@@ -1,7 +1,6 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include <qcnet/bits/expand.hpp>
@@ -12,25 +11,13 @@
 
 using namespace qcnet;
 
-namespace {
-
-Bitplane random_bits(const Shape& shape, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  Bitplane bits(shape);
-  for (std::size_t i = 0; i < shape.elements(); ++i)
-    bits.set(i / shape.channels(), i % shape.channels(), (random() & 1u) != 0);
-  return bits;
-}
-
-}  // namespace
-
 TEST_CASE("expand: equals the plain loop for every shape, nothing written outside") {
   for (const std::size_t channels : {1u,  2u,  3u,  7u,  8u,  9u,  15u, 16u, 17u,  21u,  24u,  31u,
                                      32u, 33u, 40u, 48u, 63u, 64u, 65u, 96u, 127u, 256u, 264u, 520u})
     for (const Shape& shape : {Shape{1, 1, 1, channels}, Shape{0, 3, 5, channels}, Shape{1, 1, 19, channels},
                                Shape{2, 7, 5, channels}, Shape{3, 13, channels}}) {
       CAPTURE(shape.to_string());
-      const Bitplane bits = random_bits(shape, 1);
+      const Bitplane bits = test::random_bits(shape, 1);
       const std::vector<float> low = test::random_values(channels, 2),
                                high = test::random_values(channels, 3);
       const std::size_t guard = 16;
@@ -54,7 +41,7 @@ TEST_CASE("expand: levels arrive untouched: -0, infinities and the payload of a 
       std::memcpy(&low[c], &patterns[c % 6], 4);
       std::memcpy(&high[c], &patterns[(c + 1) % 6], 4);
     }
-    const Bitplane bits = random_bits({7, channels}, 5);
+    const Bitplane bits = test::random_bits({7, channels}, 5);
     Tensor map(bits.shape());
     expand_into(bits, low, high, map);
     for (std::size_t i = 0; i < map.span().size(); ++i) {
@@ -65,7 +52,7 @@ TEST_CASE("expand: levels arrive untouched: -0, infinities and the payload of a 
 }
 
 TEST_CASE("expand: the same map for one thread and two, and binarizing it gives the bits back") {
-  const Bitplane bits = random_bits({1, 61, 59, 40}, 6);
+  const Bitplane bits = test::random_bits({1, 61, 59, 40}, 6);
   const std::vector<float> low(40, -1.0f), high(40, 1.0f);
   const Tensor expected = bits::reference::expand(bits, low, high);
   for (const int count : {1, 2}) {

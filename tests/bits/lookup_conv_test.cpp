@@ -46,14 +46,6 @@ std::vector<Case> cases() {
   return result;
 }
 
-Bitplane random_bits(const Shape& shape, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  Bitplane bits(shape);
-  for (std::size_t i = 0; i < shape.elements(); ++i)
-    bits.set(i / shape.channels(), i % shape.channels(), (random() & 1u) != 0);
-  return bits;
-}
-
 // Runs into guarded memory and checks the guards.
 std::vector<float> run(const LookupConv2d& conv, const Bitplane& bits) {
   const Shape shape = conv.output_shape(bits.shape()).value();
@@ -87,7 +79,7 @@ TEST_CASE("lookup_conv: exact for whole-numbered weights, whatever the shape") {
     for (float& b : bias) b = static_cast<float>(static_cast<int>(random() % 201) - 100);
     const bool relu = seed % 2 == 0;
     const auto conv = LookupConv2d::make(weights, bias, c.geometry, relu).value();
-    const Bitplane bits = random_bits({2, c.height, c.width, c.channels}, seed);
+    const Bitplane bits = test::random_bits({2, c.height, c.width, c.channels}, seed);
     const std::vector<float> out = run(conv, bits);
     const std::vector<double> expected = bits::reference::conv2d(bits, weights, bias, c.geometry, relu);
     REQUIRE(std::equal(out.begin(), out.end(), expected.begin(), expected.end(),
@@ -103,7 +95,7 @@ TEST_CASE("lookup_conv: within the bound of its header, (T + 1) u / (1 - (T + 1)
         test::random_tensor({c.outputs, c.geometry.kernel_h, c.geometry.kernel_w, c.channels}, ++seed);
     const std::vector<float> bias = test::random_values(c.outputs, ++seed);
     const auto conv = LookupConv2d::make(weights, bias, c.geometry, false).value();
-    const Bitplane bits = random_bits({1, c.height, c.width, c.channels}, seed);
+    const Bitplane bits = test::random_bits({1, c.height, c.width, c.channels}, seed);
     const std::vector<float> out = run(conv, bits);
     const std::vector<double> expected = bits::reference::conv2d(bits, weights, bias, c.geometry, false);
     const double terms = static_cast<double>(c.geometry.taps() * packed_bytes(c.channels) * 2 + 1);
@@ -121,7 +113,7 @@ TEST_CASE("lookup_conv: fp32 sums of four channels each, in order: the same bits
   const std::size_t channels = 76, outputs = 37;
   const Tensor weights = test::random_tensor({outputs, 1, 1, channels}, 11);
   const std::vector<float> bias = test::random_values(outputs, 12);
-  const Bitplane bits = random_bits({1, 5, 7, channels}, 13);
+  const Bitplane bits = test::random_bits({1, 5, 7, channels}, 13);
   const std::vector<float> out = run(LookupConv2d::make(weights, bias, {}, true).value(), bits);
   for (std::size_t p = 0; p < 35; ++p)
     for (std::size_t o = 0; o < outputs; ++o) {
@@ -138,7 +130,7 @@ TEST_CASE("lookup_conv: fp32 sums of four channels each, in order: the same bits
 
 TEST_CASE("lookup_conv: one thread and two give the same bits, tables larger than a slice, no biases") {
   const Tensor weights = test::random_tensor({40, 3, 3, 48}, 21);
-  const Bitplane bits = random_bits({2, 31, 29, 48}, 22);
+  const Bitplane bits = test::random_bits({2, 31, 29, 48}, 22);
   const auto conv = LookupConv2d::make(weights, {}, ConvGeometry::square(3, 1, 1), false).value();
   CHECK(conv.table_bytes() >= weights.span().size() * 17);
   std::vector<float> results[2];

@@ -22,7 +22,7 @@ std::string voc(const std::string& name, const std::vector<std::string>& c) {
          "</xmax><ymax>" + c[3] + "</ymax></bndbox></object></annotation>";
 }
 
-std::string problem(const std::string& path, const std::string& split = "") {
+std::string detection_problem(const std::string& path, const std::string& split = "") {
   const auto dataset = DetectionDataset::open(path, split);
   return dataset.ok() ? "" : dataset.error().message();
 }
@@ -62,17 +62,17 @@ TEST_CASE("A VOC folder") {
   CHECK(test.get(0)->dropped == 1);
   CHECK(test.get(1)->truths[0].box == Box{10, 10, 45, 37});  // clipped
 
-  CHECK(problem(folder.path, "empty") == folder.path + ": there are no pictures in it");
-  CHECK(problem(folder.path, "dev") == folder.path + "/ImageSets/Main/dev.txt: cannot be opened");
+  CHECK(detection_problem(folder.path, "empty") == folder.path + ": there are no pictures in it");
+  CHECK(detection_problem(folder.path, "dev") == folder.path + "/ImageSets/Main/dev.txt: cannot be opened");
   folder.write("ImageSets/Main/bad.txt", "e");
-  CHECK(problem(folder.path, "bad") == folder.path + "/Annotations: there is no e.xml");
+  CHECK(detection_problem(folder.path, "bad") == folder.path + "/Annotations: there is no e.xml");
   folder.write("Annotations/e.xml", "<annotation/>");
-  CHECK(problem(folder.path, "bad") == folder.path + "/JPEGImages: there is no picture e");
+  CHECK(detection_problem(folder.path, "bad") == folder.path + "/JPEGImages: there is no picture e");
   const std::string broken = folder.write("Annotations/f.xml", "<annotation>");
-  CHECK(problem(folder.path, "test").starts_with(broken + ": not well-formed XML: "));
+  CHECK(detection_problem(folder.path, "test").starts_with(broken + ": not well-formed XML: "));
   std::filesystem::remove_all(folder.path + "/JPEGImages");
   std::filesystem::remove(broken);
-  CHECK(problem(folder.path).starts_with(folder.path + "/JPEGImages: cannot be listed: "));
+  CHECK(detection_problem(folder.path).starts_with(folder.path + "/JPEGImages: cannot be listed: "));
 }
 
 TEST_CASE("A YOLO folder") {
@@ -82,7 +82,7 @@ TEST_CASE("A YOLO folder") {
   folder.write("images/val/b.png", picture);
   folder.write("images/val/notes.md", "");
   const std::string labels = folder.write("labels/val/a.txt", "1 0.5 0.5 1 1\n0 0.5 0.5 0 0.5\n");
-  CHECK(problem(folder.path, "val") ==
+  CHECK(detection_problem(folder.path, "val") ==
         folder.path + "/labels/val/b.txt: there is no such file; a picture of nothing needs an empty one");
   folder.write("labels/val/b.txt", "");
 
@@ -104,16 +104,16 @@ TEST_CASE("A YOLO folder") {
 
   folder.write("labels/val/a.txt", "2 0.5 0.5 1 1");
   CHECK(dataset.get(0).error().message() == labels + ": line 1: the class is not a whole number from 0 to 1");
-  CHECK(problem(folder.path) == folder.path + ": there are no pictures in it");
-  CHECK(problem(folder.path, "dev").starts_with(folder.path + "/images/dev: cannot be listed: "));
+  CHECK(detection_problem(folder.path) == folder.path + ": there are no pictures in it");
+  CHECK(detection_problem(folder.path, "dev").starts_with(folder.path + "/images/dev: cannot be listed: "));
   folder.write("classes.txt", "\n");
-  CHECK(problem(folder.path, "val") == folder.path + "/classes.txt: names no class");
+  CHECK(detection_problem(folder.path, "val") == folder.path + "/classes.txt: names no class");
 }
 
 TEST_CASE("Folders without boxes") {
   const TemporaryFolder folder;
   CHECK_FALSE(DetectionDataset::is_one(folder.path));
-  CHECK(problem(folder.path) ==
+  CHECK(detection_problem(folder.path) ==
         folder.path + ": neither a VOC folder, with Annotations, nor a YOLO folder, with labels");
-  CHECK(problem("no/such/folder").starts_with("no/such/folder: neither a VOC folder"));
+  CHECK(detection_problem("no/such/folder").starts_with("no/such/folder: neither a VOC folder"));
 }

@@ -8,11 +8,11 @@ using namespace qcnet::test;
 
 namespace {
 
-struct Case {
+struct AttentionCase {
   std::size_t images, tokens, heads, size;
 };
 
-Tensor queries_keys_values(const Case& c, float spread = 1.0f) {
+Tensor queries_keys_values(const AttentionCase& c, float spread = 1.0f) {
   Tensor qkv =
       random_tensor({c.images, c.tokens, 3 * c.heads * c.size}, static_cast<std::uint32_t>(c.tokens));
   for (float& x : qkv.span()) x *= spread;
@@ -23,8 +23,9 @@ Tensor queries_keys_values(const Case& c, float spread = 1.0f) {
 
 TEST_CASE("attention equals its plain twin") {
   for (const std::size_t tokens : Sizes{1, 2, 7, 16, 33, 65, 128, 129, 197, 300})
-    for (const Case& c : {Case{1, tokens, 1, 1}, Case{2, tokens, 3, 5}, Case{1, tokens, 2, 64},
-                          Case{1, tokens, 1, 37}, Case{0, tokens, 2, 8}}) {
+    for (const AttentionCase& c :
+         {AttentionCase{1, tokens, 1, 1}, AttentionCase{2, tokens, 3, 5}, AttentionCase{1, tokens, 2, 64},
+          AttentionCase{1, tokens, 1, 37}, AttentionCase{0, tokens, 2, 8}}) {
       const Tensor qkv = queries_keys_values(c);
       Tensor fast({c.images, tokens, c.heads * c.size}), plain(fast.shape());
       kernels::attention(qkv, c.heads, fast);
@@ -36,7 +37,7 @@ TEST_CASE("attention equals its plain twin") {
 }
 
 TEST_CASE("the largest head") {
-  const Case c{1, 19, 1, kernels::max_head_size};
+  const AttentionCase c{1, 19, 1, kernels::max_head_size};
   const Tensor qkv = queries_keys_values(c);
   Tensor fast({1, 19, c.size}), plain(fast.shape());
   kernels::attention(qkv, 1, fast);
@@ -45,7 +46,7 @@ TEST_CASE("the largest head") {
 }
 
 TEST_CASE("scores far apart neither overflow nor lose the sum across blocks of keys") {
-  const Case c{1, 400, 2, 16};
+  const AttentionCase c{1, 400, 2, 16};
   const Tensor qkv = queries_keys_values(c, 12.0f);
   Tensor fast({1, 400, 32}), plain(fast.shape());
   kernels::attention(qkv, c.heads, fast);
@@ -54,7 +55,7 @@ TEST_CASE("scores far apart neither overflow nor lose the sum across blocks of k
 }
 
 TEST_CASE("attention for any number of threads, bit for bit") {
-  const Case c{2, 70, 3, 16};
+  const AttentionCase c{2, 70, 3, 16};
   const Tensor qkv = queries_keys_values(c);
   Tensor one({2, 70, 48}), two({2, 70, 48});
   {

@@ -18,13 +18,13 @@ double bound(std::size_t depth) {
   return 2e-7 * std::sqrt(static_cast<double>(depth)) * 4 + 1e-7;
 }
 
-struct Case {
+struct ConvCase {
   std::size_t n, h, w, cin, cout, groups;
   ConvGeometry geometry;
 };
 
-std::vector<Case> grid() {
-  std::vector<Case> cases;
+std::vector<ConvCase> grid() {
+  std::vector<ConvCase> cases;
   const auto geometry = [](std::size_t kernel, std::size_t stride, std::size_t pad, std::size_t dilation) {
     ConvGeometry g = ConvGeometry::square(kernel, stride, pad);
     g.dilation_h = g.dilation_w = dilation;
@@ -63,7 +63,7 @@ struct Problem {
   std::vector<float> bias;
   kernels::PackedConv2d packed;
 
-  explicit Problem(const Case& c, std::uint32_t seed)
+  explicit Problem(const ConvCase& c, std::uint32_t seed)
       : weights(random_tensor({c.cout, c.geometry.kernel_h, c.geometry.kernel_w, c.cin / c.groups}, seed)),
         input(random_tensor({c.n, c.h, c.w, c.cin}, seed + 1)),
         bias(random_values(c.cout, seed + 2)) {
@@ -78,7 +78,7 @@ struct Problem {
 
 TEST_CASE("conv2d equals its plain twin over a grid of awkward shapes") {
   std::uint32_t seed = 1;
-  for (const Case& c : grid()) {
+  for (const ConvCase& c : grid()) {
     if (c.geometry.output({c.n, c.h, c.w, c.cin}, c.cout).ok() == false) continue;
     const Problem p(c, seed += 10);
     const std::size_t depth = c.geometry.taps() * c.cin / c.groups;

@@ -11,7 +11,7 @@ using kernels::Activation;
 
 namespace {
 
-struct Problem {
+struct MatmulProblem {
   std::size_t rows, depth, columns;
   Tensor weights = random_tensor({columns, depth}, 1), input = random_tensor({rows, depth}, 2),
          residual = random_tensor({rows, columns}, 3);
@@ -39,7 +39,7 @@ TEST_CASE("rows times weights of any depth equal their plain twin, with a residu
   for (const std::size_t depth : Sizes{1, 31, 768, 769, 2000})
     for (const std::size_t rows : Sizes{0, 1, 13, 29})
       for (const std::size_t columns : Sizes{1, 17, 100}) {
-        const Problem p{rows, depth, columns};
+        const MatmulProblem p{rows, depth, columns};
         CAPTURE(depth);
         CAPTURE(rows);
         CAPTURE(columns);
@@ -54,7 +54,7 @@ TEST_CASE("rows times weights of any depth equal their plain twin, with a residu
 }
 
 TEST_CASE("bits of deep rows are those of the float map") {
-  const Problem p{31, 1600, 37};
+  const MatmulProblem p{31, 1600, 37};
   const Tensor map = p.fast(Activation::none);
   std::vector<float> thresholds(kernels::PackedWeights::padded(37), std::numeric_limits<float>::infinity());
   std::copy_n(map.data(), 37, thresholds.data());  // equal is not greater
@@ -68,7 +68,7 @@ TEST_CASE("linear with GELU is linear, then GELU, bit for bit") {
   for (const std::size_t depth : Sizes{1, 37, 1000})
     for (const std::size_t rows : Sizes{0, 1, 29})
       for (const std::size_t columns : Sizes{1, 3, 40, 97}) {
-        const Problem p{rows, depth, columns};
+        const MatmulProblem p{rows, depth, columns};
         Tensor apart({rows, columns}), fused(apart.shape());
         kernels::linear(p.packed, p.input, apart);
         kernels::gelu(apart, apart);

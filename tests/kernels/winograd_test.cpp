@@ -22,12 +22,12 @@ double bound(ConvAlgorithm algorithm) {
   return algorithm == ConvAlgorithm::winograd_2x2 ? 1e-6 : 5e-6;
 }
 
-struct Problem {
+struct WinogradProblem {
   Tensor weights, input, residual;
   std::vector<float> bias;
   ConvGeometry geometry;
 
-  Problem(const Shape& in, std::size_t cout, const ConvGeometry& g, std::uint32_t seed)
+  WinogradProblem(const Shape& in, std::size_t cout, const ConvGeometry& g, std::uint32_t seed)
       : weights(random_tensor({cout, 3, 3, in[3]}, seed)),
         input(random_tensor(in, seed + 1)),
         bias(random_values(cout, seed + 2)),
@@ -44,8 +44,8 @@ struct Problem {
   }
 };
 
-std::vector<Problem> grid() {
-  std::vector<Problem> problems;
+std::vector<WinogradProblem> winograd_grid() {
+  std::vector<WinogradProblem> problems;
   std::uint32_t seed = 1;
   const auto add = [&](const Shape& in, std::size_t cout, std::size_t pad) {
     const ConvGeometry geometry = ConvGeometry::square(3, 1, pad);
@@ -66,7 +66,7 @@ std::vector<Problem> grid() {
 }  // namespace
 
 TEST_CASE("Winograd's convolution equals the plain twin over a grid of awkward shapes") {
-  for (const Problem& p : grid())
+  for (const WinogradProblem& p : winograd_grid())
     for (const Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu})
       for (const bool with_residual : {false, true}) {
         CAPTURE(p.input.shape().to_string());
@@ -84,7 +84,7 @@ TEST_CASE("Winograd's convolution equals the plain twin over a grid of awkward s
 TEST_CASE("Winograd's errors are as small as promised on maps as networks have them") {
   // Inputs behind a ReLU, weights that keep the variance (He et al., 2015), 12x12 maps.
   for (const std::size_t cin : Sizes{16, 64, 256, 512}) {
-    Problem p({1, 12, 12, cin}, 8, ConvGeometry::square(3, 1, 1), static_cast<std::uint32_t>(cin));
+    WinogradProblem p({1, 12, 12, cin}, 8, ConvGeometry::square(3, 1, 1), static_cast<std::uint32_t>(cin));
     for (float& x : p.input.span()) x = std::max(x, 0.0f);
     for (float& w : p.weights.span()) w *= std::sqrt(2.0f / (9.0f * static_cast<float>(cin)));
     Tensor plain(p.residual.shape()), fast(p.residual.shape());
@@ -100,7 +100,7 @@ TEST_CASE("Winograd's convolution gives the same bits for any number of threads 
   // By tiles, by columns, and too little of either for three threads.
   for (const auto& [side, cin, cout] :
        {std::array<std::size_t, 3>{40, 24, 40}, {9, 64, 200}, {12, 256, 16}}) {
-    const Problem p({1, side, side, cin}, cout, ConvGeometry::square(3, 1, 1), 5);
+    const WinogradProblem p({1, side, side, cin}, cout, ConvGeometry::square(3, 1, 1), 5);
     for (const ConvAlgorithm algorithm : both) {
       const PackedConv2d packed = p.packed(algorithm);
       Tensor one(p.residual.shape()), other(p.residual.shape());
@@ -122,7 +122,7 @@ TEST_CASE("Winograd's convolution gives the same bits for any number of threads 
 }
 
 TEST_CASE("Winograd's convolution allocates nothing if it is given its scratch memory") {
-  const Problem p({1, 30, 30, 40}, 40, ConvGeometry::square(3, 1, 1), 5);
+  const WinogradProblem p({1, 30, 30, 40}, 40, ConvGeometry::square(3, 1, 1), 5);
   for (const int count : {1, 2}) {
     const Threads threads(count);
     const PackedConv2d packed = p.packed(ConvAlgorithm::winograd_4x4);
@@ -141,7 +141,7 @@ TEST_CASE("Winograd's convolution may add its output to itself and writes nothin
   const std::size_t guard = 64;
   for (const ConvAlgorithm algorithm : both)
     for (const std::size_t cout : Sizes{1, 7, 16, 17, 33}) {
-      const Problem p({1, 7, 6, 4}, cout, ConvGeometry::square(3, 1, 1), 3);
+      const WinogradProblem p({1, 7, 6, 4}, cout, ConvGeometry::square(3, 1, 1), 3);
       const std::size_t size = p.residual.span().size();
       std::vector<float> memory(size + 2 * guard, 123.0f);
       std::copy(p.residual.span().begin(), p.residual.span().end(), memory.begin() + guard);
@@ -158,7 +158,8 @@ TEST_CASE("Winograd's convolution may add its output to itself and writes nothin
 TEST_CASE("conv2d_bits thresholds exactly what conv2d writes, by Winograd's algorithm too") {
   for (const ConvAlgorithm algorithm : both)
     for (const std::size_t cout : Sizes{1, 8, 9, 17, 33, 65}) {
-      const Problem p({2, 5, 7, 6}, cout, ConvGeometry::square(3, 1, 1), static_cast<std::uint32_t>(cout));
+      const WinogradProblem p({2, 5, 7, 6}, cout, ConvGeometry::square(3, 1, 1),
+                              static_cast<std::uint32_t>(cout));
       std::vector<float> thresholds(kernels::PackedWeights::padded(cout), INFINITY);
       const auto values = random_values(cout, 99);
       std::copy(values.begin(), values.end(), thresholds.begin());
@@ -180,7 +181,7 @@ TEST_CASE("NaN and infinity reach every output that reads them, and no tile that
   for (const ConvAlgorithm algorithm : both)
     for (const float bad :
          {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-      Problem p({1, 16, 16, 5}, 20, ConvGeometry::square(3, 1, 1), 3);
+      WinogradProblem p({1, 16, 16, 5}, 20, ConvGeometry::square(3, 1, 1), 3);
       const Tensor good = p.run(algorithm);
       p.input[(6 * 16 + 9) * 5 + 2] = bad;
       const Tensor found = p.run(algorithm);
@@ -197,7 +198,7 @@ TEST_CASE("NaN and infinity reach every output that reads them, and no tile that
 }
 
 TEST_CASE("a packed convolution can be packed again for Winograd's algorithm, but not back") {
-  const Problem p({1, 9, 9, 21}, 37, ConvGeometry::square(3, 1, 1), 3);
+  const WinogradProblem p({1, 9, 9, 21}, 37, ConvGeometry::square(3, 1, 1), 3);
   const PackedConv2d direct = p.packed(ConvAlgorithm::direct);
   for (const ConvAlgorithm algorithm : both) {
     const PackedConv2d packed = direct.with(algorithm).value();

@@ -19,8 +19,8 @@ namespace {
 
 const std::string prefix = "qcnet.compensator.";
 
-Result<std::unique_ptr<Compensator>> load(const WeightsFile& file, const Shape& map,
-                                          kernels::Activation activation = kernels::Activation::relu) {
+Result<std::unique_ptr<Compensator>> load_conv(const WeightsFile& file, const Shape& map,
+                                               kernels::Activation activation = kernels::Activation::relu) {
   return file.with(
       [&](const io::Safetensors& weights) { return ConvCompensator::load(weights, map, activation); });
 }
@@ -176,7 +176,7 @@ TEST_CASE("a QCNet computes its definition") {
             const WeightsFile file = random_compensator(channels, width, blocks, block);
             const Bitplane bits = binarize(test::random_tensor(shape, 7), std::vector<float>(channels, 0.2f));
             const auto net =
-                load(file, shape, relu ? kernels::Activation::relu : kernels::Activation::none).value();
+                load_conv(file, shape, relu ? kernels::Activation::relu : kernels::Activation::none).value();
             CHECK(net->kind() == "convolutional QCNet");
             const std::size_t each = block == Block::conv ? 9 * width * width : (25 + 6 * width) * width;
             CHECK(net->multiply_adds() == 20 * (2 * channels * width + blocks * each));
@@ -195,7 +195,8 @@ TEST_CASE("a QCNet computes what PyTorch computes") {
     const Tensor expected = golden.tensor(std::string(method) + ".map");
     const Bitplane bits = binarize(golden.tensor("bits"), std::vector<float>(12, 0.5f));
     const auto net =
-        load(WeightsFile::golden(std::string("tiny-layer2-") + method + ".server"), expected.shape()).value();
+        load_conv(WeightsFile::golden(std::string("tiny-layer2-") + method + ".server"), expected.shape())
+            .value();
     Tensor map(expected.shape());
     net->reconstruct_into(bits, map);
     CHECK(test::relative_difference(map, expected) < 1e-5);
@@ -206,7 +207,7 @@ TEST_CASE("what is wrong with a QCNet's weights is said by the tensor's name") {
   const Shape map{1, 4, 5, 9};
   const WeightsFile good = random_compensator(9, 4, 1);
   const auto said = [&](const WeightsFile& file) {
-    const auto net = load(file, map);
+    const auto net = load_conv(file, map);
     return net.ok() ? "no error" : net.error().message();
   };
   const auto without = [&](const std::string& name) { return said(WeightsFile(good).drop({name})); };
@@ -246,7 +247,7 @@ TEST_CASE("what is wrong with a QCNet's weights is said by the tensor's name") {
         prefix + "scale: holds NaN or infinity, a weight must be finite");
   CHECK(said(WeightsFile(good).poke(prefix + "scale", 2, 1e38f).poke(prefix + "output.bias", 2, 1e38f)) ==
         prefix + "scale: folding it into the layer before it gives a weight that is not finite");
-  CHECK(load(good, {1, 17, 9}).error().message() ==
+  CHECK(load_conv(good, {1, 17, 9}).error().message() ==
         prefix + "input: this QCNet is for feature maps, the map is [1, 17, 9]");
   CHECK(said(WeightsFile(good).poke(prefix + "blocks.0.bn.running_var", 0, -1)) ==
         prefix + "blocks.0.bn.running_var: a variance is negative");
@@ -256,7 +257,7 @@ TEST_CASE("what is wrong with a depthwise block is said by the tensor's name") {
   const Shape map{1, 4, 5, 9};
   const WeightsFile good = random_compensator(9, 4, 2, Block::depthwise);
   const auto said = [&](const WeightsFile& file) {
-    const auto net = load(file, map);
+    const auto net = load_conv(file, map);
     return net.ok() ? "no error" : net.error().message();
   };
   const std::string block = prefix + "blocks.1.";
@@ -277,11 +278,11 @@ TEST_CASE("what is wrong with a depthwise block is said by the tensor's name") {
 TEST_CASE("a hole in a QCNet's blocks is an error, not a shorter QCNet") {
   WeightsFile file = random_compensator(9, 4, 3);
   file.drop({prefix + "blocks.1."});
-  CHECK(load(file, {1, 4, 5, 9}).error().message() ==
+  CHECK(load_conv(file, {1, 4, 5, 9}).error().message() ==
         prefix + "blocks.1.conv.weight: there is no such tensor");
   // The last one's convolution missing.
   file = random_compensator(9, 4, 2);
   file.drop({prefix + "blocks.1.conv"});
-  CHECK(load(file, {1, 4, 5, 9}).error().message() ==
+  CHECK(load_conv(file, {1, 4, 5, 9}).error().message() ==
         prefix + "blocks.1.conv.weight: there is no such tensor");
 }

@@ -23,7 +23,7 @@ vision::Image picture() {
   return image;
 }
 
-Result<Server> load(const WeightsFile& file) {
+Result<Server> load_detector(const WeightsFile& file) {
   return file.with([](const io::Safetensors& weights) { return Server::load(weights, {}); });
 }
 
@@ -102,7 +102,7 @@ TEST_CASE("what a detector's file lacks or contradicts is said plainly") {
       file.metadata.erase(key);
     else
       file.set_metadata(key, value);
-    const auto server = load(file);
+    const auto server = load_detector(file);
     return server.ok() ? "no error" : server.error().message();
   };
   CHECK(said("qcnet.method", "mine") == "no error");

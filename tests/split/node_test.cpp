@@ -16,7 +16,7 @@ using test::WeightsFile;
 
 namespace {
 
-Result<Node> load(const WeightsFile& file, Verify verify = Verify::yes) {
+Result<Node> load_node(const WeightsFile& file, Verify verify = Verify::yes) {
   return file.with([&](const io::Safetensors& weights) { return Node::load(weights, verify); });
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("a node whose last layer cannot threshold in its epilogue sends the sa
   // The cut moved behind the pooling of the 7x7 stem.
   WeightsFile file = WeightsFile::golden("tiny-relu.node");
   file.set_metadata("qcnet.cut", "maxpool").set_metadata("qcnet.feature", "4 6 20").drop({"qcnet.check"});
-  Node node = load(file).value();
+  Node node = load_node(file).value();
   CHECK_FALSE(node.head().emits_bits());
   const vision::Image image = picture(WeightsFile::golden("tiny-relu.golden"));
   const Tensor map(node.features(image).value());
@@ -116,7 +116,7 @@ TEST_CASE("a node says what it needs") {
 TEST_CASE("what is wrong with a node's file or call is said plainly") {
   const WeightsFile good = WeightsFile::golden("tiny-layer2.node");
   const auto said = [](const WeightsFile& file) {
-    const auto node = load(file);
+    const auto node = load_node(file);
     return node.ok() ? "no error" : node.error().message();
   };
   CHECK(said(good) == "no error");
@@ -148,9 +148,9 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
   const WeightsFile tampered = WeightsFile(good).poke("layer2.0.bn1.bias", 3, 5.0f);
   CHECK(contains(said(tampered), "qcnet.check.map: differs by"));
   CHECK(contains(said(tampered), "the weights are not what was exported"));
-  CHECK(load(tampered, Verify::no).ok());
+  CHECK(load_node(tampered, Verify::no).ok());
 
-  Node node = load(good).value();
+  Node node = load_node(good).value();
   Frame frame = node.make_frame();
   CHECK(node.encode_into(ConstTensorView(Tensor({1, 16, 15, 3})), frame).error().message() ==
         "expected an input [1, 16, 14, 3], found [1, 16, 15, 3]");

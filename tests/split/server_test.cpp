@@ -14,7 +14,7 @@ using test::WeightsFile;
 
 namespace {
 
-Result<Server> load(const WeightsFile& file, Server::Options options = {}) {
+Result<Server> load_server(const WeightsFile& file, Server::Options options = {}) {
   return file.with([&](const io::Safetensors& weights) { return Server::load(weights, options); });
 }
 
@@ -64,7 +64,7 @@ TEST_CASE("node and server together answer what PyTorch answers") {
 
 TEST_CASE("a server told not to compensate dequantizes with the same levels") {
   const Frame frame = frame_of("tiny-layer2");
-  Server plain = load(WeightsFile::golden("tiny-layer2-qcnet1.server"), {.compensate = false}).value();
+  Server plain = load_server(WeightsFile::golden("tiny-layer2-qcnet1.server"), {.compensate = false}).value();
   CHECK(plain.compensator().kind() == "dequantizer");
   plain.decode(frame).value();
   CHECK(test::relative_difference(plain.features(),
@@ -90,7 +90,7 @@ TEST_CASE("a large frame, where threads do share the work, decodes to the same l
   file.set_metadata("qcnet.feature", "128 112 12")
       .set_metadata("qcnet.input", "256 224 3")
       .drop({"qcnet.check"});
-  Server server = load(file).value();
+  Server server = load_server(file).value();
   const MapSpec map[] = {{"layer2", {1, 128, 112, 12}}};
   Frame frame = Frame::make(server.deployment().hash, map).value();
   binarize_into(test::random_tensor(map[0].shape, 1), std::vector<float>(12, 0.3f), frame.bits(0));
@@ -129,7 +129,7 @@ TEST_CASE("frames of another model, cut or size are refused") {
 TEST_CASE("what is wrong with a server's file is said plainly") {
   const WeightsFile good = WeightsFile::golden("tiny-layer2-qcnet1.server");
   const auto said = [](const WeightsFile& file) {
-    const auto server = load(file);
+    const auto server = load_server(file);
     return server.ok() ? "no error" : server.error().message();
   };
   CHECK(said(good) == "no error");
@@ -151,6 +151,6 @@ TEST_CASE("what is wrong with a server's file is said plainly") {
   for (const char* name : {"fc.bias", "layer3.0.bn1.bias", "qcnet.compensator.scale", "qcnet.levels"}) {
     const WeightsFile tampered = WeightsFile(good).poke(name, 2, 9.0f);
     CHECK(contains(said(tampered), "qcnet.check.output: differs by"));
-    CHECK(load(tampered, {.verify = Verify::no}).ok());
+    CHECK(load_server(tampered, {.verify = Verify::no}).ok());
   }
 }

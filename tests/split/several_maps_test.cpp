@@ -21,7 +21,7 @@ std::string numbers(const Shape& map) {
 }
 
 /// A deployment of the golden weights, and the same model by hand.
-struct Pair {
+struct SeveralMaps {
   std::string cut;
   Network head, tail;
   Tensor input;
@@ -29,7 +29,7 @@ struct Pair {
   WeightsFile node_file, server_file;
   std::vector<std::vector<float>> thresholds, low, high;
 
-  explicit Pair(std::size_t layer) : cut("layers." + std::to_string(layer)) {
+  explicit SeveralMaps(std::size_t layer) : cut("layers." + std::to_string(layer)) {
     const WeightsFile whole = WeightsFile::golden("yolov3_tiny");
     std::tie(head, tail) = golden::build(whole).value().partition_at(cut).value();
     input = whole.tensor("golden.input");
@@ -128,7 +128,7 @@ std::string said(const Result<Server>& server) {
 TEST_CASE("node and server carry every map of a cut in one frame") {
   for (std::size_t layer = 0; layer <= 13; ++layer) {
     CAPTURE(layer);
-    const Pair pair(layer);
+    const SeveralMaps pair(layer);
     REQUIRE(pair.maps.size() == (layer <= 8 ? 1 : 2));
     Node node = pair.node().value();
     CHECK(node.head().emits_bits() == (layer % 2 == 0 || layer == 13));  // a convolution, not a pool
@@ -156,14 +156,14 @@ TEST_CASE("node and server carry every map of a cut in one frame") {
 }
 
 TEST_CASE("each map of a cut has its own QCNet, or none") {
-  const Pair plain(10);
+  const SeveralMaps plain(10);
   Frame frame = plain.node().value().make_frame();
   const std::vector<Bitplane> bits = plain.bits();
   for (std::size_t i = 0; i < 2; ++i)
     std::copy(bits[i].bytes().begin(), bits[i].bytes().end(), frame.bits(i).bytes().begin());
   frame.seal(1);
   for (const std::vector<std::size_t>& with : std::vector<std::vector<std::size_t>>{{0}, {1}, {0, 1}}) {
-    Pair pair = plain;
+    SeveralMaps pair = plain;
     for (const std::size_t i : with)
       add_qcnet(pair.server_file, i == 0 ? "" : ".layers.8", pair.maps[i].channels());
     Server server = pair.server().value();
@@ -188,18 +188,18 @@ TEST_CASE("each map of a cut has its own QCNet, or none") {
       }
       CHECK(identical(server.features(i), restored[i]));
     }
-    const std::vector<Tensor> outputs = Pair::run(pair.tail, restored);
+    const std::vector<Tensor> outputs = SeveralMaps::run(pair.tail, restored);
     CHECK(identical(server.output(0), outputs[0]));
     CHECK(identical(server.output(1), outputs[1]));
   }
-  Pair torn = plain;
+  SeveralMaps torn = plain;
   add_qcnet(torn.server_file, ".layers.8", torn.maps[1].channels());
   torn.server_file.drop({"qcnet.compensator.layers.8.input"});
   CHECK(said(torn.server()) == "qcnet.compensator.layers.8.input.conv.weight: there is no such tensor");
 }
 
 TEST_CASE("check inputs and outputs of every map are verified") {
-  Pair pair(12);
+  SeveralMaps pair(12);
   const auto nchw = [](const Tensor& map) {  // as PyTorch stores it
     const Shape& s = map.shape();
     std::vector<float> values;
@@ -213,7 +213,7 @@ TEST_CASE("check inputs and outputs of every map are verified") {
   };
   add(pair.node_file, "qcnet.check.input", pair.input);
   CHECK(said(pair.node()) == "qcnet.check.map: there is no such tensor");
-  const std::vector<Tensor> maps = Pair::run(pair.head, {pair.input}), outputs = pair.outputs();
+  const std::vector<Tensor> maps = SeveralMaps::run(pair.head, {pair.input}), outputs = pair.outputs();
   const std::vector<Bitplane> bits = pair.bits();
   for (std::size_t i = 0; i < 2; ++i) {
     const std::string suffix = i == 0 ? "" : ".layers.8";
@@ -227,12 +227,12 @@ TEST_CASE("check inputs and outputs of every map are verified") {
   CHECK(said(pair.node()) == "no error");
   CHECK(said(pair.server()) == "no error");
   for (const char* name : {"qcnet.check.map", "qcnet.check.map.layers.8"}) {
-    Pair tampered = pair;
+    SeveralMaps tampered = pair;
     tampered.node_file.poke(name, 1, 50.0f);
     CHECK(contains(said(tampered.node()), std::string(name) + ": differs by"));
   }
   for (const char* name : {"qcnet.check.output", "qcnet.check.output.layers.22"}) {
-    Pair tampered = pair;
+    SeveralMaps tampered = pair;
     tampered.server_file.poke(name, 1, 50.0f);
     CHECK(contains(said(tampered.server()), std::string(name) + ": differs by"));
     tampered.server_file.drop({name});
@@ -244,14 +244,14 @@ TEST_CASE("check inputs and outputs of every map are verified") {
 }
 
 TEST_CASE("what does not fit a cut of several maps is said plainly") {
-  const Pair good(9);
+  const SeveralMaps good(9);
   const auto node = [&](const auto& bend) {
-    Pair pair = good;
+    SeveralMaps pair = good;
     bend(pair.node_file);
     return said(pair.node());
   };
   const auto server = [&](const auto& bend) {
-    Pair pair = good;
+    SeveralMaps pair = good;
     bend(pair.server_file);
     return said(pair.server());
   };
@@ -301,7 +301,7 @@ TEST_CASE("what does not fit a cut of several maps is said plainly") {
 
 TEST_CASE("a warm node and server of several maps allocate nothing") {
   for (const std::size_t layer : {9ul, 10ul}) {
-    Pair pair(layer);
+    SeveralMaps pair(layer);
     add_qcnet(pair.server_file, ".layers.8", 16);
     Node node = pair.node().value();
     Server server = pair.server().value();

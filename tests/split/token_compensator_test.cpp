@@ -14,17 +14,17 @@ using namespace qcnet::test;
 
 namespace {
 
-const std::string prefix = "qcnet.compensator.";
+const std::string tensor_prefix = "qcnet.compensator.";
 const Shape tokens{1, 17, 24};  // of tiny-vit
 
-Result<std::unique_ptr<Compensator>> load(const WeightsFile& file, const Shape& map = tokens,
-                                          kernels::Activation activation = kernels::Activation::none) {
+Result<std::unique_ptr<Compensator>> load_tokens(const WeightsFile& file, const Shape& map = tokens,
+                                                 kernels::Activation activation = kernels::Activation::none) {
   return file.with(
       [&](const io::Safetensors& weights) { return TokenCompensator::load(weights, map, activation); });
 }
 
 std::string error_of(const WeightsFile& file, const Shape& map = tokens) {
-  const auto loaded = load(file, map);
+  const auto loaded = load_tokens(file, map);
   return loaded.ok() ? "no error" : loaded.error().message();
 }
 
@@ -33,13 +33,13 @@ std::string error_of(const WeightsFile& file, const Shape& map = tokens) {
 // That it computes what PyTorch computes is tested with node and server together, in server_test.cpp.
 
 TEST_CASE("without blocks the body is two linear layers around a normalization") {
-  WeightsFile file = WeightsFile::golden("tiny-vit-qcnet1.server").drop({prefix + "blocks"});
-  const auto compensator = load(file).value();
+  WeightsFile file = WeightsFile::golden("tiny-vit-qcnet1.server").drop({tensor_prefix + "blocks"});
+  const auto compensator = load_tokens(file).value();
   const Bitplane bits = binarize(random_tensor(tokens, 3), std::vector<float>(24, 0.2f));
   Tensor map(tokens);
   compensator->reconstruct_into(bits, map);
 
-  const auto values = [&](const std::string& name) { return file.tensor(prefix + name); };
+  const auto values = [&](const std::string& name) { return file.tensor(tensor_prefix + name); };
   const Tensor in = values("input.weight"), in_bias = values("input.bias"), positions = values("positions");
   const Tensor out = values("output.weight"), out_bias = values("output.bias"), scale = values("scale");
   const Tensor levels = file.tensor("qcnet.levels");
@@ -61,12 +61,12 @@ TEST_CASE("without blocks the body is two linear layers around a normalization")
   CHECK(relative_difference(map, expected) < 1e-5);
 
   for (float& x : expected.span()) x = std::max(x, 0.0f);
-  load(file, tokens, kernels::Activation::relu).value()->reconstruct_into(bits, map);
+  load_tokens(file, tokens, kernels::Activation::relu).value()->reconstruct_into(bits, map);
   CHECK(relative_difference(map, expected) < 1e-5);
 }
 
 TEST_CASE("a reconstruction of tokens allocates nothing and is the same for any number of threads") {
-  const auto compensator = load(WeightsFile::golden("tiny-vit-qcnet2.server")).value();
+  const auto compensator = load_tokens(WeightsFile::golden("tiny-vit-qcnet2.server")).value();
   const Bitplane bits = binarize(random_tensor(tokens, 3), std::vector<float>(24, 0.2f));
   Tensor one(tokens), two(tokens);
   {
@@ -85,18 +85,22 @@ TEST_CASE("what is wrong with an attention QCNet is one sentence") {
   const WeightsFile good = WeightsFile::golden("tiny-vit-qcnet1.server");
   for (const char* name : {"input.weight", "input.bias", "positions", "blocks.0.ln_1.weight",
                            "blocks.0.self_attention.out_proj.bias", "norm.bias", "output.weight", "scale"})
-    CHECK(error_of(WeightsFile(good).drop({prefix + name})) == prefix + name + ": there is no such tensor");
-  CHECK(error_of(WeightsFile(good).set(prefix + "positions", {1, 16, 16})) ==
-        prefix + "positions: expected shape [1, 17, 16], found [1, 16, 16]");
-  CHECK(error_of(WeightsFile(good).set(prefix + "input.weight", {16, 23})) ==
-        prefix + "input.weight: expected shape [out, 24], found [16, 23]");
-  CHECK(error_of(WeightsFile(good).set(prefix + "output.weight", {23, 16})) ==
-        prefix + "output.weight: expected shape [24, 16], found [23, 16]");
+    CHECK(error_of(WeightsFile(good).drop({tensor_prefix + name})) ==
+          tensor_prefix + name + ": there is no such tensor");
+  CHECK(error_of(WeightsFile(good).set(tensor_prefix + "positions", {1, 16, 16})) ==
+        tensor_prefix + "positions: expected shape [1, 17, 16], found [1, 16, 16]");
+  CHECK(error_of(WeightsFile(good).set(tensor_prefix + "input.weight", {16, 23})) ==
+        tensor_prefix + "input.weight: expected shape [out, 24], found [16, 23]");
+  CHECK(error_of(WeightsFile(good).set(tensor_prefix + "output.weight", {23, 16})) ==
+        tensor_prefix + "output.weight: expected shape [24, 16], found [23, 16]");
   CHECK(contains(error_of(good, {1, 4, 4, 24}), "this QCNet is for tokens, the map is [1, 4, 4, 24]"));
-  CHECK(error_of(WeightsFile(good).poke(prefix + "scale", 2, 1e38f).poke(prefix + "output.bias", 2, 1e38f)) ==
-        prefix + "scale: folding it into the layer before it gives a weight that is not finite");
+  CHECK(error_of(WeightsFile(good)
+                     .poke(tensor_prefix + "scale", 2, 1e38f)
+                     .poke(tensor_prefix + "output.bias", 2, 1e38f)) ==
+        tensor_prefix + "scale: folding it into the layer before it gives a weight that is not finite");
   for (const char* heads : {"", "0", "two", "-1"})
-    CHECK(contains(error_of(WeightsFile(good).set_metadata(prefix + "heads", heads)), "number of heads"));
-  CHECK(contains(error_of(WeightsFile(good).set_metadata(prefix + "heads", "3")),
+    CHECK(contains(error_of(WeightsFile(good).set_metadata(tensor_prefix + "heads", heads)),
+                   "number of heads"));
+  CHECK(contains(error_of(WeightsFile(good).set_metadata(tensor_prefix + "heads", "3")),
                  "16 channels cannot be split into 3 heads"));
 }
