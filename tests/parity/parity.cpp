@@ -52,30 +52,35 @@ void model(const std::string& weights, const std::string& input_path, const Shap
   }
 }
 
-/// For each of the inputs behind each other in a file: the packed bits and the logits of every server.
+/// For each of the inputs behind each other in a file: every map's packed bits and every server's outputs.
 void deployment(const std::string& node_path, std::span<char*> servers, const std::string& inputs,
                 const std::string& out) {
   Node node = Node::load(node_path).value();
   std::vector<Server> loaded;
-  std::vector<std::ofstream> logits;
-  for (const char* path : servers) {
-    loaded.push_back(Server::load(path).value());
-    logits.emplace_back(out + "/logits." + std::to_string(logits.size()), std::ios::binary);
+  std::vector<std::ofstream> outputs;
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    loaded.push_back(Server::load(servers[i]).value());
+    for (std::size_t o = 0; o < loaded.back().tail().outputs(); ++o)
+      outputs.emplace_back(out + "/outputs." + std::to_string(i) + "." + std::to_string(o), std::ios::binary);
   }
-  std::ofstream bits(out + "/bits", std::ios::binary);
+  const auto append = [](std::ofstream& to, const auto& values) {
+    to.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
+  };
   std::ifstream file(inputs, std::ios::binary);
   Tensor input(node.head().input_shape());
   Frame frame = node.make_frame();
+  std::vector<std::ofstream> bits;
+  for (std::size_t map = 0; map < frame.map_count(); ++map)
+    bits.emplace_back(out + "/bits." + std::to_string(map), std::ios::binary);
   while (file.read(reinterpret_cast<char*>(input.data()),
                    static_cast<std::streamsize>(input.span().size_bytes()))) {
     node.encode_into(input.view(), frame).value();
     const Frame received = Frame::parse(frame.bytes()).value();
-    const auto sent = received.bits(0).bytes();
-    bits.write(reinterpret_cast<const char*>(sent.data()), static_cast<std::streamsize>(sent.size()));
-    for (std::size_t i = 0; i < loaded.size(); ++i) {
-      const auto answer = loaded[i].decode(received).value().span();
-      logits[i].write(reinterpret_cast<const char*>(answer.data()),
-                      static_cast<std::streamsize>(answer.size_bytes()));
+    for (std::size_t map = 0; map < bits.size(); ++map) append(bits[map], received.bits(map).bytes());
+    auto to = outputs.begin();
+    for (Server& server : loaded) {
+      server.decode(received).value();
+      for (std::size_t o = 0; o < server.tail().outputs(); ++o) append(*to++, server.output(o).span());
     }
   }
 }
