@@ -15,7 +15,7 @@ using test::WeightsFile;
 
 namespace {
 
-constexpr std::size_t channels = 12, heads = 3, hidden = 20;
+constexpr std::size_t block_channels = 12, heads = 3, hidden = 20;
 
 /// A block named "b", with torchvision's names of its MLP or with the older ones.
 WeightsFile block(const std::string& up = "mlp.0", const std::string& down = "mlp.3") {
@@ -26,13 +26,14 @@ WeightsFile block(const std::string& up = "mlp.0", const std::string& down = "ml
     file.set("b." + name, shape, test::random_values(count, seed++));
   };
   for (const std::string norm : {"ln_1", "ln_2"}) {
-    add(norm + ".weight", {channels});
-    add(norm + ".bias", {channels});
+    add(norm + ".weight", {block_channels});
+    add(norm + ".bias", {block_channels});
   }
-  add("self_attention.in_proj_weight", {3 * channels, channels});
-  add("self_attention.in_proj_bias", {3 * channels});
-  for (const auto& [name, out, in] : {std::tuple{std::string("self_attention.out_proj"), channels, channels},
-                                      std::tuple{up, hidden, channels}, std::tuple{down, channels, hidden}}) {
+  add("self_attention.in_proj_weight", {3 * block_channels, block_channels});
+  add("self_attention.in_proj_bias", {3 * block_channels});
+  for (const auto& [name, out, in] :
+       {std::tuple{std::string("self_attention.out_proj"), block_channels, block_channels},
+        std::tuple{up, hidden, block_channels}, std::tuple{down, block_channels, hidden}}) {
     add(name + ".weight", {out, in});
     add(name + ".bias", {out});
   }
@@ -42,7 +43,7 @@ WeightsFile block(const std::string& up = "mlp.0", const std::string& down = "ml
 Result<Network> build(const WeightsFile& file, std::size_t of_heads = heads) {
   return file.with([&](const io::Safetensors& weights) -> Result<Network> {
     Network network;
-    QCNET_CHECK(add_encoder_block(network, weights, "b", channels, of_heads));
+    QCNET_CHECK(add_encoder_block(network, weights, "b", block_channels, of_heads));
     return network;
   });
 }
@@ -98,7 +99,7 @@ TEST_CASE("an encoder block computes its definition, under either of torchvision
   const WeightsFile file = block();
   const Network network = build(file).value(), old = build(block("mlp.linear_1", "mlp.linear_2")).value();
   CHECK(network.steps().size() == 7);
-  for (const Shape& shape : {Shape{1, 1, channels}, Shape{2, 9, channels}}) {
+  for (const Shape& shape : {Shape{1, 1, block_channels}, Shape{2, 9, block_channels}}) {
     const Tensor input = test::random_tensor(shape, 50);
     const Tensor output = network(input).value();
     CHECK(test::relative_difference(output, Definition(file)(input)) < 1e-5);
@@ -127,5 +128,6 @@ TEST_CASE("what does not fit an encoder block is one sentence") {
   };
   CHECK(run({1, 9, 13}, heads) == "b.ln_1: expected one input [..., 12], found [1, 9, 13]");
   CHECK(run({1, 3, 3, 12}, heads) == "b.self_attention: self-attention takes one input [N, T, 3 C]");
-  CHECK(test::contains(run({1, 9, 12}, 5), "b.self_attention: 12 channels cannot be split into 5 heads"));
+  CHECK(
+      test::contains(run({1, 9, 12}, 5), "b.self_attention: 12 channels cannot be split into 5 heads"));
 }
