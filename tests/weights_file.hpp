@@ -74,8 +74,10 @@ struct WeightsFile {
     header += '}';
     for (const auto& [name, entry] : tensors) {
       header += ',' + quoted(name) + ":{\"dtype\":\"" + entry.dtype + "\",\"shape\":[";
-      for (std::size_t i = 0; i < entry.shape.size(); ++i)
-        header += (i == 0 ? "" : ",") + std::to_string(entry.shape[i]);
+      for (std::size_t i = 0; i < entry.shape.size(); ++i) {
+        if (i > 0) header += ',';
+        header += std::to_string(entry.shape[i]);
+      }
       header += "],\"data_offsets\":[" + std::to_string(data.size()) + ',';
       data += entry.data;
       header += std::to_string(data.size()) + "]}";

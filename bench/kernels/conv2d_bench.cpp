@@ -21,8 +21,9 @@ struct Problem {
   Problem(std::size_t side, std::size_t cin, std::size_t cout, std::size_t kernel, std::size_t stride)
       : input(random_tensor({1, side, side, cin})) {
     const Tensor weights = random_tensor({cout, kernel, kernel, cin}, 2);
-    packed =
-        kernels::PackedConv2d::make(weights, {}, ConvGeometry::square(kernel, stride, kernel / 2)).value();
+    packed = kernels::PackedConv2d::make(
+                 weights, {}, ConvGeometry::square(kernel, stride, kernel == stride ? 0 : kernel / 2))
+                 .value();
     output = Tensor(packed.output_shape(input.shape()).value());
     multiply_adds = output.shape().elements() * kernel * kernel * cin;
   }
@@ -118,7 +119,10 @@ BENCHMARK(conv2d)
     ->Args({13, 512, 1024, 3, 1})  // YOLOv3-Tiny's
     ->Args({26, 256, 512, 3, 1})
     ->Args({26, 384, 256, 3, 1})
-    ->Args({208, 16, 32, 3, 1});
+    ->Args({208, 16, 32, 3, 1})
+    ->Args({224, 3, 768, 16, 16})  // patches: ViT-B/16's, ConvNeXt's stem and downsampling
+    ->Args({224, 3, 96, 4, 4})
+    ->Args({56, 96, 192, 2, 2});
 BENCHMARK(winograd)
     ->ArgNames({"side", "cin", "cout", "kernel", "stride", "tile"})
     ->Args({56, 64, 64, 3, 1, 4})
@@ -145,6 +149,7 @@ BENCHMARK(linear)
     ->Args({197, 768, 3072})
     ->Args({197, 3072, 768})
     ->Args({197, 768, 768})
+    ->Args({197, 768, 2304})
     ->Args({3136, 96, 384})
     ->Args({3136, 384, 96})
     ->Args({49, 3072, 768});

@@ -1,0 +1,96 @@
+// ViT-B/16 and ConvNeXt-Tiny, whole, with random weights (ResNet50 is in split/, beside its halves).
+#include "common.hpp"
+#include "weights_file.hpp"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <qcnet/layers/executor.hpp>
+#include <qcnet/models/convnext.hpp>
+#include <qcnet/models/vit.hpp>
+
+using namespace qcnet;
+using namespace qcnet::bench;
+
+namespace {
+
+using test::WeightsFile;
+
+/// Weights `[out, in, ...]` of a size that keeps a network's values in range, and biases.
+void add_weights(WeightsFile& file, const std::string& name, const std::vector<std::size_t>& shape,
+                 const std::string& weight = ".weight", const std::string& bias = ".bias") {
+  std::size_t fan_in = 1;
+  for (std::size_t i = 1; i < shape.size(); ++i) fan_in *= shape[i];
+  const Tensor values = random_tensor({8191});
+  std::vector<float> scaled(values.span().begin(), values.span().end());
+  for (float& x : scaled) x /= std::sqrt(static_cast<float>(fan_in));
+  file.set(name + weight, shape, scaled);
+  file.set(name + bias, {shape[0]});
+}
+
+void add_norm(WeightsFile& file, const std::string& name, std::size_t channels) {
+  file.set(name + ".weight", {channels}, {1.0f});
+  file.set(name + ".bias", {channels});
+}
+
+Network vit_b_16() {
+  constexpr std::size_t width = 768, hidden = 3072, tokens = 197;
+  WeightsFile file;
+  add_weights(file, "conv_proj", {width, 3, 16, 16});
+  file.set("class_token", {1, 1, width}, {0.1f});
+  file.set("encoder.pos_embedding", {1, tokens, width}, {0.1f, -0.1f});
+  for (std::size_t i = 0; i < 12; ++i) {
+    const std::string block = "encoder.layers.encoder_layer_" + std::to_string(i);
+    add_norm(file, block + ".ln_1", width);
+    add_weights(file, block + ".self_attention", {3 * width, width}, ".in_proj_weight", ".in_proj_bias");
+    add_weights(file, block + ".self_attention.out_proj", {width, width});
+    add_norm(file, block + ".ln_2", width);
+    add_weights(file, block + ".mlp.0", {hidden, width});
+    add_weights(file, block + ".mlp.3", {width, hidden});
+  }
+  add_norm(file, "encoder.ln", width);
+  add_weights(file, "heads.head", {1000, width});
+  return file.with(models::vit).value();
+}
+
+Network convnext_tiny() {
+  constexpr std::size_t depths[] = {3, 3, 9, 3};
+  WeightsFile file;
+  std::size_t width = 96;
+  add_weights(file, "features.0.0", {width, 3, 4, 4});
+  add_norm(file, "features.0.1", width);
+  for (std::size_t stage = 0; stage < 4; ++stage) {
+    if (stage > 0) {
+      const std::string downsampling = "features." + std::to_string(2 * stage);
+      add_norm(file, downsampling + ".0", width);
+      add_weights(file, downsampling + ".1", {2 * width, width, 2, 2});
+      width *= 2;
+    }
+    for (std::size_t b = 0; b < depths[stage]; ++b) {
+      const std::string block = "features." + std::to_string(2 * stage + 1) + "." + std::to_string(b);
+      add_weights(file, block + ".block.0", {width, 1, 7, 7});
+      add_norm(file, block + ".block.2", width);
+      add_weights(file, block + ".block.3", {4 * width, width});
+      add_weights(file, block + ".block.5", {width, 4 * width});
+      file.set(block + ".layer_scale", {width, 1, 1}, {0.1f});
+    }
+  }
+  add_norm(file, "classifier.0", width);
+  add_weights(file, "classifier.2", {1000, width});
+  return file.with(models::convnext).value();
+}
+
+template <class Make>
+void whole(benchmark::State& state, const Make& make) {
+  Executor network = Executor::make(make(), {1, 224, 224, 3}).value();
+  const Tensor image = random_tensor({1, 224, 224, 3});
+  const Meter meter;
+  for (auto _ : state) benchmark::DoNotOptimize(network.run(image).data);
+  report_flops(state, meter, network.multiply_adds());
+}
+
+}  // namespace
+
+BENCHMARK_CAPTURE(whole, vit_b_16, vit_b_16)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(whole, convnext_tiny, convnext_tiny)->Unit(benchmark::kMillisecond);
