@@ -128,6 +128,5 @@ TEST_CASE("what does not fit an encoder block is one sentence") {
   };
   CHECK(run({1, 9, 13}, heads) == "b.ln_1: expected one input [..., 12], found [1, 9, 13]");
   CHECK(run({1, 3, 3, 12}, heads) == "b.self_attention: self-attention takes one input [N, T, 3 C]");
-  CHECK(
-      test::contains(run({1, 9, 12}, 5), "b.self_attention: 12 channels cannot be split into 5 heads"));
+  CHECK(test::contains(run({1, 9, 12}, 5), "b.self_attention: 12 channels cannot be split into 5 heads"));
 }
