@@ -132,12 +132,14 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
 
 using MicroKernel = void (*)(const TileInput&, const float*, const TileSums&);
 
+template <std::size_t V, std::size_t... I>
+constexpr std::array<MicroKernel, sizeof...(I) + 1> list_micro_kernels(std::index_sequence<I...>) {
+  return {micro_kernel<1, V>, micro_kernel<2 * (I + 1), V>...};
+}
+
 /// The kernels of V vectors: of one row, then of every even number of rows.
 template <std::size_t V>
-inline constexpr auto micro_kernels = []<std::size_t... I>(std::index_sequence<I...>) {
-  return std::array<MicroKernel, sizeof...(I) + 1>{micro_kernel<1, V>, micro_kernel<2 * (I + 1), V>...};
-}
-(std::make_index_sequence<max_rows / 2>{});
+inline constexpr auto micro_kernels = list_micro_kernels<V>(std::make_index_sequence<max_rows / 2>{});
 
 }  // namespace detail
 
