@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
 #include <random>
 #include <utility>
+#include <vector>
 
 #include <qcnet/core/parallel.hpp>
 #include <qcnet/core/tensor.hpp>
@@ -23,6 +25,14 @@ inline Tensor random_tensor(const Shape& shape, std::uint32_t seed = 1) {
   Tensor tensor(shape);
   for (float& x : tensor.span()) x = normal(engine);
   return tensor;
+}
+
+/// Values to fill weights with, of a size that keeps a network's in range.
+inline std::vector<float> random_weights(std::size_t fan_in) {
+  const Tensor values = random_tensor({8191});
+  std::vector<float> scaled(values.span().begin(), values.span().end());
+  for (float& x : scaled) x /= std::sqrt(static_cast<float>(fan_in));
+  return scaled;
 }
 
 /// Time spent since it was made: of this thread alone where only it works, so that a busy machine disturbs

@@ -2,7 +2,6 @@
 #include "common.hpp"
 #include "weights_file.hpp"
 
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -17,15 +16,12 @@ namespace {
 
 using test::WeightsFile;
 
-/// Weights `[out, in, ...]` of a size that keeps a network's values in range, and biases.
+/// Weights `[out, in, ...]` and biases.
 void add_weights(WeightsFile& file, const std::string& name, const std::vector<std::size_t>& shape,
                  const std::string& weight = ".weight", const std::string& bias = ".bias") {
   std::size_t fan_in = 1;
   for (std::size_t i = 1; i < shape.size(); ++i) fan_in *= shape[i];
-  const Tensor values = random_tensor({8191});
-  std::vector<float> scaled(values.span().begin(), values.span().end());
-  for (float& x : scaled) x /= std::sqrt(static_cast<float>(fan_in));
-  file.set(name + weight, shape, scaled);
+  file.set(name + weight, shape, random_weights(fan_in));
   file.set(name + bias, {shape[0]});
 }
 

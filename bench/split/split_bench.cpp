@@ -17,13 +17,6 @@ namespace {
 
 using test::WeightsFile;
 
-std::vector<float> random_weights(std::size_t fan_in) {
-  const Tensor values = random_tensor({8191});
-  std::vector<float> scaled(values.span().begin(), values.span().end());
-  for (float& x : scaled) x /= std::sqrt(static_cast<float>(fan_in));
-  return scaled;
-}
-
 void add_conv(WeightsFile& file, const std::string& conv, const std::string& batch_norm, std::size_t cout,
               std::size_t cin, std::size_t kernel) {
   file.set(conv + ".weight", {cout, cin, kernel, kernel}, random_weights(cin * kernel * kernel));
