@@ -148,7 +148,7 @@ inline bool can_emit_bits(const PackedConv2d& conv) {
   return conv.geometry().groups == 1;
 }
 
-/// The same convolution, thresholded in registers: bit = activation(convolution + bias + residual) >
+/// The same convolution, thresholded tile by tile: bit = activation(convolution + bias + residual) >
 /// threshold[c]. `thresholds` holds PackedWeights::padded(Cout) values, +infinity behind the last channel.
 /// The float map is never written: quantizing costs the node a comparison.
 inline void conv2d_bits(const PackedConv2d& conv, ConstTensorView input, BitplaneView output,

@@ -1,5 +1,5 @@
 // Depthwise convolution: every channel by its own kernel. A product a load would be bound by loads, so pixels
-// share the weights' vectors, and common kernels' taps share the inputs' too.
+// share the weights' vectors, and the taps of kernels 7 wide share the inputs' too.
 #pragma once
 
 #include <algorithm>

@@ -33,7 +33,7 @@ inline bool can_emit_bits_at_once(const PackedConv2d& weights) {
   return can_emit_bits(weights) && weights.input_channels() <= detail::max_pass;
 }
 
-/// The same, thresholded in registers like `conv2d_bits`: output `[..., out]` in bits.
+/// The same, thresholded tile by tile like `conv2d_bits`: output `[..., out]` in bits.
 inline void linear_bits(const PackedConv2d& weights, ConstTensorView input, BitplaneView output,
                         std::span<const float> thresholds, Activation activation = Activation::none,
                         ConstTensorView residual = {}) {

@@ -35,7 +35,7 @@ class Layer {
                        std::span<float> scratch) const = 0;
 
   /// Whether `forward_bits` is there: a layer that can compare with thresholds before its output leaves the
-  /// registers.
+  /// L1 cache.
   virtual bool emits_bits() const { return false; }
 
   /// Like `forward`, but writes the bits output > threshold[channel]. `thresholds` is padded with +infinity
