@@ -78,7 +78,7 @@ class Experiment:
                                                    min(250, self.task.batch)))
         sample = next(dataset.batches("train", 1, shuffle=False))[0]
         self.shape = each(lambda z: tuple(z.shape), self.head(self.runtime.put(sample)))
-        self.width = each(lambda q: arguments.width or max(8, len(q.thresholds) // 4 // 8 * 8), self.quantizer)
+        self.width = each(lambda q: arguments.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), self.quantizer)
         self.frozen = Frozen(runtime, self.head, self.tail)
         self.stages = Stages(runtime, dataset, self.frozen, self.tail, self.quantizer, self.task,
                              batch=arguments.batch, cutmix=arguments.cutmix, resume=arguments.resume)

@@ -2,6 +2,7 @@
 """Fast checks of the training side: python3 weights/selftest.py (under a minute, no dataset needed)."""
 
 import json
+import math
 import os
 import struct
 import subprocess
@@ -81,7 +82,7 @@ class QuantizerTest(unittest.TestCase):
         for values in (torch.randn(4000, generator=generator),
                        torch.randn(4000, generator=generator).relu(),
                        torch.rand(999, generator=generator) ** 3):
-            threshold, low, high = lloyd_max(values)
+            threshold, low, high = lloyd_max(values[None])[0].tolist()
             above = values > threshold
             self.assertAlmostEqual(low, float(values[~above].double().mean()), places=5)
             self.assertAlmostEqual(high, float(values[above].double().mean()), places=5)
@@ -93,6 +94,28 @@ class QuantizerTest(unittest.TestCase):
                            for part in (values[high_side], values[~high_side]))
             grid = torch.linspace(float(values.min()), float(values.max()), 400)[1:-1]
             self.assertLessEqual(error(threshold), min(map(error, grid)) * 1.001)
+
+    def test_rows_do_not_depend_on_each_other(self):
+        generator = torch.Generator().manual_seed(4)
+        rows = torch.randn(7, 501, generator=generator).exp()
+        rows[3], rows[5] = 0.1, torch.tensor([1.0, 1.0000001]).repeat(251)[:501]
+        together = lloyd_max(rows)
+        for row, levels in zip(rows, together):
+            self.assertEqual(lloyd_max(row[None])[0].tolist(), levels.tolist())
+        self.assertEqual(together[3].tolist(), [float(rows[3, 0])] * 3)
+
+    def test_tokens_have_thresholds_for_each_position(self):
+        generator = torch.Generator().manual_seed(5)
+        tokens = torch.randn(400, 5, 3, generator=generator) + 10 * torch.randn(5, 3, generator=generator)
+        quantizer = Quantizer.fit([tokens[:100], tokens[100:]])
+        self.assertEqual([tuple(v.shape) for v in (quantizer.thresholds, quantizer.low, quantizer.high,
+                                                   quantizer.scale)], [(5, 3)] * 3 + [(3,)])
+        torch.testing.assert_close(quantizer.scale, torch.ones(3), rtol=0, atol=0.1)
+        bits = binarize(tokens, quantizer.thresholds)
+        torch.testing.assert_close(bits.mean(0), torch.full((5, 3), 0.5), rtol=0, atol=0.15)
+        # 1 - 2 / pi of the variance is what one bit leaves of a normal distribution, whatever its mean
+        error = (Dequantizer(quantizer)(bits) - tokens).square().mean()
+        self.assertAlmostEqual(float(error), 1 - 2 / math.pi, delta=0.02)
 
     def test_dead_channels(self):
         maps = torch.rand(8, 3, 4, 4)

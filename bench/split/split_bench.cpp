@@ -65,8 +65,9 @@ struct Split {
     Tensor map(head.run(image));
     const std::vector<float> thresholds(map.shape().channels(), 0.5f);
     Bitplane bits = binarize(map, thresholds);
-    return {std::move(head), std::move(tail), std::move(image), std::move(map), pad_thresholds(thresholds),
-            std::move(bits)};
+    auto padded = pad_thresholds(thresholds, thresholds.size());
+    return {std::move(head), std::move(tail),   std::move(image),
+            std::move(map),  std::move(padded), std::move(bits)};
   }
 };
 

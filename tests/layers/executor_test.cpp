@@ -100,15 +100,17 @@ TEST_CASE("bits from the last layer's epilogue are those of the float map") {
         std::vector<float> thresholds;
         for (std::size_t c = 0; c < channels; ++c)
           thresholds.push_back(c % 4 == 0 ? 0.0f : map[map.shape().pixels() / 2 * channels + c]);
-        const Bitplane expected = binarize(map, thresholds);
         CHECK(head.emits_bits() == (cut.name != "maxpool"));
         if (!head.emits_bits()) continue;
-        for (const int count : {1, 2, 3}) {
-          test::Threads threads(count);
-          Bitplane bits(map.shape());
-          head.run_bits(input, pad_thresholds(thresholds), bits);
-          CHECK(std::equal(bits.bytes().begin(), bits.bytes().end(), expected.bytes().begin()));
-        }
+        const std::vector<float> by_feature = test::random_values(map.span().size(), 2);
+        for (const int count : {1, 2, 3})
+          for (const auto& some : {thresholds, by_feature}) {
+            test::Threads threads(count);
+            Bitplane bits(map.shape());
+            head.run_bits(input, pad_thresholds(some, channels), bits);
+            const Bitplane expected = binarize(map, some);
+            CHECK(std::equal(bits.bytes().begin(), bits.bytes().end(), expected.bytes().begin()));
+          }
       }
     }
 }

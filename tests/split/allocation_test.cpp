@@ -43,8 +43,8 @@ TEST_CASE("a warm executor allocates nothing") {
     CHECK(allocations_when_warm([&] { whole.run(input); }) == 0);
     Executor head = Executor::make(network.partition_at("layer2").value().first, input.shape()).value();
     Bitplane bits(head.output_shape());
-    const std::vector<float> thresholds =
-        pad_thresholds(std::vector<float>(head.output_shape().channels(), 0.5f));
+    const std::size_t channels = head.output_shape().channels();
+    const std::vector<float> thresholds = pad_thresholds(std::vector<float>(channels, 0.5f), channels);
     REQUIRE(head.emits_bits());
     CHECK(allocations_when_warm([&] { head.run_bits(input, thresholds, bits); }) == 0);
   }

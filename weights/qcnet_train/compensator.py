@@ -16,7 +16,7 @@ from .quantizer import per_channel
 
 
 class Dequantizer(nn.Module):
-    """z' = low + b (high - low) per channel; bits b of 0 and 1 [N, C, H, W] or [N, T, C] -> the same shape."""
+    """z' = low + b (high - low), levels as in Quantizer; bits b of 0 and 1 [N, C, H, W] or [N, T, C] -> the same shape."""
 
     def __init__(self, quantizer):
         super().__init__()
@@ -102,7 +102,7 @@ class TokenCompensator(Compensator):
     """
 
     def __init__(self, quantizer, tokens, width, blocks, heads):
-        channels = len(quantizer.thresholds)
+        channels = quantizer.thresholds.shape[-1]
         super().__init__(quantizer, "identity", nn.Linear(width, channels))
         self.input = nn.Linear(channels, width)
         self.positions = nn.Parameter(torch.empty(1, tokens, width).normal_(std=0.02))

@@ -1,56 +1,59 @@
-"""One bit per feature: Lloyd-Max thresholds and levels per channel, and the uniform baseline.
+"""One bit per feature: Lloyd-Max thresholds and levels, and the uniform baseline.
+
+A map [C, H, W] has a threshold for each channel, tokens [T, C] one for each channel of each position: position
+embeddings move a feature's mean from token to token, and comparing with another number there costs a node nothing.
 
 Lloyd, "Least squares quantization in PCM", 1982; Max, "Quantizing for minimum distortion", 1960.
 """
 
 import torch
 
-VALUES_PER_CHANNEL = 1 << 21
+VALUES_PER_FEATURE = 1 << 21
+VALUES_AT_ONCE = 1 << 24
 
 
 def per_channel(values, z):
-    """Values [C] shaped to broadcast over maps [N, C, H, W] or tokens [N, T, C]."""
+    """Values [C], or for tokens also [T, C], shaped to broadcast over maps [N, C, H, W] or tokens [N, T, C]."""
     return values.view(1, -1, 1, 1) if z.ndim == 4 else values
 
 
-def channels_first(z):
-    """Maps [N, C, H, W] or tokens [N, T, C] -> [C, everything else]."""
-    return z.movedim(1 if z.ndim == 4 else 2, 0).flatten(1)
+def features_first(z):
+    """Maps [N, C, H, W] -> [C, N H W], tokens [N, T, C] -> [T C, N]: a row for each threshold."""
+    return z.movedim(1, 0).flatten(1) if z.ndim == 4 else z.flatten(1).T
 
 
 def lloyd_max(values, iterations=200):
-    """Two-level Lloyd-Max quantizer of `values` [M]: (threshold, low, high), the bit is value > threshold.
+    """Two-level Lloyd-Max quantizers of each row of `values` [F, M]: [F, 3], (threshold, low, high).
 
-    t = (low + high) / 2 where low and high are the means at or below t and above t. A constant channel
-    gets its own value as threshold and levels, so its bit is always 0.
+    The bit is value > threshold; t = (low + high) / 2 where low and high are the means at or below t and above t. A
+    constant row gets its own value as threshold and levels, so its bit is always 0.
     """
-    ordered = values.double().sort().values
-    if ordered[0] == ordered[-1]:
-        return (float(ordered[0]),) * 3
-    sums = ordered.cumsum(0)
-    total, count = float(sums[-1]), len(ordered)
-    threshold = total / count
+    ordered = values.double().sort(1).values
+    sums = ordered.cumsum(1)
+    total, count = sums[:, -1], ordered.shape[1]
+    constant = ordered[:, 0] == ordered[:, -1]
+    threshold = torch.where(constant, ordered[:, 0], total / count)
     for _ in range(iterations):
         # The comparison must see the threshold as the node will: rounded to float.
-        threshold = float(torch.tensor(threshold, dtype=torch.float32))
-        below = int(torch.searchsorted(ordered, torch.tensor(threshold, dtype=torch.float64), right=True))
-        if below in (0, count):
+        threshold = threshold.float().double()
+        below = torch.searchsorted(ordered, threshold[:, None], right=True).clamp(1, max(1, count - 1))
+        sum_below, below = sums.gather(1, below - 1)[:, 0], below[:, 0]
+        low = sum_below / below
+        high = (total - sum_below) / (count - below).clamp_min(1)
+        middle = (low + high) / 2
+        moves = ~constant & ((middle - threshold).abs() > 1e-7 * (high - low))
+        if not moves.any():
             break
-        low = float(sums[below - 1]) / below
-        high = (total - float(sums[below - 1])) / (count - below)
-        if (low + high) / 2 == threshold:
-            break
-        previous, threshold = threshold, (low + high) / 2
-        if abs(previous - threshold) <= 1e-7 * (high - low):
-            threshold = previous
-            break
-    return threshold, low, high
+        threshold = torch.where(moves, middle, threshold)
+    levels = torch.stack([threshold, low, high], 1)
+    return torch.where(constant[:, None], ordered[:, :1], levels)
 
 
 class Quantizer:
     """Statistics of a feature map [C, H, W] or of tokens [T, C] at a cut.
 
-    thresholds, low, high, scale: [C], scale being the standard deviation; range: (min, max) of the map.
+    thresholds, low, high: [C], of tokens [T, C]; scale: [C], the standard deviation (of tokens around their position's
+    mean); range: (min, max) of the map.
     """
 
     def __init__(self, thresholds, low, high, scale, range):
@@ -61,15 +64,18 @@ class Quantizer:
         """From an iterable of feature maps [N, C, H, W] or tokens [N, T, C] of `calibration` images."""
         rows, least, most = [], float("inf"), float("-inf")
         for z in maps:
+            shape = z.shape[1:2] if z.ndim == 4 else z.shape[1:]
             least, most = min(least, float(z.min())), max(most, float(z.max()))
-            rows.append(channels_first(z.float().cpu()))
+            rows.append(features_first(z.float().cpu()))
         values = torch.cat(rows, 1)
-        if values.shape[1] > VALUES_PER_CHANNEL:
+        if values.shape[1] > VALUES_PER_FEATURE:
             chosen = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))
-            values = values[:, chosen[:VALUES_PER_CHANNEL]]
-        levels = torch.tensor([lloyd_max(channel) for channel in values], dtype=torch.float64).float()
-        return Quantizer(*levels.unbind(1), values.double().std(1, unbiased=False).float(),
-                         torch.tensor([least, most]))
+            values = values[:, chosen[:VALUES_PER_FEATURE]]
+        at_once = max(1, VALUES_AT_ONCE // values.shape[1])
+        levels = torch.cat([lloyd_max(rows) for rows in values.split(at_once)]).float()
+        variance = torch.cat([rows.double().var(1, unbiased=False) for rows in values.split(at_once)])
+        scale = variance.view(shape).view(-1, shape[-1]).mean(0).sqrt().float()
+        return Quantizer(*(level.view(shape) for level in levels.unbind(1)), scale, torch.tensor([least, most]))
 
     def uniform(self):
         """The usual baseline: one midpoint threshold for the tensor, its minimum and maximum as levels."""
@@ -85,5 +91,5 @@ def fit_each(maps):
 
 
 def binarize(z, thresholds):
-    """Bits as 0.0 and 1.0, of z's shape: strictly above the channel's threshold."""
+    """Bits as 0.0 and 1.0, of z's shape: strictly above the feature's threshold."""
     return (z > per_channel(thresholds, z)).to(z.dtype)

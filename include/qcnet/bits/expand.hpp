@@ -57,15 +57,24 @@ inline void expand_rows(const std::uint8_t* bits, std::size_t rows, std::size_t 
 
 }  // namespace bits
 
-/// out = bit ? high[channel] : low[channel], the very values, no arithmetic. `bits` and `out` have the same
-/// shape `[..., C]`, and there are C levels of each kind; raises if not.
+/// out = bit ? high : low, the very values, no arithmetic. `bits` and `out` have the same shape `[N, ...,
+/// C]`, and there are levels of each kind for each channel, or for each channel of each pixel of an image;
+/// raises if not.
 inline void expand_into(ConstBitplaneView bits, std::span<const float> low, std::span<const float> high,
                         TensorView out) {
   const std::size_t channels = bits.shape.channels(), pixels = bits.shape.pixels();
-  if (!(out.shape == bits.shape) || low.size() != channels || high.size() != channels)
+  if (!(out.shape == bits.shape) || !bits::fits_features(low.size(), bits.shape) || high.size() != low.size())
     raise(Error("expand: bits " + bits.shape.to_string() + " with " + std::to_string(low.size()) +
                 " low and " + std::to_string(high.size()) + " high levels do not fit a map " +
                 out.shape.to_string()));
+  if (low.size() != channels) {
+    const std::size_t positions = bits::image_pixels(bits.shape);
+    for (std::size_t p = 0; p < pixels; ++p) {
+      const std::size_t first = p % positions * channels;
+      bits::expand_rows(bits.pixel(p), 1, channels, &low[first], &high[first], out.pixel(p));
+    }
+    return;
+  }
   std::size_t done = 0;
   if (const std::size_t joined = bits::joined_pixels(channels); joined > 1) {
     const bits::Repeated lows(low.data(), channels, joined), highs(high.data(), channels, joined);

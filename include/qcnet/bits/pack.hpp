@@ -63,13 +63,20 @@ inline void binarize_rows(const float* map, std::size_t rows, std::size_t channe
 
 }  // namespace bits
 
-/// out = map > thresholds[channel], strictly; NaN gives 0. `map` and `out` have the same shape `[..., C]`,
-/// and there are C thresholds; raises if not. Padding bits are written as zero.
+/// out = map > threshold, strictly; NaN gives 0. `map` and `out` have the same shape `[N, ..., C]`, and there
+/// is a threshold for each channel, or for each channel of each pixel of an image; raises if not. Padding
+/// bits are written as zero.
 inline void binarize_into(ConstTensorView map, std::span<const float> thresholds, BitplaneView out) {
   const std::size_t channels = map.shape.channels(), pixels = map.shape.pixels();
-  if (!(out.shape == map.shape) || thresholds.size() != channels)
+  if (!(out.shape == map.shape) || !bits::fits_features(thresholds.size(), map.shape))
     raise(Error("binarize: a map " + map.shape.to_string() + " with " + std::to_string(thresholds.size()) +
                 " thresholds does not fit bits " + out.shape.to_string()));
+  if (thresholds.size() != channels) {
+    const std::size_t positions = bits::image_pixels(map.shape);
+    for (std::size_t p = 0; p < pixels; ++p)
+      bits::binarize_rows(map.pixel(p), 1, channels, &thresholds[p % positions * channels], out.pixel(p));
+    return;
+  }
   std::size_t done = 0;
   if (const std::size_t joined = bits::joined_pixels(channels); joined > 1) {
     const bits::Repeated repeated(thresholds.data(), channels, joined);

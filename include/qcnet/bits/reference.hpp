@@ -11,20 +11,29 @@
 
 namespace qcnet::inline QCNET_ABI::bits::reference {
 
+/// That of the channel, or where there are more, of the pixel's channel.
+inline float value_of(std::span<const float> values, std::size_t pixel, std::size_t channel,
+                      std::size_t channels) {
+  return values[(pixel * channels + channel) % values.size()];
+}
+
 /// Twin of qcnet::binarize.
 inline Bitplane binarize(ConstTensorView map, std::span<const float> thresholds) {
   Bitplane bits(map.shape);
+  const std::size_t channels = map.shape.channels();
   for (std::size_t p = 0; p < map.shape.pixels(); ++p)
-    for (std::size_t c = 0; c < map.shape.channels(); ++c) bits.set(p, c, map.pixel(p)[c] > thresholds[c]);
+    for (std::size_t c = 0; c < channels; ++c)
+      bits.set(p, c, map.pixel(p)[c] > value_of(thresholds, p, c, channels));
   return bits;
 }
 
 /// Twin of qcnet::expand_into.
 inline Tensor expand(ConstBitplaneView bits, std::span<const float> low, std::span<const float> high) {
   Tensor map(bits.shape);
+  const std::size_t channels = bits.shape.channels();
   for (std::size_t p = 0; p < bits.shape.pixels(); ++p)
-    for (std::size_t c = 0; c < bits.shape.channels(); ++c)
-      map.view().pixel(p)[c] = bits.get(p, c) ? high[c] : low[c];
+    for (std::size_t c = 0; c < channels; ++c)
+      map.view().pixel(p)[c] = value_of(bits.get(p, c) ? high : low, p, c, channels);
   return map;
 }
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <qcnet/core/parallel.hpp>
+#include <qcnet/core/shape.hpp>
 
 namespace qcnet::inline QCNET_ABI::bits {
 
@@ -29,6 +30,18 @@ struct Repeated {
     for (std::size_t i = 0; i < pixels; ++i) std::copy_n(channel_values, channels, values + i * channels);
   }
 };
+
+/// Pixels (or tokens) of one image of a map `[N, ..., C]`.
+inline std::size_t image_pixels(const Shape& map) {
+  std::size_t product = 1;
+  for (std::size_t i = 1; i + 1 < map.rank(); ++i) product *= map[i];
+  return product;
+}
+
+/// Whether `count` values are one for each channel of `map`, or one for each feature of an image.
+inline bool fits_features(std::size_t count, const Shape& map) {
+  return count == map.channels() || count == image_pixels(map) * map.channels();
+}
 
 /// Calls `body(row, count)` for runs of `block_rows` rows, and for what is left, one row at a time.
 template <class Body>

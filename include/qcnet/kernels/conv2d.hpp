@@ -149,14 +149,16 @@ inline bool can_emit_bits(const PackedConv2d& conv) {
 }
 
 /// The same convolution, thresholded tile by tile: bit = activation(convolution + bias + residual) >
-/// threshold[c]. `thresholds` holds PackedWeights::padded(Cout) values, +infinity behind the last channel.
-/// The float map is never written: quantizing costs the node a comparison.
+/// threshold. `thresholds` holds PackedWeights::padded(Cout) values, +infinity behind the last channel, or as
+/// many for each pixel of the output. The float map is never written: quantizing costs the node a comparison.
 inline void conv2d_bits(const PackedConv2d& conv, ConstTensorView input, BitplaneView output,
                         std::span<const float> thresholds, Activation activation = Activation::none,
                         ConstTensorView residual = {}, std::span<float> scratch = {}) {
-  detail::conv2d(conv, input, output.shape, scratch,
-                 StoreBits{output.data, residual.data, thresholds.data(), conv.output_channels(),
-                           output.pixel_bytes(), activation});
+  const std::size_t padded = PackedWeights::padded(conv.output_channels());
+  detail::conv2d(
+      conv, input, output.shape, scratch,
+      StoreBits{output.data, residual.data, thresholds.data(), thresholds.size() > padded ? padded : 0,
+                conv.output_channels(), output.pixel_bytes(), activation});
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

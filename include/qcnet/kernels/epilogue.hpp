@@ -89,13 +89,14 @@ struct StoreFloat {
   }
 };
 
-/// Writes the bits activation(sum + residual) > threshold of the channel, packed as in core/bitplane.hpp. The
-/// block's first channel must be a multiple of 8. `thresholds` is readable, and +infinity, up to the end of
-/// the last block, which is what keeps the padding bits zero.
+/// Writes the bits activation(sum + residual) > threshold, packed as in core/bitplane.hpp. The block's first
+/// channel must be a multiple of 8. A pixel's thresholds are readable, and +infinity, up to the end of its
+/// last block, which is what keeps the padding bits zero.
 struct StoreBits {
   std::uint8_t* out;
   const float* residual;
   const float* thresholds;
+  std::size_t threshold_stride;  ///< from one pixel's to the next one's; 0 if all have the same
   std::size_t channels;
   std::size_t pixel_bytes;
   Activation activation;
@@ -107,14 +108,14 @@ struct StoreBits {
   void operator()(const RowBlock& block, std::size_t rows, const float* sums, std::size_t stride) const {
     for (std::size_t r = 0; r < rows; ++r, sums += stride) {
       const std::size_t pixel = block.pixel + r;
+      const float* threshold = thresholds + pixel * threshold_stride + block.column;
       std::uint64_t bits = 0;
       for (std::size_t c = 0; c < block.valid; c += vec::size) {
         vec x = vec::load(sums + c);
         if (residual != nullptr)
           x = x + StoreFloat::load(residual + pixel * channels + block.column + c,
                                    std::min(vec::size, block.valid - c));
-        const std::uint64_t greater =
-            greater_bits(activate(x, activation), vec::load(thresholds + block.column + c));
+        const std::uint64_t greater = greater_bits(activate(x, activation), vec::load(threshold + c));
         bits |= greater << c;
       }
       std::uint8_t* to = out + pixel * pixel_bytes + block.column / 8;

@@ -16,11 +16,13 @@
 
 namespace qcnet::inline QCNET_ABI {
 
-/// Thresholds padded with +infinity as far as a layer's `forward_bits` may read.
-inline std::vector<float> pad_thresholds(std::span<const float> thresholds) {
-  std::vector<float> padded(kernels::PackedWeights::padded(thresholds.size()),
-                            std::numeric_limits<float>::infinity());
-  std::copy(thresholds.begin(), thresholds.end(), padded.begin());
+/// Thresholds for each of `channels`, or for those of each pixel, padded with +infinity as far as a layer's
+/// `forward_bits` may read.
+inline std::vector<float> pad_thresholds(std::span<const float> thresholds, std::size_t channels) {
+  const std::size_t pixels = thresholds.size() / channels, stride = kernels::PackedWeights::padded(channels);
+  std::vector<float> padded(pixels * stride, std::numeric_limits<float>::infinity());
+  for (std::size_t p = 0; p < pixels; ++p)
+    std::copy_n(&thresholds[p * channels], channels, &padded[p * stride]);
   return padded;
 }
 

@@ -38,8 +38,7 @@ class Layer {
   /// L1 cache.
   virtual bool emits_bits() const { return false; }
 
-  /// Like `forward`, but writes the bits output > threshold[channel]. `thresholds` is padded with +infinity
-  /// to `padded_channels(C)` values.
+  /// Like `forward`, but writes the bits output > threshold. `thresholds` are as `pad_thresholds` makes them.
   virtual void forward_bits(std::span<const ConstTensorView>, std::span<const float> /*thresholds*/,
                             BitplaneView, std::span<float> /*scratch*/) const {}
 

@@ -27,7 +27,7 @@ class Compensator {
   virtual std::size_t multiply_adds() const = 0;
 };
 
-/// Plain dequantization: each bit becomes its channel's low or high level. The baseline a QCNet starts from.
+/// Plain dequantization: each bit becomes its low or high level. The baseline a QCNet starts from.
 class Dequantizer final : public Compensator {
  public:
   explicit Dequantizer(Quantizer levels) : levels_(std::move(levels)) {}

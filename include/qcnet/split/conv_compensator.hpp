@@ -49,7 +49,7 @@ class ConvCompensator final : public Compensator {
     if (map.rank() != 4)
       return Error(start + "input: this QCNet is for feature maps, the map is " + map.to_string());
     const std::size_t channels = map.channels();
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels, suffix));
+    QCNET_TRY(Quantizer levels, load_lloyd_max(file, map, suffix));
 
     QCNET_TRY(const ConvWeights input,
               load_checked(file, start + "input.conv", start + "input.bn", channels, 1));

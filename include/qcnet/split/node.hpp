@@ -46,7 +46,7 @@ class Node {
     QCNET_CHECK(check_maps(head, deployment));
     std::vector<std::vector<float>> thresholds;
     for (const CutMap& map : deployment.maps()) {
-      QCNET_TRY(auto of_map, load_thresholds(file, map.shape.channels(), map.suffix));
+      QCNET_TRY(auto of_map, load_thresholds(file, map.shape, map.suffix));
       thresholds.push_back(std::move(of_map));
     }
     Node node(std::move(deployment), std::move(head), std::move(thresholds));
@@ -126,7 +126,7 @@ class Node {
       : deployment_(std::move(deployment)),
         head_(std::move(head)),
         thresholds_(std::move(thresholds)),
-        padded_thresholds_(pad_thresholds(thresholds_[0])),
+        padded_thresholds_(pad_thresholds(thresholds_[0], deployment_.feature.channels())),
         input_(head_.input_shape()) {}
 
   /// The maps that the head computes must be those that the metadata tells a server.

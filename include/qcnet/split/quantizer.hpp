@@ -9,34 +9,53 @@
 
 namespace qcnet::inline QCNET_ABI {
 
-/// Per-channel thresholds and levels of a 1-bit quantizer: bit = z > threshold, dequantized to `high` or
-/// `low`.
+/// Thresholds and levels of a 1-bit quantizer, for each channel, or for each channel of each token: bit = z >
+/// threshold, dequantized to `high` or `low`.
 ///
 /// Lloyd-Max (Lloyd, 1982; Max, 1960): threshold = (low + high) / 2 with low and high the means of the values
-/// below and above it, per channel; computed in training and stored in the files. Uniform: the midpoint of
+/// below and above it; computed in training and stored in the files. Uniform: the midpoint of
 /// the whole tensor's range, and its ends, which is what "1-bit quantization" means without training.
 struct Quantizer {
   std::vector<float> thresholds;
   std::vector<float> low, high;
 };
 
-/// The thresholds in a node file, `qcnet.thresholds` [channels]. Here as below, `suffix` is that of the
-/// tensor's name for a map that crosses beside the cut's own.
-inline Result<std::vector<float>> load_thresholds(const io::Safetensors& file, std::size_t channels,
-                                                  const std::string& suffix = {}) {
-  QCNET_TRY(const Tensor tensor, load_tensor(file, "qcnet.thresholds" + suffix, {channels}));
-  return std::vector<float>(tensor.span().begin(), tensor.span().end());
+namespace detail {
+
+/// Whether a file's tensor, of `rank` dimensions then, has values for each channel of each token of `map`.
+inline bool by_token(const io::Safetensors& file, const std::string& name, const Shape& map,
+                     std::size_t rank) {
+  const io::TensorInfo* found = file.find(name);
+  return map.rank() == 3 && found != nullptr && found->shape.rank() == rank;
 }
 
-/// The levels in a server file, `qcnet.levels` [2, channels]: thresholds are their midpoints.
-inline Result<Quantizer> load_lloyd_max(const io::Safetensors& file, std::size_t channels,
+}  // namespace detail
+
+/// The thresholds in a node file for `map` `[1, ..., C]`: `qcnet.thresholds` [C], for tokens perhaps [T, C].
+/// Here as below, `suffix` is that of the tensor's name for a map that crosses beside the cut's own.
+inline Result<std::vector<float>> load_thresholds(const io::Safetensors& file, const Shape& map,
+                                                  const std::string& suffix = {}) {
+  const std::string name = "qcnet.thresholds" + suffix;
+  const bool by_token = detail::by_token(file, name, map, 2);
+  QCNET_TRY(const Tensor thresholds,
+            load_tensor(file, name, by_token ? Shape{map[1], map[2]} : Shape{map.channels()}));
+  return std::vector<float>(thresholds.span().begin(), thresholds.span().end());
+}
+
+/// The levels in a server file, `qcnet.levels` [2, C], for tokens perhaps [2, T, C]: thresholds are their
+/// midpoints.
+inline Result<Quantizer> load_lloyd_max(const io::Safetensors& file, const Shape& map,
                                         const std::string& suffix = {}) {
-  QCNET_TRY(const Tensor levels, load_tensor(file, "qcnet.levels" + suffix, {2, channels}));
+  const std::string name = "qcnet.levels" + suffix;
+  const bool by_token = detail::by_token(file, name, map, 3);
+  QCNET_TRY(const Tensor levels,
+            load_tensor(file, name, by_token ? Shape{2, map[1], map[2]} : Shape{2, map.channels()}));
+  const std::size_t count = levels.span().size() / 2;
   Quantizer quantizer;
-  for (std::size_t c = 0; c < channels; ++c) {
-    quantizer.low.push_back(levels[c]);
-    quantizer.high.push_back(levels[channels + c]);
-    quantizer.thresholds.push_back((levels[c] + levels[channels + c]) / 2);
+  for (std::size_t i = 0; i < count; ++i) {
+    quantizer.low.push_back(levels[i]);
+    quantizer.high.push_back(levels[count + i]);
+    quantizer.thresholds.push_back((levels[i] + levels[count + i]) / 2);
   }
   return quantizer;
 }

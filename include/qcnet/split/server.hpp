@@ -119,7 +119,7 @@ class Server {
       return TokenCompensator::load(file, map.shape, map.activation, map.suffix);
     if (options.compensate && ConvCompensator::is_in(file, map.suffix))
       return ConvCompensator::load(file, map.shape, map.activation, map.suffix, options.winograd);
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, map.shape.channels(), map.suffix));
+    QCNET_TRY(Quantizer levels, load_lloyd_max(file, map.shape, map.suffix));
     return std::unique_ptr<Compensator>(std::make_unique<Dequantizer>(std::move(levels)));
   }
 

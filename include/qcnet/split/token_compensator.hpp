@@ -42,7 +42,7 @@ class TokenCompensator final : public Compensator {
     if (map.rank() != 3)
       return Error(start + "positions: this QCNet is for tokens, the map is " + map.to_string());
     const std::size_t tokens = map[1], channels = map[2];
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, channels, suffix));
+    QCNET_TRY(Quantizer levels, load_lloyd_max(file, map, suffix));
     QCNET_TRY(LinearWeights in,
               load_linear_weights(file, start + "input.weight", start + "input.bias", channels));
     const std::size_t width = in.weights.shape()[0];
