@@ -89,13 +89,18 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
     for (std::size_t block = first_block; block < end_block; ++block) {
       const std::size_t column = block * block_columns;
       const std::size_t valid = std::min(block_columns, weights.columns() - column);
+      const float* const w = weights.block(column);
+      const float* const next = block + 1 < end_block ? weights.block(column + block_columns) : w;
+      const std::size_t tiles = (std::min(pixel, end_pixel) - batch_first + tallest - 1) / tallest;
       at = 0;
-      for (std::size_t p = batch_first; p < std::min(pixel, end_pixel);) {
+      for (std::size_t p = batch_first, t = 0; p < std::min(pixel, end_pixel); ++t) {
         const std::size_t height = std::min(tallest, tile_height(end_pixel - p));
         const RowBlock where{p, group * conv.group_output_channels() + column, valid};
+        const std::size_t width = weights.block_width(column);
         multiply_tile(height, std::min(height, end_pixel - p),
-                      {pointers.data() + at, runs, conv.run_length()}, weights.block(column),
-                      weights.block_width(column), conv.bias(group) + column, where, store);
+                      {pointers.data() + at, runs, conv.run_length(),
+                       share_ahead(next, weights.depth() * width, t, tiles)},
+                      w, width, conv.bias(group) + column, where, store);
         at += height * runs;
         p += height;
       }

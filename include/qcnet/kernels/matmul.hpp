@@ -12,8 +12,9 @@ namespace qcnet::inline QCNET_ABI::kernels::detail {
 
 /// The longest part of the depth that is multiplied in one pass: a tile's rows nearly fit the L1 cache.
 inline constexpr std::size_t max_pass = 768;
-/// Weights that are read once for every tile of rows: half of a common L2 cache.
-inline constexpr std::size_t group_bytes = std::size_t{512} << 10;
+/// Weights that are read once for every tile of rows: with those that follow them, which are fetched
+/// meanwhile, half of a common L2 cache.
+inline constexpr std::size_t group_bytes = std::size_t{256} << 10;
 
 /// An epilogue that can leave sums in the output and go on from there.
 template <class Store>
@@ -51,7 +52,7 @@ class TileRows {
       if (length != depth_) std::copy_n(row, length, copy_ + m * pitch);
       pointers_[m] = length == depth_ ? row : copy_ + m * pitch;
     }
-    return {pointers_.data(), 1, length};
+    return {pointers_.data(), 1, length, nullptr};
   }
 
  private:
@@ -63,6 +64,15 @@ class TileRows {
   alignas(64) float copy_[max_rows * pitch];
 };
 
+/// The weights that follow those of `block` in a pass: of the next pass, or of the blocks behind the task's.
+inline const float* weights_after(const PackedWeights& weights, const RowsTask& task, std::size_t block,
+                                  std::size_t from, std::size_t length) {
+  const std::size_t column = block * block_columns, width = weights.block_width(column);
+  if (from + length < weights.depth()) return weights.block(column) + (from + length) * width;
+  const std::size_t next = column + (task.end_block - task.first_block) * block_columns;
+  return next < weights.columns() ? weights.block(next) : weights.block(column) + from * width;
+}
+
 /// A task's rows stay in the L1 cache while its weights, which stay in L2, pass by.
 template <class Store>
 void multiply_rows_task(const PackedWeights& weights, const float* bias, const float* input,
@@ -72,13 +82,15 @@ void multiply_rows_task(const PackedWeights& weights, const float* bias, const f
   for (std::size_t from = 0, length; from == 0 || from < depth; from += pass) {
     length = std::min(pass, depth - from);
     const bool last = from + length == depth;
-    for (std::size_t row = task.first; row < task.end;) {
+    const std::size_t tiles = (task.end - task.first + max_rows - 1) / max_rows;
+    for (std::size_t row = task.first, t = 0; row < task.end; ++t) {
       const std::size_t height = tile_height(task.end - row), valid = std::min(height, task.end - row);
-      const TileInput tile = tile_rows.rows(row, height, task.end - 1, from, length);
+      TileInput tile = tile_rows.rows(row, height, task.end - 1, from, length);
       for (std::size_t block = task.first_block; block < task.end_block; ++block) {
         const std::size_t column = block * block_columns, width = weights.block_width(column);
         const RowBlock where{row, column, std::min(block_columns, weights.columns() - column)};
         const float* w = weights.block(column) + from * width;
+        tile.ahead = share_ahead(weights_after(weights, task, block, from, length), length * width, t, tiles);
         if constexpr (HasParts<Store>)
           multiply_tile(height, valid, tile, w, width, bias + column, where, store.part(from == 0, last));
         else

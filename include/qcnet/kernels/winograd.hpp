@@ -95,7 +95,14 @@ inline void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, s
                            std::size_t column, const float* inputs, float* products) {
   alignas(64) static constexpr float zeros[block_columns] = {};
   const std::size_t pieces = (tiles + max_rows - 1) / max_rows;
-  for (std::size_t i = 0; i < plan.products(); ++i)
+  for (std::size_t i = 0; i < plan.products(); ++i) {
+    const PackedWeights& weights = conv.weights(i);
+    const std::size_t width = weights.block_width(column), next_column = column + block_columns;
+    const float* next = weights.block(column);
+    if (i + 1 < plan.products())
+      next = conv.weights(i + 1).block(column);
+    else if (next_column < weights.columns())
+      next = conv.weights(0).block(next_column);
     for (std::size_t piece = 0; piece < pieces; ++piece) {
       const std::size_t first = tiles * piece / pieces, end = tiles * (piece + 1) / pieces;
       const std::size_t height = tile_height(end - first);
@@ -103,10 +110,13 @@ inline void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, s
       for (std::size_t r = 0; r < height; ++r)
         rows[r] = inputs + (i * plan.block + std::min(first + r, end - 1)) * plan.row;
       // A row too many is where the next piece or product will be written.
-      multiply_tile(height, {rows.data(), 1, conv.input_channels()}, conv.weights(i).block(column),
-                    conv.weights(i).block_width(column),
-                    {zeros, 0, products + (i * plan.block + first) * block_columns, block_columns});
+      multiply_tile(
+          height,
+          {rows.data(), 1, weights.depth(), share_ahead(next, weights.depth() * width, piece, pieces)},
+          weights.block(column), width,
+          {zeros, 0, products + (i * plan.block + first) * block_columns, block_columns});
     }
+  }
 }
 
 /// Transforms one tile's products back, `width` of a block's columns: bias added, `[M * M][block_columns]`.
