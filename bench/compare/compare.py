@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Compares the library with ONNX Runtime and PyTorch, side by side: models, operations, and its own targets.
+
+Every engine is a process of its own that waits, asleep, until it is asked for one run; each round asks all of them in
+turn, so that what disturbs the machine disturbs all alike. Medians over the rounds, on the same cores. What concerns the
+library alone (bits, QCNet, split models) comes from qcnet_bench, interleaved likewise. Leaves results.json,
+performance.md and performance.svg in --out. `run.sh` builds and fetches what this needs.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import workloads
+
+HERE = Path(__file__).resolve().parent
+THREADS_OF_OPERATIONS = 1
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, required=True, help="folder with bench/qcnet_engine and bench/qcnet_bench")
+    parser.add_argument("--avx2", type=Path, help="qcnet_engine built for AVX2")
+    parser.add_argument("--node-modules", type=Path, help="where onnxruntime-node is")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", nargs="+", help="these models and operations alone")
+    return parser.parse_args()
+
+
+class Engine:
+    """A process that makes one run for each line it is sent, and answers with milliseconds."""
+
+    def __init__(self, command, threads, **environment):
+        cores = sorted(os.sched_getaffinity(0))[-threads:]
+        settings = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", **environment}
+        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env={**os.environ, **settings},
+                                        preexec_fn=lambda: os.sched_setaffinity(0, cores))
+        self.times = []
+        word, *about = (self.process.stdout.readline() or "nothing").split()
+        if word != "ready":
+            raise SystemExit(f"{' '.join(map(str, command))} did not start")
+        self.multiply_adds, self.peak = map(float, about)
+
+    def run(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def measure(self):
+        self.times.append(self.run())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def engines(arguments, name, threads):
+    """name -> Engine for one workload."""
+    folder = arguments.out
+    onnx = workloads.export(name, folder)
+    model = name in workloads.MODELS
+    _, shape, repeats = (None, (1, 3, workloads.MODELS[name], workloads.MODELS[name]), 1) if model \
+        else workloads.OPERATIONS[name]
+    ours = ["model", onnx.with_suffix(".safetensors"), workloads.MODELS[name]] if model else [name, repeats]
+    started = {"qcnet": Engine([arguments.build / "bench/qcnet_engine", *ours], threads)}
+    if arguments.avx2:
+        started["qcnet, AVX2"] = Engine([arguments.avx2, *ours], threads)
+    if arguments.node_modules:
+        started["ONNX Runtime"] = Engine(["node", HERE / "onnxruntime.js", onnx, repeats, threads, *shape], threads,
+                                         NODE_PATH=str(arguments.node_modules))
+    started["PyTorch"] = Engine([sys.executable, HERE / "pytorch.py", name, threads], threads)
+    return started
+
+
+def compare(arguments, name, threads):
+    """Medians in milliseconds of each engine, and of ours the share of the FMA peak."""
+    started = engines(arguments, name, threads)
+    for _ in range(3):
+        for engine in started.values():
+            engine.run()
+    for _ in range(arguments.rounds):
+        for engine in started.values():
+            time.sleep(0.1)  # whoever still waits busily for more work, as OpenBLAS does for 30 ms, is asleep then
+            engine.measure()
+    medians = {engine: statistics.median(process.times) for engine, process in started.items()}
+    ours = started["qcnet"]
+    result = {"workload": name, "threads": threads, "ms": {k: round(v, 4) for k, v in medians.items()},
+              "spread": {k: round(max(p.times) / min(p.times), 3) for k, p in started.items()}}
+    if ours.multiply_adds:
+        rate = 2e-6 * ours.multiply_adds / medians["qcnet"]
+        result.update(gflops=round(rate, 1), peak=round(ours.peak * threads, 1),
+                      share=round(rate / (ours.peak * threads), 3))
+    for engine in started.values():
+        engine.close()
+    print(json.dumps(result), flush=True)
+    return result
+
+
+OWN = "^(lookup_conv2d|binarize|expand|read_limit|write_limit)/|^(head|head_to_bits|tail|qcnet_and_tail)/[123]"
+
+
+def own_benchmarks(arguments):
+    """name -> {median of the time in ms, counters}, of qcnet_bench on one core."""
+    path = arguments.out / "qcnet_bench.json"
+    core = str(sorted(os.sched_getaffinity(0))[-1])
+    subprocess.run(["taskset", "-c", core, arguments.build / "bench/qcnet_bench", f"--benchmark_filter={OWN}",
+                    "--benchmark_min_time=0.1", f"--benchmark_repetitions={arguments.rounds}",
+                    "--benchmark_enable_random_interleaving=true", "--benchmark_report_aggregates_only=true",
+                    f"--benchmark_out={path}", "--benchmark_out_format=json"],
+                   check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    unit = {"ns": 1e-6, "us": 1e-3, "ms": 1}
+    return {entry["run_name"]: {"ms": entry["real_time"] * unit[entry["time_unit"]],
+                                **{k: v for k, v in entry.items() if k in ("GB/s", "GFLOP/s", "%peak")}}
+            for entry in json.loads(path.read_text())["benchmarks"] if entry["aggregate_name"] == "median"}
+
+
+def ratio(result, over):
+    return result["ms"]["qcnet"] / result["ms"][over] if over in result["ms"] else None
+
+
+def targets(results, own):
+    """Rows (what, target, measured) of the speed targets; measured is None where it could not be."""
+    def found(name, threads=1):
+        return next((r for r in results if (r["workload"], r["threads"]) == (name, threads)), None)
+    rows = []
+
+    def row(what, bound, value, below=True):
+        if value is not None:
+            rows.append({"what": what, "target": f"{'at most' if below else 'at least'} {bound:g}",
+                         "measured": round(value, 3), "met": value <= bound if below else value >= bound})
+    for name, bound in (("resnet50", 0.77), ("yolov3_tiny", 0.62), ("vit_b_16", 0.90), ("convnext_tiny", 0.85)):
+        if found(name):
+            row(f"{name}: time over ONNX Runtime's", bound, ratio(found(name), "ONNX Runtime"))
+    for name in ("depthwise7x7-96-56", "layer-norm-768", "gelu-3072", "attention-768"):
+        if found(name):
+            for engine in ("ONNX Runtime", "PyTorch"):
+                row(f"{name}: time over {engine}'s", 1, ratio(found(name), engine))
+    for name in workloads.MODELS:
+        if found(name):
+            avx2 = ratio(found(name), "qcnet, AVX2")
+            row(f"{name}: AVX2's speed over that of the best instruction set", 0.9, avx2, below=False)
+        if found(name) and found(name, 2):
+            row(f"{name}: speed of two threads over one", 1.85,
+                found(name)["ms"]["qcnet"] / found(name, 2)["ms"]["qcnet"], below=False)
+    for name, figures in own.items():
+        if name.startswith("lookup_conv2d"):
+            row(f"{name}: speed over the FMA peak", 2.2, figures["%peak"] / 100, below=False)
+    read, write = (next((f["GB/s"] for name, f in own.items() if name.startswith(f"{kind}_limit/512")), None)
+                   for kind in ("read", "write"))
+    for kind, limit in (("binarize", read), ("expand", write)):
+        for name, figures in own.items():
+            if name.startswith(kind + "/") and limit and 4 * eval_product(name) <= 1 << 19:
+                row(f"{name}: GB/s over plain {'reading' if kind == 'binarize' else 'writing'}", 0.7,
+                    figures["GB/s"] / limit, below=False)
+    for i, cut in ((1, "layer1"), (2, "layer2"), (3, "layer3")):
+        if f"head/{i}" in own:
+            row(f"ResNet50, {cut}: head to bits over float head", 1.02, own[f"head_to_bits/{i}"]["ms"] / own[f"head/{i}"]["ms"])
+            row(f"ResNet50, {cut}: QCNet and tail over tail", 1.10, own[f"qcnet_and_tail/{i}"]["ms"] / own[f"tail/{i}"]["ms"])
+    return rows
+
+
+def eval_product(name):
+    """Elements of the map of a benchmark named kind/pixels/channels."""
+    pixels, channels = map(int, name.split("/")[1:3])
+    return pixels * channels
+
+
+def markdown(results, rows):
+    engine_names = list(dict.fromkeys(engine for r in results for engine in r["ms"]))
+    lines = ["| workload | threads | " + " | ".join(f"{e}, ms" for e in engine_names) + " | GFLOP/s | % of FMA peak |",
+             "|" + "---|" * (len(engine_names) + 4)]
+    for r in results:
+        times = " | ".join(f"{r['ms'][e]:.3g}" if e in r["ms"] else "" for e in engine_names)
+        rate = f"{r['gflops']:.0f} | {100 * r['share']:.0f}" if "gflops" in r else " | "
+        lines.append(f"| {r['workload']} | {r['threads']} | {times} | {rate} |")
+    lines += ["", "| target | bound | measured | |", "|---|---|---|---|"]
+    lines += [f"| {r['what']} | {r['target']} | {r['measured']:.2f} | {'met' if r['met'] else 'missed'} |" for r in rows]
+    return "\n".join(lines) + "\n"
+
+
+def plot(results, path):
+    import matplotlib
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+    chosen = [r for r in results if r["threads"] == 1]
+    names = list(dict.fromkeys(engine for r in chosen for engine in r["ms"] if engine != "qcnet"))
+    figure, axes = plt.subplots(figsize=(9, 0.45 * len(chosen) + 1.5))
+    height = 0.8 / max(1, len(names))
+    for i, engine in enumerate(names):
+        places = [k + i * height for k, r in enumerate(chosen) if engine in r["ms"]]
+        axes.barh(places, [r["ms"][engine] / r["ms"]["qcnet"] for r in chosen if engine in r["ms"]], height, label=engine)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks([k + 0.4 - height / 2 for k in range(len(chosen))], [r["workload"] for r in chosen])
+    axes.invert_yaxis()
+    axes.set_xlabel("time over qcnet's, one thread (above 1: qcnet is faster)")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main():
+    arguments = parse()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    chosen = arguments.only or [*workloads.MODELS, *workloads.OPERATIONS]
+    thread_counts = [n for n in (1, 2) if n <= len(os.sched_getaffinity(0))]
+    results = [compare(arguments, name, threads) for name in chosen
+               for threads in (thread_counts if name in workloads.MODELS else (1,))]
+    own = {} if arguments.only else own_benchmarks(arguments)
+    rows = targets(results, own)
+    text = markdown(results, rows)
+    (arguments.out / "results.json").write_text(json.dumps({"compared": results, "own": own, "targets": rows}, indent=1) + "\n")
+    (arguments.out / "performance.md").write_text(text)
+    plot(results, arguments.out / "performance.svg")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
