@@ -1,6 +1,6 @@
 // ViT-B/16 and ConvNeXt-Tiny, whole, with random weights (ResNet50 is in split/, beside its halves).
 #include "common.hpp"
-#include "weights_file.hpp"
+#include "weights.hpp"
 
 #include <string>
 #include <vector>
@@ -14,37 +14,14 @@ using namespace qcnet::bench;
 
 namespace {
 
-using test::WeightsFile;
-
-/// Weights `[out, in, ...]` and biases.
-void add_weights(WeightsFile& file, const std::string& name, const std::vector<std::size_t>& shape,
-                 const std::string& weight = ".weight", const std::string& bias = ".bias") {
-  std::size_t fan_in = 1;
-  for (std::size_t i = 1; i < shape.size(); ++i) fan_in *= shape[i];
-  file.set(name + weight, shape, random_weights(fan_in));
-  file.set(name + bias, {shape[0]});
-}
-
-void add_norm(WeightsFile& file, const std::string& name, std::size_t channels) {
-  file.set(name + ".weight", {channels}, {1.0f});
-  file.set(name + ".bias", {channels});
-}
-
 Network vit_b_16() {
   constexpr std::size_t width = 768, hidden = 3072, tokens = 197;
   WeightsFile file;
   add_weights(file, "conv_proj", {width, 3, 16, 16});
   file.set("class_token", {1, 1, width}, {0.1f});
   file.set("encoder.pos_embedding", {1, tokens, width}, {0.1f, -0.1f});
-  for (std::size_t i = 0; i < 12; ++i) {
-    const std::string block = "encoder.layers.encoder_layer_" + std::to_string(i);
-    add_norm(file, block + ".ln_1", width);
-    add_weights(file, block + ".self_attention", {3 * width, width}, ".in_proj_weight", ".in_proj_bias");
-    add_weights(file, block + ".self_attention.out_proj", {width, width});
-    add_norm(file, block + ".ln_2", width);
-    add_weights(file, block + ".mlp.0", {hidden, width});
-    add_weights(file, block + ".mlp.3", {width, hidden});
-  }
+  for (std::size_t i = 0; i < 12; ++i)
+    add_encoder_block(file, "encoder.layers.encoder_layer_" + std::to_string(i), width, hidden);
   add_norm(file, "encoder.ln", width);
   add_weights(file, "heads.head", {1000, width});
   return file.with(models::vit).value();
