@@ -2,8 +2,8 @@
 """Compares the library with ONNX Runtime and PyTorch, side by side: models, operations, and its own targets.
 
 Every engine is a process of its own that waits, asleep, until it is asked for one run; each round asks all of them in
-turn, so that what disturbs the machine disturbs all alike. Medians over the rounds, on the same cores. What concerns the
-library alone (bits, QCNet, split models) comes from qcnet_bench, interleaved likewise. Leaves results.json,
+turn, so that what disturbs the machine disturbs all alike. Medians over the rounds, on the same cores. What concerns
+the library alone (bits, QCNet, split models) comes from qcnet_bench, interleaved likewise. Leaves results.json,
 performance.md and performance.svg in --out. `run.sh` builds and fetches what this needs.
 """
 
@@ -19,12 +19,11 @@ from pathlib import Path
 import workloads
 
 HERE = Path(__file__).resolve().parent
-THREADS_OF_OPERATIONS = 1
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=Path, required=True, help="folder with bench/qcnet_engine and bench/qcnet_bench")
+    parser.add_argument("--build", type=Path, required=True, help="folder of bench/qcnet_engine and qcnet_bench")
     parser.add_argument("--avx2", type=Path, help="qcnet_engine built for AVX2")
     parser.add_argument("--node-modules", type=Path, help="where onnxruntime-node is")
     parser.add_argument("--out", type=Path, required=True)
@@ -38,7 +37,7 @@ class Engine:
 
     def __init__(self, command, threads, **environment):
         cores = sorted(os.sched_getaffinity(0))[-threads:]
-        settings = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", **environment}
+        settings = {"OMP_NUM_THREADS": str(threads), **environment}
         self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, env={**os.environ, **settings},
                                         preexec_fn=lambda: os.sched_setaffinity(0, cores))
@@ -66,8 +65,7 @@ def engines(arguments, name, threads):
     folder = arguments.out
     onnx = workloads.export(name, folder)
     model = name in workloads.MODELS
-    _, shape, repeats = (None, (1, 3, workloads.MODELS[name], workloads.MODELS[name]), 1) if model \
-        else workloads.OPERATIONS[name]
+    shape, repeats = workloads.input_of(name)
     ours = ["model", onnx.with_suffix(".safetensors"), workloads.MODELS[name]] if model else [name, repeats]
     started = {"qcnet": Engine([arguments.build / "bench/qcnet_engine", *ours], threads)}
     if arguments.avx2:
@@ -88,22 +86,25 @@ def compare(arguments, name, threads):
     for _ in range(arguments.rounds):
         for engine in started.values():
             time.sleep(0.1)  # whoever still waits busily for more work, as OpenBLAS does for 30 ms, is asleep then
+            engine.run()     # whoever is about to be measured is awake, with both threads
             engine.measure()
     medians = {engine: statistics.median(process.times) for engine, process in started.items()}
-    ours = started["qcnet"]
+    ours, narrow = started["qcnet"], started.get("qcnet, AVX2")
     result = {"workload": name, "threads": threads, "ms": {k: round(v, 4) for k, v in medians.items()},
               "spread": {k: round(max(p.times) / min(p.times), 3) for k, p in started.items()}}
     if ours.multiply_adds:
         rate = 2e-6 * ours.multiply_adds / medians["qcnet"]
         result.update(gflops=round(rate, 1), peak=round(ours.peak * threads, 1),
                       share=round(rate / (ours.peak * threads), 3))
+        if narrow:
+            result["avx2_peak"] = round(narrow.peak * threads, 1)
     for engine in started.values():
         engine.close()
     print(json.dumps(result), flush=True)
     return result
 
 
-OWN = "^(lookup_conv2d|binarize|expand|read_limit|write_limit)/|^(head|head_to_bits|tail|qcnet_and_tail)/[123]"
+OWN = "^(lookup_conv|binarize|expand|read_limit|write_limit)/|^(head|head_to_bits|tail|qcnet_and_tail)/[123]"
 
 
 def own_benchmarks(arguments):
@@ -126,7 +127,7 @@ def ratio(result, over):
 
 
 def targets(results, own):
-    """Rows (what, target, measured) of the speed targets; measured is None where it could not be."""
+    """Rows of the speed targets that could be measured: what, its bound, the figure, and whether it is met."""
     def found(name, threads=1):
         return next((r for r in results if (r["workload"], r["threads"]) == (name, threads)), None)
     rows = []
@@ -146,30 +147,34 @@ def targets(results, own):
         if found(name):
             avx2 = ratio(found(name), "qcnet, AVX2")
             row(f"{name}: AVX2's speed over that of the best instruction set", 0.9, avx2, below=False)
+            if avx2:
+                peaks = found(name)["avx2_peak"] / found(name)["peak"]
+                row(f"{name}: the same, each as a share of its own FMA peak", 0.9, avx2 / peaks, below=False)
         if found(name) and found(name, 2):
             row(f"{name}: speed of two threads over one", 1.85,
                 found(name)["ms"]["qcnet"] / found(name, 2)["ms"]["qcnet"], below=False)
     for name, figures in own.items():
-        if name.startswith("lookup_conv2d"):
+        if name.startswith("lookup_conv"):
             row(f"{name}: speed over the FMA peak", 2.2, figures["%peak"] / 100, below=False)
     read, write = (next((f["GB/s"] for name, f in own.items() if name.startswith(f"{kind}_limit/512")), None)
                    for kind in ("read", "write"))
-    for kind, limit in (("binarize", read), ("expand", write)):
+    for kind, limit, verb in (("binarize", read, "reading"), ("expand", write, "writing")):
         for name, figures in own.items():
-            if name.startswith(kind + "/") and limit and 4 * eval_product(name) <= 1 << 19:
-                row(f"{name}: GB/s over plain {'reading' if kind == 'binarize' else 'writing'}", 0.7,
-                    figures["GB/s"] / limit, below=False)
+            if name.startswith(kind + "/") and limit and is_in_l2(name):
+                row(f"{name}: GB/s over plain {verb}", 0.7, figures["GB/s"] / limit, below=False)
     for i, cut in ((1, "layer1"), (2, "layer2"), (3, "layer3")):
         if f"head/{i}" in own:
-            row(f"ResNet50, {cut}: head to bits over float head", 1.02, own[f"head_to_bits/{i}"]["ms"] / own[f"head/{i}"]["ms"])
-            row(f"ResNet50, {cut}: QCNet and tail over tail", 1.10, own[f"qcnet_and_tail/{i}"]["ms"] / own[f"tail/{i}"]["ms"])
+            row(f"ResNet50, {cut}: time of head to bits over that of the float head", 1.02,
+                own[f"head_to_bits/{i}"]["ms"] / own[f"head/{i}"]["ms"])
+            row(f"ResNet50, {cut}: time of QCNet and tail over that of the tail", 1.10,
+                own[f"qcnet_and_tail/{i}"]["ms"] / own[f"tail/{i}"]["ms"])
     return rows
 
 
-def eval_product(name):
-    """Elements of the map of a benchmark named kind/pixels/channels."""
+def is_in_l2(name):
+    """Whether the map of a benchmark named kind/pixels/channels, of floats, takes at most 512 KiB."""
     pixels, channels = map(int, name.split("/")[1:3])
-    return pixels * channels
+    return 4 * pixels * channels <= 1 << 19
 
 
 def markdown(results, rows):
@@ -181,7 +186,8 @@ def markdown(results, rows):
         rate = f"{r['gflops']:.0f} | {100 * r['share']:.0f}" if "gflops" in r else " | "
         lines.append(f"| {r['workload']} | {r['threads']} | {times} | {rate} |")
     lines += ["", "| target | bound | measured | |", "|---|---|---|---|"]
-    lines += [f"| {r['what']} | {r['target']} | {r['measured']:.2f} | {'met' if r['met'] else 'missed'} |" for r in rows]
+    lines += [f"| {r['what']} | {r['target']} | {r['measured']:.2f} | {'met' if r['met'] else 'missed'} |"
+              for r in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -194,8 +200,8 @@ def plot(results, path):
     figure, axes = plt.subplots(figsize=(9, 0.45 * len(chosen) + 1.5))
     height = 0.8 / max(1, len(names))
     for i, engine in enumerate(names):
-        places = [k + i * height for k, r in enumerate(chosen) if engine in r["ms"]]
-        axes.barh(places, [r["ms"][engine] / r["ms"]["qcnet"] for r in chosen if engine in r["ms"]], height, label=engine)
+        bars = [(k + i * height, r["ms"][engine] / r["ms"]["qcnet"]) for k, r in enumerate(chosen) if engine in r["ms"]]
+        axes.barh(*zip(*bars), height, label=engine)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks([k + 0.4 - height / 2 for k in range(len(chosen))], [r["workload"] for r in chosen])
     axes.invert_yaxis()
@@ -215,7 +221,8 @@ def main():
     own = {} if arguments.only else own_benchmarks(arguments)
     rows = targets(results, own)
     text = markdown(results, rows)
-    (arguments.out / "results.json").write_text(json.dumps({"compared": results, "own": own, "targets": rows}, indent=1) + "\n")
+    everything = {"compared": results, "own": own, "targets": rows}
+    (arguments.out / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
     (arguments.out / "performance.md").write_text(text)
     plot(results, arguments.out / "performance.svg")
     print(text)

@@ -5,13 +5,13 @@ import time
 
 import torch
 
-from workloads import make
+from workloads import input_of, make
 
 
 def main():
     name, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    module, shape, repeats = make(name)
+    module, (shape, repeats) = make(name), input_of(name)
     value = torch.randn(shape)
     if len(shape) == 4:  # what PyTorch is fastest with
         module, value = (part.to(memory_format=torch.channels_last) for part in (module, value))

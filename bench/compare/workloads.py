@@ -36,14 +36,18 @@ OPERATIONS = {
 }
 
 
+def input_of(name):
+    """(shape of the input, repeats in a run)."""
+    return ((1, 3, MODELS[name], MODELS[name]), 1) if name in MODELS else OPERATIONS[name][1:]
+
+
 def make(name):
-    """(module in eval mode, shape of its input, repeats in it)."""
+    """The module, in eval mode."""
     torch.manual_seed(1)
     if name in MODELS:
-        model = yolov3_tiny() if name == "yolov3_tiny" else torchvision_model(name)
-        return model, (1, 3, MODELS[name], MODELS[name]), 1
-    layer, shape, repeats = OPERATIONS[name]
-    return nn.Sequential(*(layer() for _ in range(repeats))).eval(), shape, repeats
+        return yolov3_tiny() if name == "yolov3_tiny" else torchvision_model(name)
+    layer, _, repeats = OPERATIONS[name]
+    return nn.Sequential(*(layer() for _ in range(repeats))).eval()
 
 
 def export(name, folder):
@@ -51,7 +55,7 @@ def export(name, folder):
     path = folder / f"{name}.onnx"
     if path.exists():
         return path
-    module, shape, _ = make(name)
+    module, shape = make(name), input_of(name)[0]
     if name in MODELS:
         safetensors.save(path.with_suffix(".safetensors"),
                          {key: value.numpy() for key, value in module.state_dict().items()}, {})
