@@ -73,4 +73,15 @@ inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+/// Calls `check(shape, features of an image)` for maps and tokens of awkward sizes.
+template <class Check>
+void for_image_features(const Check& check) {
+  for (const std::size_t channels : {1u, 7u, 8u, 31u, 32u, 33u, 64u, 131u}) {
+    check(Shape{1, 65, channels}, 65 * channels);
+    check(Shape{3, 13, channels}, 13 * channels);
+    check(Shape{0, 5, channels}, 5 * channels);
+    check(Shape{2, 3, 5, channels}, 15 * channels);
+  }
+}
+
 }  // namespace qcnet::test

@@ -34,18 +34,13 @@ TEST_CASE("expand: equals the plain loop for every shape, nothing written outsid
 }
 
 TEST_CASE("expand: levels for each feature of an image") {
-  for (const std::size_t channels : {1u, 7u, 8u, 31u, 32u, 33u, 64u, 131u})
-    for (const Shape& shape :
-         {Shape{1, 65, channels}, Shape{3, 13, channels}, Shape{0, 5, channels}, Shape{2, 3, 5, channels}}) {
-      CAPTURE(shape.to_string());
-      const Bitplane bits = test::random_bits(shape, 1);
-      const std::size_t pixels = shape.rank() == 3 ? shape[1] : shape[1] * shape[2];
-      const std::vector<float> low = test::random_values(pixels * channels, 2),
-                               high = test::random_values(pixels * channels, 3);
-      Tensor map(shape);
-      expand_into(bits, low, high, map);
-      CHECK(test::identical(map, bits::reference::expand(bits, low, high)));
-    }
+  test::for_image_features([](const Shape& shape, std::size_t features) {
+    const Bitplane bits = test::random_bits(shape, 1);
+    const std::vector<float> low = test::random_values(features, 2), high = test::random_values(features, 3);
+    Tensor map(shape);
+    expand_into(bits, low, high, map);
+    CHECK(test::identical(map, bits::reference::expand(bits, low, high)));
+  });
   Tensor map({2, 3, 8});
   const std::vector<float> channel(8), feature(24);
   CHECK_THROWS_AS((expand_into(Bitplane({2, 3, 8}), channel, feature, map)), std::runtime_error);

@@ -35,17 +35,13 @@ TEST_CASE("pack: equals the plain loop for every shape, padding zero, nothing wr
 }
 
 TEST_CASE("pack: a threshold for each feature of an image") {
-  for (const std::size_t channels : {1u, 7u, 8u, 31u, 32u, 33u, 64u, 131u})
-    for (const Shape& shape :
-         {Shape{1, 65, channels}, Shape{3, 13, channels}, Shape{0, 5, channels}, Shape{2, 3, 5, channels}}) {
-      CAPTURE(shape.to_string());
-      const Tensor map = test::random_tensor(shape, 5);
-      const std::size_t pixels = shape.rank() == 3 ? shape[1] : shape[1] * shape[2];
-      const std::vector<float> thresholds = test::random_values(pixels * channels, 6);
-      const Bitplane made = binarize(map, thresholds);
-      const Bitplane expected = bits::reference::binarize(map, thresholds);
-      REQUIRE(std::equal(expected.bytes().begin(), expected.bytes().end(), made.bytes().begin()));
-    }
+  test::for_image_features([](const Shape& shape, std::size_t features) {
+    const Tensor map = test::random_tensor(shape, 5);
+    const std::vector<float> thresholds = test::random_values(features, 6);
+    const Bitplane made = binarize(map, thresholds);
+    const Bitplane expected = bits::reference::binarize(map, thresholds);
+    REQUIRE(std::equal(expected.bytes().begin(), expected.bytes().end(), made.bytes().begin()));
+  });
   Bitplane bits({2, 3, 8});
   for (const std::size_t wrong : {0u, 7u, 9u, 16u, 48u})
     CHECK_THROWS_AS((binarize_into(Tensor({2, 3, 8}), std::vector<float>(wrong), bits)), std::runtime_error);
