@@ -26,8 +26,8 @@ Result<void> check_task(const qcnet::Deployment& about, const std::string& path)
   return Error(path + ": is a detector, whose boxes the program detect prints");
 }
 
-Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& options) {
-  QCNET_TRY(auto loaded, WholeModel::load(path, options));
+Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& options, bool bf16) {
+  QCNET_TRY(auto loaded, WholeModel::load(path, options, {.bf16 = bf16}));
   QCNET_CHECK(check_task(loaded.about, path));
   const auto model = std::make_shared<WholeModel>(std::move(loaded));
   return Classifier{[model](const qcnet::vision::Image& image) -> Result<qcnet::ConstTensorView> {
@@ -37,10 +37,11 @@ Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& 
                     model->about.classes};
 }
 
-Result<Classifier> load_split(const std::string& node_path, const std::string& server_path) {
-  QCNET_TRY(auto loaded_node, qcnet::Node::load(node_path));
+Result<Classifier> load_split(const std::string& node_path, const std::string& server_path, bool bf16) {
+  QCNET_TRY(auto loaded_node,
+            qcnet::Node::load(node_path, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
   QCNET_CHECK(check_task(loaded_node.deployment(), node_path));
-  QCNET_TRY(auto loaded_server, qcnet::Server::load(server_path));
+  QCNET_TRY(auto loaded_server, qcnet::Server::load(server_path, {.arithmetic = {.bf16 = bf16}}));
   const auto node = std::make_shared<qcnet::Node>(std::move(loaded_node));
   const auto server = std::make_shared<qcnet::Server>(std::move(loaded_server));
   return Classifier{[node, server](const qcnet::vision::Image& image) -> Result<qcnet::ConstTensorView> {
@@ -64,12 +65,14 @@ int main(int argc, char** argv) {
   std::vector<std::string> files;
   std::string classes_path;
   std::size_t top = 5;
+  bool bf16 = false;
   PreprocessOptions preprocess;
   app.add_option("FILES", files, "MODEL PICTURE... or NODE SERVER PICTURE...")->required();
   app.add_option("--top", top, "How many classes to print")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--classes", classes_path, "Text file with the name of a class on each line");
+  add_bf16_option(app, bf16);
   add_threads_option(app);
   preprocess.add_to(app);
 
@@ -86,7 +89,7 @@ int main(int argc, char** argv) {
       return Error(files[0] + ": is a " + role + " file, so expected " +
                    (weights == 2 ? "a server's file and " : "") + "pictures after it");
     QCNET_TRY(Classifier classifier,
-              weights == 2 ? load_split(files[0], files[1]) : load_whole(files[0], preprocess));
+              weights == 2 ? load_split(files[0], files[1], bf16) : load_whole(files[0], preprocess, bf16));
     if (!classes_path.empty()) {
       QCNET_TRY(classifier.classes, read_class_names(classes_path));
     }

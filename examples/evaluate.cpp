@@ -40,10 +40,12 @@ struct Bytes {
 class Evaluation {
  public:
   static Result<Evaluation> open(const std::string& dataset_path, const std::string& split,
-                                 const std::string& node_path, const std::vector<std::string>& server_paths) {
-    QCNET_TRY(qcnet::Node node, qcnet::Node::load(node_path));
+                                 const std::string& node_path, const std::vector<std::string>& server_paths,
+                                 bool bf16) {
+    QCNET_TRY(qcnet::Node node,
+              qcnet::Node::load(node_path, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
     QCNET_TRY(auto benchmark, open_benchmark(node.deployment(), dataset_path, split));
-    Evaluation evaluation(std::move(benchmark), std::move(node));
+    Evaluation evaluation(std::move(benchmark), std::move(node), {.bf16 = bf16});
     for (const std::string& path : server_paths) QCNET_CHECK(evaluation.add_server(path, node_path));
     std::stable_sort(evaluation.rows_.begin(), evaluation.rows_.end(),
                      [](const Row& a, const Row& b) { return rank(a) < rank(b); });
@@ -140,11 +142,11 @@ class Evaluation {
  private:
   static constexpr int title_width = 40;
 
-  Evaluation(std::unique_ptr<Benchmark> benchmark, qcnet::Node node)
-      : benchmark_(std::move(benchmark)), node_(std::move(node)) {}
+  Evaluation(std::unique_ptr<Benchmark> benchmark, qcnet::Node node, const qcnet::Arithmetic& of_servers)
+      : benchmark_(std::move(benchmark)), node_(std::move(node)), of_servers_(of_servers) {}
 
   Result<void> add_server(const std::string& path, const std::string& node_path) {
-    QCNET_TRY(Server loaded, Server::load(path));
+    QCNET_TRY(Server loaded, Server::load(path, {.arithmetic = of_servers_}));
     const auto server = std::make_shared<Server>(std::move(loaded));
     if (server->deployment().hash != node_.deployment().hash)
       return Error(path + ": does not belong to " + node_path + ", their qcnet.hash differ");
@@ -183,7 +185,7 @@ class Evaluation {
       return run_tail(rebuilt, frame);
     }));
 
-    QCNET_TRY(Server loaded, Server::load(path, {.compensate = false}));
+    QCNET_TRY(Server loaded, Server::load(path, {.compensate = false, .arithmetic = of_servers_}));
     const auto plain = std::make_shared<Server>(std::move(loaded));
     return add_row("lloyd-max", server,
                    [plain](const Maps&, const Frame& frame) { return decoded(*plain, frame); });
@@ -240,6 +242,7 @@ class Evaluation {
 
   std::unique_ptr<Benchmark> benchmark_;
   qcnet::Node node_;
+  qcnet::Arithmetic of_servers_;
   std::vector<Row> rows_;
   std::vector<std::size_t> pictures_;
   Timings node_ms_, head_ms_;
@@ -262,6 +265,7 @@ int main(int argc, char** argv) {
   std::string dataset, split, node, json = "/dev/null", predictions = "/dev/null";
   std::vector<std::string> servers;
   std::size_t limit = 0;
+  bool bf16 = false;
   app.add_option(
          "DATASET", dataset,
          "A folder of <class>/<picture>, or an idx file (...images-idx3-ubyte); for a detector a folder\n"
@@ -274,10 +278,11 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--json", json, "Also write the figures to this file");
   app.add_option("--predictions", predictions, "Also write what each picture was taken for to this file");
+  add_bf16_option(app, bf16);
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
-    QCNET_TRY(Evaluation evaluation, Evaluation::open(dataset, split, node, servers));
+    QCNET_TRY(Evaluation evaluation, Evaluation::open(dataset, split, node, servers, bf16));
     QCNET_TRY(OutputFile json_file, OutputFile::open(json));  // now, not after minutes of work
     QCNET_TRY(OutputFile predictions_file, OutputFile::open(predictions));
     QCNET_CHECK(evaluation.run(limit));

@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
   std::string weights, output, split;
   std::vector<std::string> paths;
   std::size_t limit = 0;
-  bool quiet = false;
+  bool quiet = false, bf16 = false;
   app.add_option("NODE", weights, "The node's file (.node.safetensors)")->required();
   app.add_option("INPUT", paths,
                  "A folder of <class>/<picture> or of pictures with boxes (VOC, YOLO), an idx file\n"
@@ -95,13 +95,15 @@ int main(int argc, char** argv) {
   app.add_option("-o,--output", output, "File for the frames instead of stdout");
   app.add_option("--limit", limit, "Stop after this many pictures")->check(CLI::PositiveNumber);
   app.add_flag("--quiet", quiet, "No statistics at the end");
+  add_bf16_option(app, bf16);
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
     std::signal(SIGPIPE, SIG_IGN);  // a reader that is gone gives a write error, with a sentence
     if (output.empty() && isatty(STDOUT_FILENO) != 0)
       return Error("stdout is a terminal, which frames would upset; pipe them into server or use -o FILE");
-    QCNET_TRY(qcnet::Node node, qcnet::Node::load(weights));
+    QCNET_TRY(qcnet::Node node,
+              qcnet::Node::load(weights, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
     QCNET_TRY(const Pictures pictures, Pictures::open(paths, split));
     const std::size_t count = limit == 0 ? pictures.size() : std::min(limit, pictures.size());
     Timings timings;

@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
   std::string weights, labels, split;
   DetectionOptions options;
   std::size_t longest = std::size_t{16} << 20;
-  bool strict = false, quiet = false;
+  bool strict = false, quiet = false, bf16 = false;
   app.add_option("SERVER", weights, "The server's file (.server.safetensors)")->required();
   app.add_option("--labels", labels, "The dataset the node sends, to count right answers");
   app.add_option("--split", split, "Of a detector's dataset only train, val or test");
@@ -112,10 +112,11 @@ int main(int argc, char** argv) {
   app.add_flag("--strict", strict, "Stop at the first bad frame");
   app.add_flag("--quiet", quiet, "No statistics at the end");
   add_detection_options(app, options);
+  add_bf16_option(app, bf16);
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
-    QCNET_TRY(qcnet::Server server, qcnet::Server::load(weights));
+    QCNET_TRY(qcnet::Server server, qcnet::Server::load(weights, {.arithmetic = {.bf16 = bf16}}));
     std::optional<Referee> referee;
     if (!labels.empty()) {
       QCNET_TRY(referee, Referee::open(labels, split, server));

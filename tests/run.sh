@@ -60,6 +60,7 @@ if [ $all = 1 ]; then
     fi
   done
   step "tests on aarch64 under qemu" tests_for aarch64
+  step "bfloat16 on aarch64 under qemu" tests/bf16_aarch64.sh
   step "clang build and tests" tests_for clang
   step "tests under sanitizers" tests_for sanitize
   step "programs under sanitizers" tests/examples/programs.sh build/sanitize

@@ -54,9 +54,13 @@ Network convnext_tiny() {
   return file.with(models::convnext).value();
 }
 
+constexpr Arithmetic bf16{.bf16 = true};
+
 template <class Make>
-void whole(benchmark::State& state, const Make& make) {
-  Executor network = Executor::make(make(), {1, 224, 224, 3}).value();
+void whole(benchmark::State& state, const Make& make, const Arithmetic& arithmetic = {}) {
+  auto planned = Executor::make(make(), {1, 224, 224, 3}, arithmetic);
+  if (!planned) return state.SkipWithError(planned.error().message().c_str());
+  Executor& network = *planned;
   const Tensor image = random_tensor({1, 224, 224, 3});
   const Meter meter;
   for (auto _ : state) benchmark::DoNotOptimize(network.run(image).data);
@@ -66,4 +70,6 @@ void whole(benchmark::State& state, const Make& make) {
 }  // namespace
 
 BENCHMARK_CAPTURE(whole, vit_b_16, vit_b_16)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(whole, vit_b_16_bf16, vit_b_16, bf16)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(whole, convnext_tiny, convnext_tiny)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(whole, convnext_tiny_bf16, convnext_tiny, bf16)->Unit(benchmark::kMillisecond);

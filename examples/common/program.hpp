@@ -21,6 +21,13 @@ inline void add_threads_option(CLI::App& app) {
       ->check(CLI::Range(1, 1024));
 }
 
+/// Adds --bf16, off by default.
+inline void add_bf16_option(CLI::App& app, bool& bf16) {
+  app.add_flag(
+      "--bf16", bf16,
+      "Multiply numbers rounded to bfloat16, if the program is built for a processor that can: faster");
+}
+
 /// Parses the command line and runs `body`. Returns the exit status: 0, or 1 if `body` failed, or 2 if the
 /// command line is wrong; a failure prints one sentence.
 template <class Body>

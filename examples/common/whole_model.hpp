@@ -49,9 +49,10 @@ struct WholeModel {
   qcnet::Executor network;
   bool checked;  ///< the file holds a check input, and it gave the recorded output
 
-  static qcnet::Result<WholeModel> load(const std::string& path, const PreprocessOptions& options) {
+  static qcnet::Result<WholeModel> load(const std::string& path, const PreprocessOptions& options,
+                                        const qcnet::Arithmetic& arithmetic = {}) {
     QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
-    auto model = load(file, options);
+    auto model = load(file, options, arithmetic);
     if (!model) return model.error().in(path);
     return model;
   }
@@ -72,8 +73,8 @@ struct WholeModel {
   }
 
  private:
-  static qcnet::Result<WholeModel> load(const qcnet::io::Safetensors& file,
-                                        const PreprocessOptions& options) {
+  static qcnet::Result<WholeModel> load(const qcnet::io::Safetensors& file, const PreprocessOptions& options,
+                                        const qcnet::Arithmetic& arithmetic) {
     qcnet::Deployment about;
     if (file.metadata("qcnet.format")) {
       QCNET_TRY(about, qcnet::Deployment::read(file, "model"));
@@ -86,7 +87,8 @@ struct WholeModel {
       QCNET_CHECK(about.preprocess.check());
     }
     QCNET_TRY(auto layers, qcnet::models::load(file));
-    QCNET_TRY(auto network, qcnet::Executor::make(std::move(layers), about.preprocess.output_shape()));
+    QCNET_TRY(auto network,
+              qcnet::Executor::make(std::move(layers), about.preprocess.output_shape(), arithmetic));
     if (about.anchors) QCNET_CHECK(qcnet::Detector::make(about, network));
     if (!about.anchors && network.output_shape().rank() != 2)
       return qcnet::Error("has no classifier: its output is " + network.output_shape().to_string());
@@ -95,7 +97,7 @@ struct WholeModel {
     QCNET_TRY(const auto input,
               qcnet::load_check_map(file, "qcnet.check.input", model.network.input_shape()));
     model.network.run(input);
-    QCNET_CHECK(qcnet::compare_outputs(model.network, file, 1e-3f));
+    QCNET_CHECK(qcnet::compare_outputs(model.network, file, qcnet::check_tolerance(arithmetic, 1e-3f)));
     return model;
   }
 };

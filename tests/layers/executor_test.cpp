@@ -25,7 +25,7 @@ Network resnet(const std::string& name) {
 
 TEST_CASE("an executor plans once and runs again and again") {
   const Network network = resnet("resnet_bottleneck");
-  Executor executor = Executor::make(network, {1, 40, 40, 3}, Winograd::no).value();
+  Executor executor = Executor::make(network, {1, 40, 40, 3}, {.winograd = false}).value();
   CHECK(executor.input_shape() == Shape{1, 40, 40, 3});
   CHECK(executor.output_shape() == Shape{1, 7});
   CHECK(executor.multiply_adds() > 9 * 400 * 147);  // the stem alone
@@ -47,7 +47,7 @@ TEST_CASE("an executor plans once and runs again and again") {
 TEST_CASE("an executor computes 3x3 convolutions by Winograd's algorithm, if it may") {
   const Network network = resnet("resnet_basic");
   const Tensor a = test::random_tensor({2, 64, 60, 3}, 1), b = test::random_tensor({2, 64, 60, 3}, 2);
-  Executor direct = Executor::make(network, a.shape(), Winograd::no).value();
+  Executor direct = Executor::make(network, a.shape(), {.winograd = false}).value();
   Executor executor = Executor::make(network, a.shape()).value();
   // The network itself keeps its layers; the executor has its own, which are larger.
   CHECK(direct.network().weight_bytes() == network.weight_bytes());
@@ -70,7 +70,7 @@ TEST_CASE("an executor computes 3x3 convolutions by Winograd's algorithm, if it 
 }
 
 TEST_CASE("activations share memory") {
-  Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}, Winograd::no).value();
+  Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}, {.winograd = false}).value();
   std::size_t all = 0, largest = 0;
   Shape shape{1, 64, 64, 3};
   std::vector<Shape> shapes = {shape};
@@ -86,14 +86,14 @@ TEST_CASE("activations share memory") {
 }
 
 TEST_CASE("bits from the last layer's epilogue are those of the float map") {
-  for (const Winograd winograd : {Winograd::no, Winograd::yes})
+  for (const Arithmetic& arithmetic : {Arithmetic{.winograd = false}, Arithmetic{}})
     for (const char* kind : {"resnet_basic", "resnet_bottleneck", "resnet_grouped"}) {
       const Network network = resnet(kind);
       const Tensor input = test::random_tensor({1, 33, 30, 3}, 1);
       for (const Network::Cut& cut : network.cuts()) {
         CAPTURE(cut.name);
         Executor head =
-            Executor::make(network.partition_at(cut.name).value().first, input.shape(), winograd).value();
+            Executor::make(network.partition_at(cut.name).value().first, input.shape(), arithmetic).value();
         const Tensor map(head.run(input));
         // Some thresholds equal to values of the map: a value at its threshold is a 0.
         const std::size_t channels = map.shape().channels();
@@ -120,12 +120,12 @@ TEST_CASE("an output made early is still there at the end") {
   Network network = resnet("resnet_bottleneck");
   const Network plain = network;
   network.set_outputs({network.output(), 1});
-  Executor executor = Executor::make(network, {1, 40, 40, 3}, Winograd::no).value();
+  Executor executor = Executor::make(network, {1, 40, 40, 3}, {.winograd = false}).value();
   CHECK(executor.outputs() == 2);
   CHECK(executor.output_shape() == Shape{1, 7});
   CHECK(executor.output_shape(1) == Shape{1, 20, 20, 9});
   CHECK(executor.workspace_bytes() >
-        Executor::make(plain, {1, 40, 40, 3}, Winograd::no).value().workspace_bytes());
+        Executor::make(plain, {1, 40, 40, 3}, {.winograd = false}).value().workspace_bytes());
   const Tensor stem =
       plain.partition_at("relu").value().first(test::random_tensor({1, 40, 40, 3}, 1)).value();
   for (int i = 0; i < 2; ++i) {
@@ -149,4 +149,19 @@ TEST_CASE("an input that does not fit is an error that names the step") {
   // One pixel is enough for every window with its padding; none is not.
   CHECK(Executor::make(network, {1, 1, 1, 3}).ok());
   CHECK(test::contains(Executor::make(network, {1, 0, 0, 3}).error().message(), "conv1: a window of 7x7"));
+}
+
+TEST_CASE("an executor computes in bfloat16 if it is asked to, or says why it cannot") {
+  const Network network = resnet("resnet_bottleneck");
+  const Tensor input = test::random_tensor({1, 40, 40, 3}, 1);
+  auto rounded = Executor::make(network, input.shape(), {.winograd = false, .bf16 = true});
+  if (!has_bf16) {
+    CHECK(test::contains(rounded.error().message(), "no instructions for bfloat16"));
+    return;
+  }
+  Executor exact = Executor::make(network, input.shape(), {.winograd = false}).value();
+  const double difference = test::relative_difference(rounded->run(input), exact.run(input));
+  CHECK(difference > 1e-6);
+  CHECK(difference < 3e-2);
+  CHECK(rounded->network().weight_bytes() < exact.network().weight_bytes());
 }

@@ -70,7 +70,7 @@ TEST_CASE("a node sends the bits that PyTorch computes") {
 
 TEST_CASE("a node's head is computed directly, and by Winograd's algorithm if told") {
   const std::string path = golden_path("tiny-layer2.node");
-  Node direct = Node::load(path).value(), fast = Node::load(path, Verify::yes, Winograd::yes).value();
+  Node direct = Node::load(path).value(), fast = Node::load(path, Verify::yes, Arithmetic{}).value();
   CHECK(direct.memory().weights == direct.head().network().weight_bytes());
   CHECK(fast.memory().weights > direct.memory().weights);
   const vision::Image image = picture(WeightsFile::golden("tiny-layer2.golden"));

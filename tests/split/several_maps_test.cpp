@@ -90,7 +90,7 @@ struct SeveralMaps {
   /// Without Winograd's algorithm, as `run`: its sums are others.
   Result<Server> server() const {
     return server_file.with(
-        [](const io::Safetensors& file) { return Server::load(file, {.winograd = Winograd::no}); });
+        [](const io::Safetensors& file) { return Server::load(file, {.arithmetic = {.winograd = false}}); });
   }
 };
 
@@ -182,7 +182,8 @@ TEST_CASE("each map of a cut has its own QCNet, or none") {
         alone.set("qcnet.levels", {2, pair.maps[i].channels()}, levels);
         add_qcnet(alone, "", pair.maps[i].channels());
         auto compensator = alone.with([&](const io::Safetensors& file) {
-          return ConvCompensator::load(file, pair.maps[i], kernels::Activation::none, {}, Winograd::no);
+          return ConvCompensator::load(file, pair.maps[i], kernels::Activation::none, {},
+                                       {.winograd = false});
         });
         (*compensator)->reconstruct_into(bits[i], restored[i]);
       }

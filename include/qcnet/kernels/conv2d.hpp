@@ -111,11 +111,12 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
 template <class Store>
 void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output, std::span<float> scratch,
             const Store& store) {
-  if (conv.algorithm() != ConvAlgorithm::direct) return winograd(conv, input, output, scratch, store);
+  if (winograd_outputs(conv.algorithm()) != 0) return winograd(conv, input, output, scratch, store);
   const std::size_t pixels = output.pixels();
   const std::size_t blocks = (conv.group_output_channels() + block_columns - 1) / block_columns;
   if (pixels == 0 || blocks == 0) return;
-  if (conv.pointwise()) return multiply_rows(conv.weights(0), conv.bias(0), input.data, pixels, store);
+  if (is_pointwise(conv.geometry()))
+    return multiply_rows(conv.weights(0), conv.bias(0), input.data, conv.input_channels(), pixels, store);
   const std::size_t work = pixels * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = work > (std::size_t{1} << 18);  // below, waking threads costs more than they bring
   const Tasks tasks = split_into_tasks(pixels, blocks, conv.runs(), parallel);
@@ -141,6 +142,9 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
 /// 1e-6 (tiles of 2x2) and 5e-6 (4x4) of the map's largest value: for 512 channels 5e-7 and 3e-6 were
 /// measured. A NaN or infinity in the input makes NaN of what reads it, and maybe of the rest of those tiles;
 /// sums beyond a thousandth of the range of floats may overflow.
+///
+/// Packed for `direct_bf16`, inputs and weights are rounded to bfloat16, each with a relative error of at
+/// most 2^-9, and their products summed up in float; numbers below the least normal float count as zero.
 inline void conv2d(const PackedConv2d& conv, ConstTensorView input, TensorView output,
                    Activation activation = Activation::none, ConstTensorView residual = {},
                    std::span<float> scratch = {}) {
@@ -148,9 +152,12 @@ inline void conv2d(const PackedConv2d& conv, ConstTensorView input, TensorView o
                  StoreFloat{output.data, residual.data, conv.output_channels(), activation});
 }
 
-/// Whether `conv2d_bits` can serve this convolution: blocks of channels must start on a byte, groups may not.
+/// Whether `conv2d_bits` can serve this convolution: blocks of channels must start on a byte, groups may not;
+/// rounded to bfloat16, rows must fit into one pass.
 inline bool can_emit_bits(const PackedConv2d& conv) {
-  return conv.geometry().groups == 1;
+  const bool too_deep =
+      conv.algorithm() == ConvAlgorithm::direct_bf16 && conv.weights(0).depth() > detail::max_pass;
+  return conv.geometry().groups == 1 && !too_deep;
 }
 
 /// The same convolution, thresholded tile by tile: bit = activation(convolution + bias + residual) >

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <qcnet/core/aligned_buffer.hpp>
+#include <qcnet/kernels/bf16.hpp>
 #include <qcnet/kernels/epilogue.hpp>
 #include <qcnet/simd/vec.hpp>
 
@@ -31,6 +32,9 @@ inline constexpr std::size_t line_floats = 64 / sizeof(float);  // of a cache li
 
 /// Weights `[columns, depth]` laid out for the micro-kernel: blocks of `block_columns` columns, each block
 /// depth-major. The last block is one vector wide if that is enough; columns that do not exist are zero.
+///
+/// In bfloat16 two weights along the depth take the place of a float: what is called depth here is then half
+/// the number of inputs, rounded up.
 class PackedWeights {
  public:
   PackedWeights() = default;
@@ -43,15 +47,37 @@ class PackedWeights {
         for (std::size_t c = 0; c < valid; ++c) to[k * width + c] = weights[(first + c) * depth + k];
     }
   }
+#if QCNET_HAS_BF16
+  static PackedWeights in_bf16(std::span<const float> weights, std::size_t columns, std::size_t inputs) {
+    const std::size_t depth = (inputs + 1) / 2;
+    AlignedBuffer<float> pairs(columns * depth);
+    for (std::size_t c = 0; c < columns; ++c)
+      round_to_bf16(weights.data() + c * inputs, inputs, pairs.data() + c * depth);
+    PackedWeights packed(pairs.span(), columns, depth);
+    packed.bf16_ = true;
+    return packed;
+  }
+#endif
 
-  std::size_t columns() const { return columns_; }
-  std::size_t depth() const { return depth_; }
+  std::size_t columns() const {
+    return columns_;
+  }
+  std::size_t depth() const {
+    return depth_;
+  }
+  bool bf16() const {
+    return bf16_;
+  }
   /// Floats per depth step of the block that starts at column `first`.
   std::size_t block_width(std::size_t first) const {
     return columns_ - first <= vec::size ? vec::size : block_columns;
   }
-  const float* block(std::size_t first) const { return data_.data() + first * depth_; }
-  std::size_t bytes() const { return data_.size() * sizeof(float); }
+  const float* block(std::size_t first) const {
+    return data_.data() + first * depth_;
+  }
+  std::size_t bytes() const {
+    return data_.size() * sizeof(float);
+  }
 
   /// The weights `[columns, depth]` again, as they were given.
   void unpack(std::span<float> weights) const {
@@ -72,10 +98,12 @@ class PackedWeights {
 
  private:
   std::size_t columns_ = 0, depth_ = 0;
+  bool bf16_ = false;
   AlignedBuffer<float> data_;
 };
 
-/// The inputs of one tile: `runs` x `rows` pointers, each to `length` consecutive floats.
+/// The inputs of one tile: `runs` x `rows` pointers, each to `length` consecutive floats, or pairs of
+/// bfloat16.
 struct TileInput {
   const float* const* pointers;
   std::size_t runs;
@@ -84,6 +112,7 @@ struct TileInput {
   /// while the sums are computed. A network's weights seldom fit a cache; waiting for them took a fifth of
   /// the time.
   const float* ahead;
+  bool bf16 = false;
 };
 
 /// Where a tile's sums start from and where they go: rows of floats, `stride` apart. `initial` may be `sums`;
@@ -102,10 +131,20 @@ template <std::size_t... I, class F>
   (f(std::integral_constant<std::size_t, I>{}), ...);
 }
 
+/// What a step of the depth adds to a sum.
+struct FloatProduct {
+  static vec add(vec x, vec w, vec sum) { return fma(x, w, sum); }
+};
+#if QCNET_HAS_BF16
+struct Bf16Product {
+  static vec add(vec x, vec w, vec sum) { return dot_bf16(x, w, sum); }
+};
+#endif
+
 /// Computes Rows x V vectors: what they start from + sum over runs and positions of input * weight, in that
 /// order. Compile-time indices everywhere, so that the accumulators stay in registers. What becomes of the
 /// sums is not this function's business: it would have to be compiled anew for every epilogue.
-template <std::size_t Rows, std::size_t V>
+template <class Product, std::size_t Rows, std::size_t V>
 void micro_kernel(const TileInput& input, const float* weights, const TileSums& tile) {
   constexpr auto rows = std::make_index_sequence<Rows>{};
   constexpr auto vectors = std::make_index_sequence<V>{};
@@ -127,7 +166,7 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
       unroll(vectors, [&](auto v) { w[v] = vec::load(weights + v * vec::size); });
       unroll(rows, [&](auto m) {
         const vec x = vec::broadcast(row[m][k]);
-        unroll(vectors, [&](auto v) { acc[m][v] = fma(x, w[v], acc[m][v]); });
+        unroll(vectors, [&](auto v) { acc[m][v] = Product::add(x, w[v], acc[m][v]); });
       });
     }
   }
@@ -139,14 +178,22 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
 
 using MicroKernel = void (*)(const TileInput&, const float*, const TileSums&);
 
-template <std::size_t V, std::size_t... I>
+template <class Product, std::size_t V, std::size_t... I>
 constexpr std::array<MicroKernel, sizeof...(I) + 1> list_micro_kernels(std::index_sequence<I...>) {
-  return {micro_kernel<1, V>, micro_kernel<2 * (I + 1), V>...};
+  return {micro_kernel<Product, 1, V>, micro_kernel<Product, 2 * (I + 1), V>...};
 }
 
 /// The kernels of V vectors: of one row, then of every even number of rows.
-template <std::size_t V>
-inline constexpr auto micro_kernels = list_micro_kernels<V>(std::make_index_sequence<max_rows / 2>{});
+template <class Product, std::size_t V>
+inline constexpr auto micro_kernels =
+    list_micro_kernels<Product, V>(std::make_index_sequence<max_rows / 2>{});
+
+/// The kernel of a tile `height` rows high and `width` floats wide.
+template <class Product>
+MicroKernel micro_kernel_of(std::size_t height, std::size_t width) {
+  return (width == block_columns ? micro_kernels<Product, block_vectors>
+                                 : micro_kernels<Product, 1>)[height / 2];
+}
 
 }  // namespace detail
 
@@ -165,9 +212,10 @@ inline const float* share_ahead(const float* next, std::size_t floats, std::size
 /// the block's, from the first depth that `input` holds on.
 inline void multiply_tile(std::size_t height, const TileInput& input, const float* w, std::size_t width,
                           const TileSums& tile) {
-  const auto& kernels =
-      width == block_columns ? detail::micro_kernels<block_vectors> : detail::micro_kernels<1>;
-  kernels[height / 2](input, w, tile);
+#if QCNET_HAS_BF16
+  if (input.bf16) return detail::micro_kernel_of<detail::Bf16Product>(height, width)(input, w, tile);
+#endif
+  detail::micro_kernel_of<detail::FloatProduct>(height, width)(input, w, tile);
 }
 
 /// The same from `bias` on, and the first `valid_rows` rows through `store`.

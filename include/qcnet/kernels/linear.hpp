@@ -61,8 +61,8 @@ struct StoreGelu : StoreFloat {
 /// output[r] = gelu(input[r] * weights^T + bias) for every row: input `[..., in]`, output `[..., out]`.
 inline void linear_gelu(const PackedConv2d& weights, ConstTensorView input, TensorView output) {
   const StoreFloat store{output.data, nullptr, weights.output_channels(), Activation::none};
-  detail::multiply_rows(weights.weights(0), weights.bias(0), input.data, input.shape.pixels(),
-                        detail::StoreGelu{store});
+  detail::multiply_rows(weights.weights(0), weights.bias(0), input.data, weights.input_channels(),
+                        input.shape.pixels(), detail::StoreGelu{store});
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

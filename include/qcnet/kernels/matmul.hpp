@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <string>
 
 #include <qcnet/core/parallel.hpp>
+#include <qcnet/core/result.hpp>
 #include <qcnet/kernels/gemm.hpp>
 
 namespace qcnet::inline QCNET_ABI::kernels::detail {
@@ -22,8 +24,8 @@ concept HasParts = requires(const Store& store) {
   store.part(true, true);
 };
 
-/// Floats of the depth in one pass: equal parts of at most `max_pass`, whole cache lines; all where sums
-/// cannot wait.
+/// Floats (or pairs of bfloat16) of the depth in one pass: equal parts of at most `max_pass`, whole cache
+/// lines; all where sums cannot wait.
 template <class Store>
 std::size_t pass_length(std::size_t depth, const Store& store) {
   if constexpr (HasParts<Store>) {
@@ -39,27 +41,39 @@ struct RowsTask {
 };
 
 /// The rows of one tile, a pass at a time. Rows longer than a pass are copied side by side: 3072 floats apart
-/// they would all want the same set of the L1 cache.
+/// they would all want the same set of the L1 cache. For bfloat16 they are rounded as they are copied.
 class TileRows {
  public:
-  TileRows(const float* input, std::size_t depth) : input_(input), depth_(depth) {}
+  /// Rows of `inputs` floats.
+  TileRows(const float* input, std::size_t inputs, bool bf16) : input_(input), inputs_(inputs), bf16_(bf16) {}
 
-  /// Floats [from, from + length) of `height` rows; rows past `last` repeat it.
+  /// Depths [from, from + length) of `height` rows; rows past `last` repeat it.
   TileInput rows(std::size_t first_row, std::size_t height, std::size_t last, std::size_t from,
                  std::size_t length) {
     for (std::size_t m = 0; m < height; ++m) {
-      const float* row = input_ + std::min(first_row + m, last) * depth_ + from;
-      if (length != depth_) std::copy_n(row, length, copy_ + m * pitch);
-      pointers_[m] = length == depth_ ? row : copy_ + m * pitch;
+      const float* row = input_ + std::min(first_row + m, last) * inputs_;
+      pointers_[m] = bf16_ || length != inputs_ ? copy(row, from, length, copy_ + m * pitch) : row;
     }
-    return {pointers_.data(), 1, length, nullptr};
+    return {pointers_.data(), 1, length, nullptr, bf16_};
   }
 
  private:
   static constexpr std::size_t pitch = max_pass + 16;  // no multiple of a page
 
+  const float* copy(const float* row, std::size_t from, std::size_t length, float* to) const {
+#if QCNET_HAS_BF16
+    if (bf16_) {
+      round_to_bf16(row + 2 * from, std::min(2 * length, inputs_ - 2 * from), to);
+      return to;
+    }
+#endif
+    std::copy_n(row + from, length, to);
+    return to;
+  }
+
   const float* input_;
-  std::size_t depth_;
+  std::size_t inputs_;
+  bool bf16_;
   std::array<const float*, max_rows> pointers_;
   alignas(64) float copy_[max_rows * pitch];
 };
@@ -76,9 +90,9 @@ inline const float* weights_after(const PackedWeights& weights, const RowsTask& 
 /// A task's rows stay in the L1 cache while its weights, which stay in L2, pass by.
 template <class Store>
 void multiply_rows_task(const PackedWeights& weights, const float* bias, const float* input,
-                        const RowsTask& task, const Store& store) {
+                        std::size_t inputs, const RowsTask& task, const Store& store) {
   const std::size_t depth = weights.depth(), pass = pass_length(depth, store);
-  TileRows tile_rows(input, depth);
+  TileRows tile_rows(input, inputs, weights.bf16());
   for (std::size_t from = 0, length; from == 0 || from < depth; from += pass) {
     length = std::min(pass, depth - from);
     const bool last = from + length == depth;
@@ -101,14 +115,18 @@ void multiply_rows_task(const PackedWeights& weights, const float* bias, const f
   }
 }
 
-/// Hands bias + row * weights^T of each of `rows` rows, `weights.depth()` floats apart, to `store`. Every
-/// output is one sum in an order that depends on the depth alone.
+/// Hands bias + row * weights^T of each of `rows` rows of `inputs` floats to `store`. Every output is one sum
+/// in an order that depends on the depth alone. Raises for weights in bfloat16 that are deeper than a pass,
+/// if sums cannot wait in the output.
 template <class Store>
-void multiply_rows(const PackedWeights& weights, const float* bias, const float* input, std::size_t rows,
-                   const Store& store) {
+void multiply_rows(const PackedWeights& weights, const float* bias, const float* input, std::size_t inputs,
+                   std::size_t rows, const Store& store) {
   const std::size_t blocks = (weights.columns() + block_columns - 1) / block_columns;
   const std::size_t tiles = (rows + max_rows - 1) / max_rows;
   if (rows == 0 || blocks == 0) return;
+  if (weights.bf16() && pass_length(weights.depth(), store) > max_pass)
+    raise(Error("bfloat16: with more than " + std::to_string(2 * max_pass) +
+                " inputs the output cannot be bits, nor be the residual"));
   // Below, waking threads costs more than they bring.
   const bool parallel = rows * weights.columns() * weights.depth() > (std::size_t{1} << 18);
   const std::size_t wanted = parallel ? 4 * static_cast<std::size_t>(num_threads()) : 1;
@@ -123,7 +141,7 @@ void multiply_rows(const PackedWeights& weights, const float* bias, const float*
   const std::size_t piece = ceil_div(tiles, pieces) * max_rows, row_pieces = ceil_div(rows, piece);
   const auto body = [&](std::size_t task) {
     const std::size_t first = task % row_pieces * piece, block = task / row_pieces * group;
-    multiply_rows_task(weights, bias, input,
+    multiply_rows_task(weights, bias, input, inputs,
                        {first, std::min(rows, first + piece), block, std::min(blocks, block + group)}, store);
   };
   parallel_for(groups * row_pieces, body, parallel);

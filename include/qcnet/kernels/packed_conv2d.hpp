@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <qcnet/core/aligned_buffer.hpp>
+#include <qcnet/core/arithmetic.hpp>
 #include <qcnet/core/conv_geometry.hpp>
 #include <qcnet/core/tensor.hpp>
 #include <qcnet/kernels/gemm.hpp>
@@ -19,17 +20,24 @@ namespace qcnet::inline QCNET_ABI::kernels {
 
 /// How a convolution is computed. Winograd's algorithm F(m x m, 3 x 3) makes tiles of m x m outputs by (m +
 /// 2)^2 products a channel instead of 9 m^2. It is for 3x3 kernels of stride 1, without dilation and groups.
-enum class ConvAlgorithm : std::uint8_t { direct, winograd_2x2, winograd_4x4 };
+/// `direct_bf16` multiplies bfloat16, where that is an instruction, and is for 1x1 kernels.
+enum class ConvAlgorithm : std::uint8_t { direct, direct_bf16, winograd_2x2, winograd_4x4 };
 
-/// m of F(m x m, 3 x 3); 0 for the direct algorithm.
+/// m of F(m x m, 3 x 3); 0 for the direct algorithms.
 inline std::size_t winograd_outputs(ConvAlgorithm algorithm) {
-  return algorithm == ConvAlgorithm::direct ? 0 : algorithm == ConvAlgorithm::winograd_2x2 ? 2 : 4;
+  return algorithm == ConvAlgorithm::winograd_2x2 ? 2 : algorithm == ConvAlgorithm::winograd_4x4 ? 4 : 0;
 }
 
 /// Whether Winograd's algorithm can compute such a convolution.
 inline bool is_winograd_possible(const ConvGeometry& g) {
   return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
          g.dilation_w == 1 && g.groups == 1;
+}
+
+/// Whether every output pixel reads one input pixel, the same one: a product of matrices.
+inline bool is_pointwise(const ConvGeometry& g) {
+  return g.taps() == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0 &&
+         g.extra_bottom == 0 && g.extra_right == 0 && g.groups == 1;
 }
 
 /// Weights of a convolution, packed once for `conv2d`.
@@ -90,13 +98,6 @@ class PackedConv2d {
   std::size_t runs_per_kernel_row() const { return runs_w_; }
   std::size_t run_length() const { return run_length_; }
 
-  /// Whether every output pixel reads one input pixel, the same one.
-  bool pointwise() const {
-    const ConvGeometry& g = geometry_;
-    return g.taps() == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0 &&
-           g.extra_bottom == 0 && g.extra_right == 0 && g.groups == 1;
-  }
-
   /// Shape of the output, or an Error that names what does not fit.
   Result<Shape> output_shape(const Shape& input) const {
     if (input.rank() == 4 && input[3] != input_channels())
@@ -138,8 +139,12 @@ class PackedConv2d {
     if (geometry.kernel_h * (is_merged(geometry) ? 1 : geometry.kernel_w) > max_pointers)
       return Error("a kernel of " + std::to_string(geometry.taps()) + " taps is larger than the " +
                    std::to_string(max_pointers) + " supported");
-    if (algorithm != ConvAlgorithm::direct && !is_winograd_possible(geometry))
+    if (winograd_outputs(algorithm) != 0 && !is_winograd_possible(geometry))
       return Error("Winograd's algorithm needs a 3x3 kernel, stride 1, no dilation and one group");
+    if (algorithm == ConvAlgorithm::direct_bf16 && !has_bf16)
+      return Error("this build has no instructions for bfloat16");
+    if (algorithm == ConvAlgorithm::direct_bf16 && !is_pointwise(geometry))
+      return Error("bfloat16 needs a 1x1 kernel, stride 1, no padding and one group");
     return {};
   }
 
@@ -147,6 +152,12 @@ class PackedConv2d {
     algorithm_ = algorithm;
     if (algorithm == ConvAlgorithm::winograd_2x2) return pack_transformed<2>(weights);
     if (algorithm == ConvAlgorithm::winograd_4x4) return pack_transformed<4>(weights);
+#if QCNET_HAS_BF16
+    if (algorithm == ConvAlgorithm::direct_bf16) {
+      weights_.push_back(PackedWeights::in_bf16(weights, cout_, group_cin_));
+      return;
+    }
+#endif
     const std::size_t group_cout = group_output_channels(), depth = geometry_.taps() * group_cin_;
     for (std::size_t g = 0; g < geometry_.groups; ++g)
       weights_.emplace_back(weights.subspan(g * group_cout * depth, group_cout * depth), group_cout, depth);

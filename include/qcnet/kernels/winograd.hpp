@@ -216,7 +216,7 @@ void winograd(const PackedConv2d& conv, ConstTensorView input, const Shape& outp
 /// Floats of scratch memory that `conv2d` wants for such an output with as many threads as are set now;
 /// fewer, but enough for one thread, mean fewer threads.
 inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output) {
-  if (conv.algorithm() == ConvAlgorithm::direct) return 0;
+  if (winograd_outputs(conv.algorithm()) == 0) return 0;
   return detail::WinogradPlan(conv, output).scratch_floats() * static_cast<std::size_t>(num_threads());
 }
 
@@ -235,8 +235,10 @@ inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output)
 /// 4x4 it is, unless a map has so few tiles that reading the weights takes longer than multiplying: they are
 /// 4 times the direct ones (2x2: 16/9). 6x6 would gain 5 % on large maps and lose on those of 14x14, with
 /// several times the error and 7 times the weights.
-inline ConvAlgorithm fastest_algorithm(const PackedConv2d& conv, const Shape& output) {
-  if (!is_winograd_possible(conv.geometry())) return ConvAlgorithm::direct;
+inline ConvAlgorithm fastest_algorithm(const PackedConv2d& conv, const Shape& output,
+                                       const Arithmetic& allowed = {}) {
+  if (allowed.bf16 && is_pointwise(conv.geometry())) return ConvAlgorithm::direct_bf16;
+  if (!allowed.winograd || !is_winograd_possible(conv.geometry())) return ConvAlgorithm::direct;
   const auto tiles = [&](std::size_t m) {
     return output[0] * ((output[1] + m - 1) / m) * ((output[2] + m - 1) / m);
   };

@@ -61,10 +61,11 @@ class Conv2d : public Layer {
     return output;
   }
 
-  std::shared_ptr<const Layer> faster_for(std::span<const Shape> inputs) const override {
+  std::shared_ptr<const Layer> faster_for(std::span<const Shape> inputs,
+                                          const Arithmetic& allowed) const override {
     const auto output = packed_.output_shape(inputs[0]);
     if (!output || packed_.algorithm() != kernels::ConvAlgorithm::direct) return nullptr;
-    const auto algorithm = kernels::fastest_algorithm(packed_, *output);
+    const auto algorithm = kernels::fastest_algorithm(packed_, *output, allowed);
     if (algorithm == kernels::ConvAlgorithm::direct) return nullptr;
     return std::make_shared<const Conv2d>(packed_.with(algorithm).value(), activation_);
   }

@@ -26,21 +26,19 @@ inline std::vector<float> pad_thresholds(std::span<const float> thresholds, std:
   return padded;
 }
 
-/// Whether an executor may turn its layers into what is fastest for its shapes (Layer::faster_for): 3x3
-/// convolutions of stride 1 by Winograd's algorithm. They take 2 to 3 times less time, but up to 4 times the
-/// memory for their weights, some hundred milliseconds to plan, and round a few times coarser (see
-/// kernels::conv2d). Executors that are made apart do not share these weights, copies do. Their scratch
-/// memory is for as many threads as are set when the executor is made; with more, such a layer still uses as
-/// many.
-enum class Winograd { yes, no };
-
 /// A network with its workspace. One forward pass at a time; for several at once make several executors,
-/// which share the layers. Nothing is allocated after `make`.
+/// which share the layers. Nothing is allocated after `make`. Scratch memory is for as many threads as are
+/// set when the executor is made; with more, a layer that needs it still uses as many.
 class Executor {
  public:
-  /// Plans for inputs of these shapes; an Error names the step whose input does not fit.
+  /// Plans for inputs of these shapes, with layers turned into what is fastest for them within the
+  /// `arithmetic` allowed (Layer::faster_for). An Error names the step whose input does not fit.
   static Result<Executor> make(Network network, std::span<const Shape> inputs,
-                               Winograd winograd = Winograd::yes) {
+                               const Arithmetic& arithmetic = {}) {
+    if (arithmetic.bf16 && !has_bf16)
+      return Error(
+          "this build has no instructions for bfloat16: compile for a processor that has them (x86: "
+          "-mavx512bf16; ARM: -march=armv8.6-a), or do without");
     if (inputs.size() != network.inputs())
       return Error("the network takes " + std::to_string(network.inputs()) + " inputs, found " +
                    std::to_string(inputs.size()));
@@ -55,8 +53,8 @@ class Executor {
       auto output = step.layer->output_shape(arguments);
       if (!output) return output.error().in(step.name);
       executor.multiply_adds_ += step.layer->multiply_adds(arguments);
-      if (winograd == Winograd::yes)
-        if (auto faster = step.layer->faster_for(arguments)) executor.network_.replace(s, std::move(faster));
+      if (auto faster = step.layer->faster_for(arguments, arithmetic))
+        executor.network_.replace(s, std::move(faster));
       executor.scratch_floats_.push_back(step.layer->scratch_floats(arguments));
       executor.shapes_.push_back(std::move(output).value());
     }
@@ -64,8 +62,8 @@ class Executor {
     return executor;
   }
   /// The same for a network of one input.
-  static Result<Executor> make(Network network, const Shape& input, Winograd winograd = Winograd::yes) {
-    return make(std::move(network), std::span(&input, 1), winograd);
+  static Result<Executor> make(Network network, const Shape& input, const Arithmetic& arithmetic = {}) {
+    return make(std::move(network), std::span(&input, 1), arithmetic);
   }
 
   const Shape& input_shape(std::size_t input = 0) const { return shapes_[input]; }
@@ -166,7 +164,7 @@ inline Result<std::vector<Tensor>> Network::run(std::span<const ConstTensorView>
   std::vector<Shape> shapes;
   for (const ConstTensorView& map : inputs) shapes.push_back(map.shape);
   // For one run it would take longer to transform weights than to do without.
-  QCNET_TRY(Executor executor, Executor::make(*this, shapes, Winograd::no));
+  QCNET_TRY(Executor executor, Executor::make(*this, shapes, {.winograd = false}));
   executor.run(inputs);
   std::vector<Tensor> outputs;
   for (std::size_t i = 0; i < executor.outputs(); ++i) outputs.emplace_back(executor.output(i));

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include <qcnet/core/arithmetic.hpp>
 #include <qcnet/core/bitplane.hpp>
 #include <qcnet/core/tensor.hpp>
 
@@ -23,8 +24,10 @@ class Layer {
   virtual Result<Shape> output_shape(std::span<const Shape> inputs) const = 0;
 
   /// The same layer as it is fastest for inputs of these shapes, which fit, at the price of memory and of
-  /// roundings; nullptr: it is already.
-  virtual std::shared_ptr<const Layer> faster_for(std::span<const Shape>) const { return nullptr; }
+  /// the roundings that are allowed; nullptr: it is already.
+  virtual std::shared_ptr<const Layer> faster_for(std::span<const Shape>, const Arithmetic&) const {
+    return nullptr;
+  }
 
   /// Floats of scratch memory that a forward pass wants for these inputs with as many threads as are set now.
   virtual std::size_t scratch_floats(std::span<const Shape>) const { return 0; }

@@ -58,6 +58,10 @@ class Linear final : public Layer {
                    output.to_string());
     return output;
   }
+  std::shared_ptr<const Layer> faster_for(std::span<const Shape>, const Arithmetic& allowed) const override {
+    if (!allowed.bf16 || packed_.algorithm() != kernels::ConvAlgorithm::direct) return nullptr;
+    return std::make_shared<const Linear>(packed_.with(kernels::ConvAlgorithm::direct_bf16).value(), then_);
+  }
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     if (then_ == Then::gelu) return kernels::linear_gelu(packed_, inputs[0], output);
     kernels::linear(packed_, inputs[0], output, kernels::Activation::none, residual(inputs));

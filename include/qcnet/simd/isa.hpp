@@ -41,11 +41,38 @@
 #define QCNET_HAS_FMA 0
 #endif
 
+// What some processors add to their instruction set: a byte shuffle (SSSE3), counting the bits of each 64-bit
+// element (AVX512_VPOPCNTDQ), products of bfloat16 pairs added up in float (AVX512_BF16, ARMv8.6's BF16).
+#if QCNET_ISA_SSE2 && defined(__SSSE3__)
+#define QCNET_HAS_SSSE3 1
+#define QCNET_WITH_SSSE3 _ssse3
+#else
+#define QCNET_HAS_SSSE3 0
+#define QCNET_WITH_SSSE3
+#endif
+#if QCNET_ISA_AVX512 && defined(__AVX512VPOPCNTDQ__)
+#define QCNET_HAS_VPOPCNT 1
+#define QCNET_WITH_VPOPCNT _vpopcnt
+#else
+#define QCNET_HAS_VPOPCNT 0
+#define QCNET_WITH_VPOPCNT
+#endif
+#if (QCNET_ISA_AVX512 && defined(__AVX512BF16__)) || \
+    (QCNET_ISA_NEON && defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC))
+#define QCNET_HAS_BF16 1
+#define QCNET_WITH_BF16 _bf16
+#else
+#define QCNET_HAS_BF16 0
+#define QCNET_WITH_BF16
+#endif
+
 // The inline namespace of the whole library, keyed by version and ISA: objects compiled with different flags
 // keep different symbols, so a linker can never hand an AVX-512 body to a machine that lacks it.
 #define QCNET_CONCAT_(a, b) a##b
 #define QCNET_CONCAT(a, b) QCNET_CONCAT_(a, b)
-#define QCNET_ABI QCNET_CONCAT(v1_, QCNET_ISA)
+#define QCNET_ABI_(isa, ssse3, vpopcnt, bf16) v1_##isa##ssse3##vpopcnt##bf16
+#define QCNET_ABI_OF(isa, ssse3, vpopcnt, bf16) QCNET_ABI_(isa, ssse3, vpopcnt, bf16)
+#define QCNET_ABI QCNET_ABI_OF(QCNET_ISA, QCNET_WITH_SSSE3, QCNET_WITH_VPOPCNT, QCNET_WITH_BF16)
 
 #define QCNET_STRING_(a) #a
 #define QCNET_STRING(a) QCNET_STRING_(a)

@@ -60,6 +60,16 @@ struct vec {
 inline vec fma(vec a, vec b, vec c) {
   return {simd::fma(a.raw, b.raw, c.raw)};
 }
+#if QCNET_HAS_BF16
+/// Two vectors rounded to bfloat16: two elements in place of each float, `low`'s first.
+inline vec bf16_pairs(vec low, vec high) {
+  return {simd::bf16_pairs(low.raw, high.raw)};
+}
+/// c plus both products of each two elements of `a` and `b`, which hold bfloat16.
+inline vec dot_bf16(vec a, vec b, vec c) {
+  return {simd::dot_bf16(a.raw, b.raw, c.raw)};
+}
+#endif
 /// The smaller / the larger of each pair; if `a` is NaN the result is `b`'s.
 inline vec min(vec a, vec b) {
   return {simd::min(a.raw, b.raw)};

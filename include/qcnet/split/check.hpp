@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include <qcnet/core/arithmetic.hpp>
 #include <qcnet/core/tensor.hpp>
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/layers/weights.hpp>
@@ -13,6 +14,12 @@ namespace qcnet::inline QCNET_ABI {
 
 /// Whether loading a deployment runs its check input through it (one forward pass).
 enum class Verify { yes, no };
+
+/// How far a check may be off, of the largest value: `exact` is for float arithmetic. Rounded to bfloat16, a
+/// dozen blocks of a ViT were off by 1 %.
+inline float check_tolerance(const Arithmetic& arithmetic, float exact) {
+  return arithmetic.bf16 ? 0.05f : exact;
+}
 
 /// A recorded map in our layout: files hold images and feature maps as `[N, C, H, W]`, tokens as `[N, T, C]`.
 inline Result<Tensor> load_check_map(const io::Safetensors& file, const std::string& name,

@@ -44,7 +44,7 @@ class ConvCompensator final : public Compensator {
   static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
                                                    kernels::Activation activation,
                                                    const std::string& suffix = {},
-                                                   Winograd winograd = Winograd::yes) {
+                                                   const Arithmetic& arithmetic = {}) {
     const std::string start = prefix(suffix);
     if (map.rank() != 4)
       return Error(start + "input: this QCNet is for feature maps, the map is " + map.to_string());
@@ -61,7 +61,8 @@ class ConvCompensator final : public Compensator {
     const std::set<std::size_t> blocks = module_numbers(file, start + "blocks.");
     for (std::size_t i = 0; !blocks.empty() && i <= *blocks.rbegin(); ++i)
       QCNET_CHECK(add_block(body, file, start + "blocks." + std::to_string(i), width));
-    QCNET_TRY(Executor executor, Executor::make(std::move(body), {map[0], map[1], map[2], width}, winograd));
+    QCNET_TRY(Executor executor,
+              Executor::make(std::move(body), {map[0], map[1], map[2], width}, arithmetic));
 
     QCNET_TRY(ConvWeights last, load_checked(file, start + "output", {}, width, 1));
     if (last.bias.size() != channels)

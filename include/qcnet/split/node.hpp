@@ -24,25 +24,25 @@ namespace qcnet::inline QCNET_ABI {
 /// Where a cut needs more than one map, all are in one frame. One picture at a time.
 class Node {
  public:
-  /// Loads a `.node.safetensors` file. Error: what the file lacks, by name. `Winograd::yes` makes the head
-  /// faster, but it rounds coarser, and bits of values next to their threshold are then not always those that
-  /// the server's side was trained with: not the default.
+  /// Loads a `.node.safetensors` file. Error: what the file lacks, by name. Other arithmetic can make the
+  /// head faster, but it rounds coarser, and bits of values next to their threshold are then not always those
+  /// that the server's side was trained with: not the default.
   static Result<Node> load(const std::string& path, Verify verify = Verify::yes,
-                           Winograd winograd = Winograd::no) {
+                           const Arithmetic& arithmetic = {.winograd = false}) {
     QCNET_TRY(const io::Safetensors file, io::Safetensors::open(path));
-    auto node = load(file, verify, winograd);
+    auto node = load(file, verify, arithmetic);
     if (!node) return node.error().in(path);
     return node;
   }
 
   /// The same from bytes that were compiled in (io::Safetensors::parse); they are not needed afterwards.
   static Result<Node> load(const io::Safetensors& file, Verify verify = Verify::yes,
-                           Winograd winograd = Winograd::no) {
+                           const Arithmetic& arithmetic = {.winograd = false}) {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "node"));
     QCNET_TRY(const Network network, models::load(file));
     QCNET_TRY(auto halves, network.partition_at(deployment.cut));
     QCNET_TRY(Executor head,
-              Executor::make(std::move(halves.first), deployment.preprocess.output_shape(), winograd));
+              Executor::make(std::move(halves.first), deployment.preprocess.output_shape(), arithmetic));
     QCNET_CHECK(check_maps(head, deployment));
     std::vector<std::vector<float>> thresholds;
     for (const CutMap& map : deployment.maps()) {
@@ -50,7 +50,7 @@ class Node {
       thresholds.push_back(std::move(of_map));
     }
     Node node(std::move(deployment), std::move(head), std::move(thresholds));
-    if (verify == Verify::yes) QCNET_CHECK(node.verify(file));
+    if (verify == Verify::yes) QCNET_CHECK(node.verify(file, check_tolerance(arithmetic, 2e-3f)));
     return node;
   }
 
@@ -147,15 +147,15 @@ class Node {
     return {};
   }
 
-  Result<void> verify(const io::Safetensors& file) {
+  Result<void> verify(const io::Safetensors& file, float tolerance) {
     if (file.find("qcnet.check.input") == nullptr) return {};
     QCNET_TRY(const Tensor input, load_check_map(file, "qcnet.check.input", head_.input_shape()));
     head_.run(input);
     const std::vector<CutMap> maps = deployment_.maps();
     for (std::size_t i = 0; i < maps.size(); ++i) {
       const std::string name = "qcnet.check.map" + maps[i].suffix;
-      QCNET_TRY(const Tensor map, load_check_map(file, name, maps[i].shape));
-      QCNET_CHECK(compare_check(head_.output(i), map, 2e-3f, name));  // stored as fp16
+      QCNET_TRY(const Tensor map, load_check_map(file, name, maps[i].shape));  // stored as fp16
+      QCNET_CHECK(compare_check(head_.output(i), map, tolerance, name));
     }
     return {};
   }

@@ -27,7 +27,7 @@ class Server {
   struct Options {
     bool compensate = true;
     Verify verify = Verify::yes;
-    Winograd winograd = Winograd::yes;
+    Arithmetic arithmetic = {};
   };
 
   /// Loads a `.server.safetensors` file. Error: what the file lacks, by name.
@@ -51,7 +51,7 @@ class Server {
       return Error("the tail reads " + std::to_string(network.inputs()) +
                    " maps, but by the metadata (\"qcnet.beside\") " + std::to_string(maps.size()) +
                    " cross the cut");
-    QCNET_TRY(Executor tail, Executor::make(std::move(network), shapes, options.winograd));
+    QCNET_TRY(Executor tail, Executor::make(std::move(network), shapes, options.arithmetic));
     Server server(std::move(deployment), std::move(tail));
     if (server.deployment_.anchors) {
       QCNET_TRY(server.detector_, Detector::make(server.deployment_, server.tail_));
@@ -62,7 +62,8 @@ class Server {
       server.maps_.emplace_back(map.shape);
       server.views_.push_back(server.maps_.back());
     }
-    if (options.verify == Verify::yes && options.compensate) QCNET_CHECK(server.verify(file));
+    if (options.verify == Verify::yes && options.compensate)
+      QCNET_CHECK(server.verify(file, check_tolerance(options.arithmetic, 1e-3f)));
     return server;
   }
 
@@ -116,9 +117,9 @@ class Server {
   static Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
                                                                const Options& options) {
     if (options.compensate && TokenCompensator::is_in(file, map.suffix))
-      return TokenCompensator::load(file, map.shape, map.activation, map.suffix);
+      return TokenCompensator::load(file, map.shape, map.activation, map.suffix, options.arithmetic);
     if (options.compensate && ConvCompensator::is_in(file, map.suffix))
-      return ConvCompensator::load(file, map.shape, map.activation, map.suffix, options.winograd);
+      return ConvCompensator::load(file, map.shape, map.activation, map.suffix, options.arithmetic);
     QCNET_TRY(Quantizer levels, load_lloyd_max(file, map.shape, map.suffix));
     return std::unique_ptr<Compensator>(std::make_unique<Dequantizer>(std::move(levels)));
   }
@@ -129,7 +130,7 @@ class Server {
     return text;
   }
 
-  Result<void> verify(const io::Safetensors& file) {
+  Result<void> verify(const io::Safetensors& file, float tolerance) {
     if (file.find("qcnet.check.output") == nullptr) return {};
     const std::vector<CutMap> maps = deployment_.maps();
     for (std::size_t i = 0; i < maps.size(); ++i) {
@@ -141,7 +142,7 @@ class Server {
       compensators_[i]->reconstruct_into(bits, maps_[i]);
     }
     tail_.run(views_);
-    return compare_outputs(tail_, file, 1e-3f);
+    return compare_outputs(tail_, file, tolerance);
   }
 
   Deployment deployment_;

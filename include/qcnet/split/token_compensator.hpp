@@ -37,7 +37,8 @@ class TokenCompensator final : public Compensator {
   /// `map` `[1, T, C]`.
   static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
                                                    kernels::Activation activation,
-                                                   const std::string& suffix = {}) {
+                                                   const std::string& suffix = {},
+                                                   const Arithmetic& arithmetic = {}) {
     const std::string start = prefix(suffix);
     if (map.rank() != 3)
       return Error(start + "positions: this QCNet is for tokens, the map is " + map.to_string());
@@ -58,7 +59,7 @@ class TokenCompensator final : public Compensator {
       QCNET_CHECK(add_encoder_block(body, file, start + "blocks." + std::to_string(i), width, heads));
     QCNET_TRY(auto norm, LayerNorm::load(file, start + "norm", width));
     body.add(start + "norm", std::move(norm), {body.output()});
-    QCNET_TRY(Executor executor, Executor::make(std::move(body), positions.shape()));
+    QCNET_TRY(Executor executor, Executor::make(std::move(body), positions.shape(), arithmetic));
 
     QCNET_TRY(LinearWeights out,
               load_linear_weights(file, start + "output.weight", start + "output.bias", width, channels));

@@ -26,6 +26,15 @@ inline void store_partial(float* p, Register x, std::size_t count) {
 inline Register fma(Register a, Register b, Register c) {
   return _mm512_fmadd_ps(a, b, c);
 }
+#if QCNET_HAS_BF16
+inline Register bf16_pairs(Register low, Register high) {
+  return reinterpret_cast<__m512>(_mm512_cvtne2ps_pbh(high, low));
+}
+inline Register dot_bf16(Register a, Register b, Register c) {
+  return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(static_cast<__m512>(a)),
+                          reinterpret_cast<__m512bh>(static_cast<__m512>(b)));
+}
+#endif
 inline Register min(Register a, Register b) {
   return _mm512_min_ps(a, b);
 }

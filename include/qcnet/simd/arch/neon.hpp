@@ -23,6 +23,14 @@ inline void store_partial(float* p, Register x, std::size_t count) {
 inline Register fma(Register a, Register b, Register c) {
   return vfmaq_f32(c, a, b);
 }
+#if QCNET_HAS_BF16
+inline Register bf16_pairs(Register low, Register high) {
+  return vreinterpretq_f32_bf16(vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(low), high));
+}
+inline Register dot_bf16(Register a, Register b, Register c) {
+  return vbfdotq_f32(c, vreinterpretq_bf16_f32(a), vreinterpretq_bf16_f32(b));
+}
+#endif
 // Compare and select, not fmin: a NaN in `a` gives `b`, as on x86.
 inline Register min(Register a, Register b) {
   return vbslq_f32(vcltq_f32(a, b), a, b);
