@@ -15,14 +15,21 @@ case "${1:-}" in
   *) echo "usage: tests/run.sh [--all]" >&2; exit 2 ;;
 esac
 
+mkdir -p build/logs
 passed=0 failed=()
-# step NAME COMMAND...: runs a command, keeps its output for the case that it fails.
-step() {
-  local name=$1 start=$SECONDS log
+declare -A process started
+# beside NAME COMMAND...: starts a command that needs but one processor; keeps its output for the case that it fails.
+beside() {
+  local name=$1
   shift
-  log=build/logs/${name// /-}.log
-  mkdir -p build/logs
-  if "$@" >"$log" 2>&1; then
+  "$@" >"build/logs/${name// /-}.log" 2>&1 &
+  process[$name]=$! started[$name]=$SECONDS
+}
+# joined NAME: waits for it.
+joined() {
+  local name=$1 log=build/logs/${1// /-}.log start=${started[$1]} status=0
+  wait "${process[$1]}" || status=$?
+  if [ $status = 0 ]; then
     passed=$((passed + 1))
     echo "ok      $name ($((SECONDS - start)) s)"
   else
@@ -31,16 +38,22 @@ step() {
     tail -n 40 "$log"
   fi
 }
+# step NAME COMMAND...: both.
+step() {
+  beside "$@"
+  joined "$1"
+}
 
 build() { cmake --preset "$1" && cmake --build --preset "$1"; }
+tests_of() { ctest --test-dir "build/$1" --output-on-failure -j "$(nproc)"; }
 # The whole test program, built for one instruction set and run.
-tests_for() { build "$1" && ctest --test-dir "build/$1" --output-on-failure; }
+tests_for() { build "$1" && tests_of "$1"; }
 # Whether this processor runs what -march=LEVEL builds.
 runs() { /lib64/ld-linux-x86-64.so.2 --help 2>/dev/null | grep -q "$1 (supported"; }
 
 need g++ cmake ninja-build libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev libpugixml-dev python3
 step "native build" build native
-step "native tests" ctest --test-dir build/native --output-on-failure
+step "native tests" tests_of native
 step "programs" tests/examples/programs.sh build/native
 step "rules" tests/rules.sh
 
@@ -64,11 +77,12 @@ if [ $all = 1 ]; then
   step "clang build and tests" tests_for clang
   step "tests under sanitizers" tests_for sanitize
   step "programs under sanitizers" tests/examples/programs.sh build/sanitize
-  step "clang-tidy" clang-tidy -p build/clang --quiet examples/evaluate.cpp examples/server.cpp
-  step "consumers" tests/consumers/run.sh
+  step "clang-tidy" bash -c "echo examples/{evaluate,server}.cpp | xargs -n 1 -P 2 clang-tidy -p build/clang --quiet"
+  beside "consumers" tests/consumers/run.sh
   step "README's code" bash -c "tests/readme.sh && tests/readme.sh docs/detection.md"
-  step "fuzzing" tests/fuzz/run.sh 30
   step "training scripts" /usr/bin/python3 weights/selftest.py
+  joined "consumers"
+  step "fuzzing" tests/fuzz/run.sh 15
   step "parity with PyTorch" tests/parity/run.sh build/native
 fi
 

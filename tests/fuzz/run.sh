@@ -9,12 +9,15 @@ shift
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${FUZZ_BUILD:-$root/build/fuzz}
 [ $# -gt 0 ] || set -- $(cd "$root/tests/fuzz" && ls *_fuzz.cpp | sed 's/_fuzz\.cpp$//')
-for target; do
-  mkdir -p "$build/$target.found"
-  "${FUZZ_CXX:-clang++-14}" -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-    -I "$root/include" -I "$root/examples" "$root/tests/fuzz/${target}_fuzz.cpp" -lpugixml -o "$build/${target}_fuzz"
-  echo "fuzzing $target for $seconds s"
-  # New inputs go to the first folder, findings to the prefix; the seeds stay as they are.
-  "$build/${target}_fuzz" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=1024 -print_final_stats=1 \
-    -verbosity=0 -print_funcs=0 -artifact_prefix="$build/$target-" "$build/$target.found" "$root/tests/corpus/$target"
-done
+if [ $# -gt 1 ]; then  # as many at a time as there are processors
+  printf '%s\n' "$@" | xargs -P "$(nproc)" -n 1 "$0" "$seconds"
+  exit
+fi
+target=$1
+mkdir -p "$build/$target.found"
+"${FUZZ_CXX:-clang++-14}" -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+  -I "$root/include" -I "$root/examples" "$root/tests/fuzz/${target}_fuzz.cpp" -lpugixml -o "$build/${target}_fuzz"
+echo "fuzzing $target for $seconds s"
+# New inputs go to the first folder, findings to the prefix; the seeds stay as they are.
+"$build/${target}_fuzz" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=1024 -print_final_stats=1 \
+  -verbosity=0 -print_funcs=0 -artifact_prefix="$build/$target-" "$build/$target.found" "$root/tests/corpus/$target"
