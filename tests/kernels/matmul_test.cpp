@@ -36,7 +36,7 @@ struct MatmulProblem {
 }  // namespace
 
 TEST_CASE("rows times weights of any depth equal their plain twin, with a residual and in place") {
-  for (const std::size_t depth : Sizes{1, 31, 768, 769, 2000})
+  for (const std::size_t depth : Sizes{1, 31, 768, 769, 2000, 2048})
     for (const std::size_t rows : Sizes{0, 1, 13, 29})
       for (const std::size_t columns : Sizes{1, 17, 100}) {
         const MatmulProblem p{rows, depth, columns};
@@ -54,14 +54,16 @@ TEST_CASE("rows times weights of any depth equal their plain twin, with a residu
 }
 
 TEST_CASE("bits of deep rows are those of the float map") {
-  const MatmulProblem p{31, 1600, 37};
-  const Tensor map = p.fast(Activation::none);
-  std::vector<float> thresholds(kernels::PackedWeights::padded(37), std::numeric_limits<float>::infinity());
-  std::copy_n(map.data(), 37, thresholds.data());  // equal is not greater
-  Bitplane bits({31, 1, 1, 37});
-  kernels::linear_bits(p.packed, p.input, bits, thresholds, Activation::none, p.residual);
-  for (std::size_t row = 0; row < 31; ++row)
-    for (std::size_t c = 0; c < 37; ++c) CHECK(bits.get(row, c) == (map[row * 37 + c] > thresholds[c]));
+  for (const std::size_t depth : Sizes{1600, 3072}) {
+    const MatmulProblem p{31, depth, 37};
+    const Tensor map = p.fast(Activation::none);
+    std::vector<float> thresholds(kernels::PackedWeights::padded(37), std::numeric_limits<float>::infinity());
+    std::copy_n(map.data(), 37, thresholds.data());  // equal is not greater
+    Bitplane bits({31, 1, 1, 37});
+    kernels::linear_bits(p.packed, p.input, bits, thresholds, Activation::none, p.residual);
+    for (std::size_t row = 0; row < 31; ++row)
+      for (std::size_t c = 0; c < 37; ++c) CHECK(bits.get(row, c) == (map[row * 37 + c] > thresholds[c]));
+  }
 }
 
 TEST_CASE("linear with GELU is linear, then GELU, bit for bit") {

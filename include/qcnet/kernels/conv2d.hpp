@@ -116,7 +116,8 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
   const std::size_t blocks = (conv.group_output_channels() + block_columns - 1) / block_columns;
   if (pixels == 0 || blocks == 0) return;
   if (is_pointwise(conv.geometry()))
-    return multiply_rows(conv.weights(0), conv.bias(0), input.data, conv.input_channels(), pixels, store);
+    return multiply_rows(conv.weights(0), conv.bias(0), input.data, conv.input_channels(), pixels, scratch,
+                         store);
   const std::size_t work = pixels * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = work > (std::size_t{1} << 18);  // below, waking threads costs more than they bring
   const Tasks tasks = split_into_tasks(pixels, blocks, conv.runs(), parallel);
@@ -137,11 +138,13 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
 /// shape that `conv.output_shape(input.shape)` gives, `residual` (data == nullptr: none) has it too and may
 /// be `output` itself. Every output element is one sum in a fixed order, whatever the number of threads.
 ///
-/// Packed for Winograd's algorithm, it wants `scratch_floats(conv, output.shape)` floats of scratch memory
-/// and allocates them if they are not given; else it allocates nothing. Its errors against fp64 are below
-/// 1e-6 (tiles of 2x2) and 5e-6 (4x4) of the map's largest value: for 512 channels 5e-7 and 3e-6 were
-/// measured. A NaN or infinity in the input makes NaN of what reads it, and maybe of the rest of those tiles;
-/// sums beyond a thousandth of the range of floats may overflow.
+/// It wants `scratch_floats(conv, output.shape)` floats of scratch memory and allocates them if they are not
+/// given.
+///
+/// Packed for Winograd's algorithm, its errors against fp64 are below 1e-6 (tiles of 2x2) and 5e-6 (4x4) of
+/// the map's largest value: for 512 channels 5e-7 and 3e-6 were measured. A NaN or infinity in the input
+/// makes NaN of what reads it, and maybe of the rest of those tiles; sums beyond a thousandth of the range of
+/// floats may overflow.
 ///
 /// Packed for `direct_bf16`, inputs and weights are rounded to bfloat16, each with a relative error of at
 /// most 2^-9, and their products summed up in float; numbers below the least normal float count as zero.
@@ -152,12 +155,9 @@ inline void conv2d(const PackedConv2d& conv, ConstTensorView input, TensorView o
                  StoreFloat{output.data, residual.data, conv.output_channels(), activation});
 }
 
-/// Whether `conv2d_bits` can serve this convolution: blocks of channels must start on a byte, groups may not;
-/// rounded to bfloat16, rows must fit into one pass.
+/// Whether `conv2d_bits` can serve this convolution: blocks of channels must start on a byte, groups may not.
 inline bool can_emit_bits(const PackedConv2d& conv) {
-  const bool too_deep =
-      conv.algorithm() == ConvAlgorithm::direct_bf16 && conv.weights(0).depth() > detail::max_pass;
-  return conv.geometry().groups == 1 && !too_deep;
+  return conv.geometry().groups == 1;
 }
 
 /// The same convolution, thresholded tile by tile: bit = activation(convolution + bias + residual) >

@@ -18,28 +18,30 @@ inline Result<PackedConv2d> pack_linear(ConstTensorView weights, std::span<const
   return PackedConv2d::make({weights.data, as_conv}, bias, ConvGeometry{});
 }
 
+/// Floats of scratch memory that the functions below want for so many rows; they allocate them if they are
+/// not given.
+inline std::size_t scratch_floats(const PackedConv2d& weights, std::size_t rows) {
+  return detail::panel_floats(weights.weights(0), rows);
+}
+
 /// output[r] = activation(input[r] * weights^T + bias + residual[r]) for every row: input `[..., in]`, output
 /// `[..., out]`. `residual` (data == nullptr: none) has the output's shape and may be `output` itself.
 inline void linear(const PackedConv2d& weights, ConstTensorView input, TensorView output,
-                   Activation activation = Activation::none, ConstTensorView residual = {}) {
+                   Activation activation = Activation::none, ConstTensorView residual = {},
+                   std::span<float> scratch = {}) {
   const std::size_t rows = input.shape.pixels();
   conv2d(weights, {input.data, {1, 1, rows, weights.input_channels()}},
-         {output.data, {1, 1, rows, weights.output_channels()}}, activation, residual);
-}
-
-/// Whether `linear_bits` costs no more than `linear`: deeper rows are multiplied in several passes, whose
-/// sums wait in the float output that there is none of here.
-inline bool can_emit_bits_at_once(const PackedConv2d& weights) {
-  return can_emit_bits(weights) && weights.input_channels() <= detail::max_pass;
+         {output.data, {1, 1, rows, weights.output_channels()}}, activation, residual, scratch);
 }
 
 /// The same, thresholded tile by tile like `conv2d_bits`: output `[..., out]` in bits.
 inline void linear_bits(const PackedConv2d& weights, ConstTensorView input, BitplaneView output,
                         std::span<const float> thresholds, Activation activation = Activation::none,
-                        ConstTensorView residual = {}) {
+                        ConstTensorView residual = {}, std::span<float> scratch = {}) {
   const std::size_t rows = input.shape.pixels();
   conv2d_bits(weights, {input.data, {1, 1, rows, weights.input_channels()}},
-              {output.data, {1, 1, rows, weights.output_channels()}}, thresholds, activation, residual);
+              {output.data, {1, 1, rows, weights.output_channels()}}, thresholds, activation, residual,
+              scratch);
 }
 
 namespace detail {
@@ -59,10 +61,11 @@ struct StoreGelu : StoreFloat {
 }  // namespace detail
 
 /// output[r] = gelu(input[r] * weights^T + bias) for every row: input `[..., in]`, output `[..., out]`.
-inline void linear_gelu(const PackedConv2d& weights, ConstTensorView input, TensorView output) {
+inline void linear_gelu(const PackedConv2d& weights, ConstTensorView input, TensorView output,
+                        std::span<float> scratch = {}) {
   const StoreFloat store{output.data, nullptr, weights.output_channels(), Activation::none};
   detail::multiply_rows(weights.weights(0), weights.bias(0), input.data, weights.input_channels(),
-                        input.shape.pixels(), detail::StoreGelu{store});
+                        input.shape.pixels(), scratch, detail::StoreGelu{store});
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <string>
+#include <span>
 
+#include <qcnet/core/aligned_buffer.hpp>
 #include <qcnet/core/parallel.hpp>
-#include <qcnet/core/result.hpp>
 #include <qcnet/kernels/gemm.hpp>
 
 namespace qcnet::inline QCNET_ABI::kernels::detail {
@@ -40,43 +40,48 @@ struct RowsTask {
   std::size_t first, end, first_block, end_block;
 };
 
-/// The rows of one tile, a pass at a time. Rows longer than a pass are copied side by side: 3072 floats apart
-/// they would all want the same set of the L1 cache. For bfloat16 they are rounded as they are copied.
-class TileRows {
- public:
-  /// Rows of `inputs` floats.
-  TileRows(const float* input, std::size_t inputs, bool bf16) : input_(input), inputs_(inputs), bf16_(bf16) {}
-
-  /// Depths [from, from + length) of `height` rows; rows past `last` repeat it.
-  TileInput rows(std::size_t first_row, std::size_t height, std::size_t last, std::size_t from,
-                 std::size_t length) {
-    for (std::size_t m = 0; m < height; ++m) {
-      const float* row = input_ + std::min(first_row + m, last) * inputs_;
-      pointers_[m] = bf16_ || length != inputs_ ? copy(row, from, length, copy_ + m * pitch) : row;
-    }
-    return {pointers_.data(), 1, length, nullptr, bf16_};
-  }
-
- private:
-  static constexpr std::size_t pitch = max_pass + 16;  // no multiple of a page
-
-  const float* copy(const float* row, std::size_t from, std::size_t length, float* to) const {
-#if QCNET_HAS_BF16
-    if (bf16_) {
-      round_to_bf16(row + 2 * from, std::min(2 * length, inputs_ - 2 * from), to);
-      return to;
-    }
-#endif
-    std::copy_n(row + from, length, to);
-    return to;
-  }
-
-  const float* input_;
-  std::size_t inputs_;
-  bool bf16_;
-  std::array<const float*, max_rows> pointers_;
-  alignas(64) float copy_[max_rows * pitch];
+/// Rows as tiles read them: `pitch` floats apart.
+struct Rows {
+  const float* data;
+  std::size_t pitch;
 };
+
+/// Whether rows are copied before they are multiplied: to round them to bfloat16, or as a multiple of a page
+/// apart all rows of a tile would want the same set of the L1 cache.
+inline bool wants_panel(const PackedWeights& weights) {
+  return weights.bf16() || weights.depth() % (4096 / sizeof(float)) == 0;
+}
+inline std::size_t panel_pitch(const PackedWeights& weights) {
+  return weights.depth() + line_floats;
+}
+
+/// Floats of scratch memory that `multiply_rows` wants for `rows` rows.
+inline std::size_t panel_floats(const PackedWeights& weights, std::size_t rows) {
+  return wants_panel(weights) ? rows * panel_pitch(weights) : 0;
+}
+
+/// Copies rows of `inputs` floats into `panel`.
+inline Rows fill_panel(const PackedWeights& weights, const float* input, std::size_t inputs, std::size_t rows,
+                       float* panel) {
+  const std::size_t pitch = panel_pitch(weights);
+  const auto copy = [&](std::size_t row) {
+#if QCNET_HAS_BF16
+    if (weights.bf16()) return round_to_bf16(input + row * inputs, inputs, panel + row * pitch);
+#endif
+    std::copy_n(input + row * inputs, inputs, panel + row * pitch);
+  };
+  parallel_for(rows, copy, rows * inputs > (std::size_t{1} << 16));
+  return {panel, pitch};
+}
+
+/// Depths [from, from + length) of `height` rows from `first` on; rows past `last` repeat it.
+inline TileInput tile_of(const Rows& rows, std::size_t first, std::size_t height, std::size_t last,
+                         std::size_t from, std::size_t length, bool bf16,
+                         std::array<const float*, max_rows>& pointers) {
+  for (std::size_t m = 0; m < height; ++m)
+    pointers[m] = rows.data + std::min(first + m, last) * rows.pitch + from;
+  return {pointers.data(), 1, length, nullptr, bf16};
+}
 
 /// The weights that follow those of `block` in a pass: of the next pass, or of the blocks behind the task's.
 inline const float* weights_after(const PackedWeights& weights, const RowsTask& task, std::size_t block,
@@ -89,17 +94,17 @@ inline const float* weights_after(const PackedWeights& weights, const RowsTask& 
 
 /// A task's rows stay in the L1 cache while its weights, which stay in L2, pass by.
 template <class Store>
-void multiply_rows_task(const PackedWeights& weights, const float* bias, const float* input,
-                        std::size_t inputs, const RowsTask& task, const Store& store) {
+void multiply_rows_task(const PackedWeights& weights, const float* bias, const Rows& rows,
+                        const RowsTask& task, const Store& store) {
   const std::size_t depth = weights.depth(), pass = pass_length(depth, store);
-  TileRows tile_rows(input, inputs, weights.bf16());
+  std::array<const float*, max_rows> pointers;
   for (std::size_t from = 0, length; from == 0 || from < depth; from += pass) {
     length = std::min(pass, depth - from);
     const bool last = from + length == depth;
     const std::size_t tiles = (task.end - task.first + max_rows - 1) / max_rows;
     for (std::size_t row = task.first, t = 0; row < task.end; ++t) {
       const std::size_t height = tile_height(task.end - row), valid = std::min(height, task.end - row);
-      TileInput tile = tile_rows.rows(row, height, task.end - 1, from, length);
+      TileInput tile = tile_of(rows, row, height, task.end - 1, from, length, weights.bf16(), pointers);
       for (std::size_t block = task.first_block; block < task.end_block; ++block) {
         const std::size_t column = block * block_columns, width = weights.block_width(column);
         const RowBlock where{row, column, std::min(block_columns, weights.columns() - column)};
@@ -116,17 +121,14 @@ void multiply_rows_task(const PackedWeights& weights, const float* bias, const f
 }
 
 /// Hands bias + row * weights^T of each of `rows` rows of `inputs` floats to `store`. Every output is one sum
-/// in an order that depends on the depth alone. Raises for weights in bfloat16 that are deeper than a pass,
-/// if sums cannot wait in the output.
+/// in an order that depends on the depth alone. Wants `panel_floats` floats of `scratch` memory, and
+/// allocates them if they are not given.
 template <class Store>
 void multiply_rows(const PackedWeights& weights, const float* bias, const float* input, std::size_t inputs,
-                   std::size_t rows, const Store& store) {
+                   std::size_t rows, std::span<float> scratch, const Store& store) {
   const std::size_t blocks = (weights.columns() + block_columns - 1) / block_columns;
   const std::size_t tiles = (rows + max_rows - 1) / max_rows;
   if (rows == 0 || blocks == 0) return;
-  if (weights.bf16() && pass_length(weights.depth(), store) > max_pass)
-    raise(Error("bfloat16: with more than " + std::to_string(2 * max_pass) +
-                " inputs the output cannot be bits, nor be the residual"));
   // Below, waking threads costs more than they bring.
   const bool parallel = rows * weights.columns() * weights.depth() > (std::size_t{1} << 18);
   const std::size_t wanted = parallel ? 4 * static_cast<std::size_t>(num_threads()) : 1;
@@ -139,9 +141,16 @@ void multiply_rows(const PackedWeights& weights, const float* bias, const float*
   const std::size_t group = ceil_div(blocks, ceil_div(blocks, most)), groups = ceil_div(blocks, group);
   const std::size_t pieces = std::min(tiles, ceil_div(wanted, groups));
   const std::size_t piece = ceil_div(tiles, pieces) * max_rows, row_pieces = ceil_div(rows, piece);
+  AlignedBuffer<float> own;
+  if (scratch.size() < panel_floats(weights, rows)) {
+    own = AlignedBuffer<float>(panel_floats(weights, rows));
+    scratch = own.span();
+  }
+  const Rows prepared =
+      wants_panel(weights) ? fill_panel(weights, input, inputs, rows, scratch.data()) : Rows{input, inputs};
   const auto body = [&](std::size_t task) {
     const std::size_t first = task % row_pieces * piece, block = task / row_pieces * group;
-    multiply_rows_task(weights, bias, input, inputs,
+    multiply_rows_task(weights, bias, prepared,
                        {first, std::min(rows, first + piece), block, std::min(blocks, block + group)}, store);
   };
   parallel_for(groups * row_pieces, body, parallel);

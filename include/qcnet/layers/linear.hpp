@@ -62,17 +62,20 @@ class Linear final : public Layer {
     if (!allowed.bf16 || packed_.algorithm() != kernels::ConvAlgorithm::direct) return nullptr;
     return std::make_shared<const Linear>(packed_.with(kernels::ConvAlgorithm::direct_bf16).value(), then_);
   }
-  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
-    if (then_ == Then::gelu) return kernels::linear_gelu(packed_, inputs[0], output);
-    kernels::linear(packed_, inputs[0], output, kernels::Activation::none, residual(inputs));
+  std::size_t scratch_floats(std::span<const Shape> inputs) const override {
+    return kernels::scratch_floats(packed_, inputs[0].pixels());
+  }
+  void forward(std::span<const ConstTensorView> inputs, TensorView output,
+               std::span<float> scratch) const override {
+    if (then_ == Then::gelu) return kernels::linear_gelu(packed_, inputs[0], output, scratch);
+    kernels::linear(packed_, inputs[0], output, kernels::Activation::none, residual(inputs), scratch);
   }
 
-  bool emits_bits() const override {
-    return then_ == Then::nothing && kernels::can_emit_bits_at_once(packed_);
-  }
+  bool emits_bits() const override { return then_ == Then::nothing; }
   void forward_bits(std::span<const ConstTensorView> inputs, std::span<const float> thresholds,
-                    BitplaneView output, std::span<float>) const override {
-    kernels::linear_bits(packed_, inputs[0], output, thresholds, kernels::Activation::none, residual(inputs));
+                    BitplaneView output, std::span<float> scratch) const override {
+    kernels::linear_bits(packed_, inputs[0], output, thresholds, kernels::Activation::none, residual(inputs),
+                         scratch);
   }
 
   std::size_t weight_bytes() const override { return packed_.bytes(); }
