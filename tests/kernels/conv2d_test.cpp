@@ -44,8 +44,12 @@ std::vector<ConvCase> grid() {
   for (const std::size_t groups : Sizes{2, 4, 12})
     cases.push_back({1, 6, 6, 12, 24, groups, geometry(3, 1, 1, 1)});
   cases.push_back({0, 6, 6, 3, 8, 1, geometry(3, 1, 1, 1)});
+  for (const std::size_t cin :
+       Sizes{8, 9})  // the last whose input is padded by a copy, the first whose is not
+    cases.push_back({3, 1, 2, cin, 5, 1, geometry(5, 3, 4, 1)});
+  cases.push_back({2, 9, 5, 1024, 3, 1, geometry(1, 3, 0, 1)});
   cases.push_back({1, 16, 16, 3, 20, 1, geometry(16, 16, 0, 1)});  // patches
-  cases.push_back({1, 20, 20, 2, 3, 1, geometry(17, 1, 8, 1)});    // more taps than a tall tile's table holds
+  cases.push_back({1, 20, 20, 9, 3, 1, geometry(17, 1, 8, 1)});    // more taps than a tall tile's table holds
   ConvGeometry oblong;
   oblong.kernel_h = 1, oblong.kernel_w = 5, oblong.stride_h = 2, oblong.pad_w = 2, oblong.dilation_w = 3;
   cases.push_back({1, 9, 14, 6, 9, 1, oblong});

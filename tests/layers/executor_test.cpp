@@ -124,7 +124,7 @@ TEST_CASE("an output made early is still there at the end") {
   CHECK(executor.outputs() == 2);
   CHECK(executor.output_shape() == Shape{1, 7});
   CHECK(executor.output_shape(1) == Shape{1, 20, 20, 9});
-  CHECK(executor.workspace_bytes() >
+  CHECK(executor.workspace_bytes() >=
         Executor::make(plain, {1, 40, 40, 3}, {.winograd = false}).value().workspace_bytes());
   const Tensor stem =
       plain.partition_at("relu").value().first(test::random_tensor({1, 40, 40, 3}, 1)).value();

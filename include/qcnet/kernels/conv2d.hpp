@@ -20,11 +20,33 @@ namespace qcnet::inline QCNET_ABI::kernels {
 
 namespace detail {
 
+/// Shape of the input with its padding, as far as the windows of such an output look.
+inline Shape padded_input(const PackedConv2d& conv, const Shape& output) {
+  const ConvGeometry& g = conv.geometry();
+  if (output.elements() == 0) return {0, 0, 0, conv.input_channels()};
+  return {output[0], (output[1] - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1,
+          (output[2] - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1, conv.input_channels()};
+}
+
+}  // namespace detail
+
+/// Floats of scratch memory that `conv2d` wants for such an output with as many threads as are set now;
+/// fewer, but enough for one thread, mean fewer threads.
+inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output) {
+  if (winograd_outputs(conv.algorithm()) != 0)
+    return detail::WinogradPlan(conv, output).scratch_floats() * static_cast<std::size_t>(num_threads());
+  if (is_pointwise(conv.geometry())) return detail::panel_floats(conv.weights(0), output.pixels());
+  if (is_single_tap(conv.geometry())) return output.pixels() * detail::panel_pitch(conv.weights(0));
+  return conv.pads_input() ? detail::padded_input(conv, output).elements() : 0;
+}
+
+namespace detail {
+
 /// Pointers to what each tap reads, for `rows` output pixels from `pixel` on; rows past `last` repeat it.
 inline void fill_pointers(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
                           std::size_t group, std::size_t pixel, std::size_t rows, std::size_t last,
                           const float** pointers) {
-  const ConvGeometry& g = conv.geometry();
+  const ConvGeometry g = conv.window();
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
   const float* base = input.data + group * conv.group_input_channels();
   for (std::size_t m = 0; m < rows; ++m) {
@@ -108,6 +130,41 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
   }
 }
 
+/// The input with its padding, as far as windows look, in `scratch`.
+inline ConstTensorView pad_input(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
+                                 std::span<float> scratch) {
+  const ConvGeometry& g = conv.geometry();
+  const TensorView padded(scratch.data(), padded_input(conv, output));
+  const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
+  const std::size_t columns = padded.shape[2], left = std::min(g.pad_w, columns);
+  const std::size_t inside = std::min(width, columns - left);
+  const auto copy = [&](std::size_t row) {
+    float* to = padded.data + row * columns * channels;
+    const std::size_t y = row % padded.shape[1] - g.pad_h, n = row / padded.shape[1];
+    const std::size_t count = y < height ? inside : 0;  // above the image y has wrapped around
+    const float* from = count > 0 ? input.pixel((n * height + y) * width) : nullptr;
+    std::fill_n(to, left * channels, 0.0f);
+    std::copy_n(from, count * channels, to + left * channels);
+    std::fill(to + (left + count) * channels, to + columns * channels, 0.0f);
+  };
+  parallel_for(padded.shape[0] * padded.shape[1], copy, padded.span().size() > (std::size_t{1} << 16));
+  return padded;
+}
+
+/// The pixels that a single tap with a stride reads, side by side in `scratch`.
+inline Rows gather_pixels(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
+                          std::span<float> scratch) {
+  const ConvGeometry& g = conv.geometry();
+  const std::size_t channels = input.shape[3], pitch = panel_pitch(conv.weights(0));
+  const auto copy = [&](std::size_t p) {
+    const std::size_t x = p % output[2], y = p / output[2] % output[1], n = p / output[2] / output[1];
+    const std::size_t pixel = (n * input.shape[1] + y * g.stride_h) * input.shape[2] + x * g.stride_w;
+    std::copy_n(input.pixel(pixel), channels, scratch.data() + p * pitch);
+  };
+  parallel_for(output.pixels(), copy, output.pixels() * channels > (std::size_t{1} << 16));
+  return {scratch.data(), pitch};
+}
+
 template <class Store>
 void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output, std::span<float> scratch,
             const Store& store) {
@@ -115,9 +172,15 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
   const std::size_t pixels = output.pixels();
   const std::size_t blocks = (conv.group_output_channels() + block_columns - 1) / block_columns;
   if (pixels == 0 || blocks == 0) return;
+  AlignedBuffer<float> own;
+  scratch = enough(scratch, scratch_floats(conv, output), own);
   if (is_pointwise(conv.geometry()))
     return multiply_rows(conv.weights(0), conv.bias(0), input.data, conv.input_channels(), pixels, scratch,
                          store);
+  if (is_single_tap(conv.geometry()))
+    return multiply_rows(conv.weights(0), conv.bias(0), gather_pixels(conv, input, output, scratch), pixels,
+                         store);
+  if (conv.pads_input()) input = pad_input(conv, input, output, scratch);
   const std::size_t work = pixels * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = work > (std::size_t{1} << 18);  // below, waking threads costs more than they bring
   const Tasks tasks = split_into_tasks(pixels, blocks, conv.runs(), parallel);

@@ -64,6 +64,8 @@ struct StoreGelu : StoreFloat {
 inline void linear_gelu(const PackedConv2d& weights, ConstTensorView input, TensorView output,
                         std::span<float> scratch = {}) {
   const StoreFloat store{output.data, nullptr, weights.output_channels(), Activation::none};
+  AlignedBuffer<float> own;
+  scratch = detail::enough(scratch, scratch_floats(weights, input.shape.pixels()), own);
   detail::multiply_rows(weights.weights(0), weights.bias(0), input.data, weights.input_channels(),
                         input.shape.pixels(), scratch, detail::StoreGelu{store});
 }

@@ -46,6 +46,13 @@ struct Rows {
   std::size_t pitch;
 };
 
+/// `given` scratch memory if it holds as many floats as are `wanted`, else `own`.
+inline std::span<float> enough(std::span<float> given, std::size_t wanted, AlignedBuffer<float>& own) {
+  if (given.size() >= wanted) return given;
+  own = AlignedBuffer<float>(wanted);
+  return own.span();
+}
+
 /// Whether rows are copied before they are multiplied: to round them to bfloat16, or as a multiple of a page
 /// apart all rows of a tile would want the same set of the L1 cache.
 inline bool wants_panel(const PackedWeights& weights) {
@@ -120,17 +127,16 @@ void multiply_rows_task(const PackedWeights& weights, const float* bias, const R
   }
 }
 
-/// Hands bias + row * weights^T of each of `rows` rows of `inputs` floats to `store`. Every output is one sum
-/// in an order that depends on the depth alone. Wants `panel_floats` floats of `scratch` memory, and
-/// allocates them if they are not given.
+/// Hands bias + row * weights^T of each of `count` rows to `store`. Every output is one sum in an order that
+/// depends on the depth alone.
 template <class Store>
-void multiply_rows(const PackedWeights& weights, const float* bias, const float* input, std::size_t inputs,
-                   std::size_t rows, std::span<float> scratch, const Store& store) {
+void multiply_rows(const PackedWeights& weights, const float* bias, const Rows& rows, std::size_t count,
+                   const Store& store) {
   const std::size_t blocks = (weights.columns() + block_columns - 1) / block_columns;
-  const std::size_t tiles = (rows + max_rows - 1) / max_rows;
-  if (rows == 0 || blocks == 0) return;
+  const std::size_t tiles = (count + max_rows - 1) / max_rows;
+  if (count == 0 || blocks == 0) return;
   // Below, waking threads costs more than they bring.
-  const bool parallel = rows * weights.columns() * weights.depth() > (std::size_t{1} << 18);
+  const bool parallel = count * weights.columns() * weights.depth() > (std::size_t{1} << 18);
   const std::size_t wanted = parallel ? 4 * static_cast<std::size_t>(num_threads()) : 1;
 
   const auto ceil_div = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
@@ -140,20 +146,23 @@ void multiply_rows(const PackedWeights& weights, const float* bias, const float*
       std::max<std::size_t>(1, std::min(group_bytes / block_bytes, blocks * tiles / wanted));
   const std::size_t group = ceil_div(blocks, ceil_div(blocks, most)), groups = ceil_div(blocks, group);
   const std::size_t pieces = std::min(tiles, ceil_div(wanted, groups));
-  const std::size_t piece = ceil_div(tiles, pieces) * max_rows, row_pieces = ceil_div(rows, piece);
-  AlignedBuffer<float> own;
-  if (scratch.size() < panel_floats(weights, rows)) {
-    own = AlignedBuffer<float>(panel_floats(weights, rows));
-    scratch = own.span();
-  }
-  const Rows prepared =
-      wants_panel(weights) ? fill_panel(weights, input, inputs, rows, scratch.data()) : Rows{input, inputs};
+  const std::size_t piece = ceil_div(tiles, pieces) * max_rows, row_pieces = ceil_div(count, piece);
   const auto body = [&](std::size_t task) {
     const std::size_t first = task % row_pieces * piece, block = task / row_pieces * group;
-    multiply_rows_task(weights, bias, prepared,
-                       {first, std::min(rows, first + piece), block, std::min(blocks, block + group)}, store);
+    multiply_rows_task(weights, bias, rows,
+                       {first, std::min(count, first + piece), block, std::min(blocks, block + group)},
+                       store);
   };
   parallel_for(groups * row_pieces, body, parallel);
+}
+
+/// The same for rows of `inputs` floats one after the other, with `panel_floats` floats of scratch memory.
+template <class Store>
+void multiply_rows(const PackedWeights& weights, const float* bias, const float* input, std::size_t inputs,
+                   std::size_t count, std::span<float> scratch, const Store& store) {
+  const Rows rows =
+      wants_panel(weights) ? fill_panel(weights, input, inputs, count, scratch.data()) : Rows{input, inputs};
+  multiply_rows(weights, bias, rows, count, store);
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels::detail

@@ -34,10 +34,14 @@ inline bool is_winograd_possible(const ConvGeometry& g) {
          g.dilation_w == 1 && g.groups == 1;
 }
 
-/// Whether every output pixel reads one input pixel, the same one: a product of matrices.
+/// Whether every output pixel reads one input pixel: a product of matrices.
+inline bool is_single_tap(const ConvGeometry& g) {
+  return g.taps() == 1 && g.pad_h == 0 && g.pad_w == 0 && g.extra_bottom == 0 && g.extra_right == 0 &&
+         g.groups == 1;
+}
+/// Whether it is the same pixel.
 inline bool is_pointwise(const ConvGeometry& g) {
-  return g.taps() == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0 &&
-         g.extra_bottom == 0 && g.extra_right == 0 && g.groups == 1;
+  return is_single_tap(g) && g.stride_h == 1 && g.stride_w == 1;
 }
 
 /// Weights of a convolution, packed once for `conv2d`.
@@ -94,6 +98,15 @@ class PackedConv2d {
     return total;
   }
   const float* zeros() const { return zeros_.data(); }
+  /// Whether the input is copied with its padding first. For few channels it is quicker than a pointer for
+  /// each of many short runs.
+  bool pads_input() const { return pads_input_; }
+  /// Where the pointers look: in the padded input, if there is one.
+  ConvGeometry window() const {
+    ConvGeometry g = geometry_;
+    if (pads_input_) g.pad_h = g.pad_w = g.extra_bottom = g.extra_right = 0;
+    return g;
+  }
   std::size_t runs() const { return geometry_.kernel_h * runs_w_; }
   std::size_t runs_per_kernel_row() const { return runs_w_; }
   std::size_t run_length() const { return run_length_; }
@@ -114,11 +127,15 @@ class PackedConv2d {
  private:
   PackedConv2d(const Shape& weights, const ConvGeometry& geometry)
       : geometry_(geometry), cout_(weights[0]), group_cin_(weights[3]) {
-    const bool merged = is_merged(geometry);
+    pads_input_ = (geometry.pad_w > 0 || geometry.extra_right > 0) && geometry.dilation_w == 1 &&
+                  geometry.groups == 1 && group_cin_ <= most_padded_channels;
+    const bool merged = pads_input_ || is_merged(geometry);
     runs_w_ = merged ? 1 : geometry.kernel_w;
     run_length_ = merged ? geometry.kernel_w * group_cin_ : group_cin_;
     zeros_ = AlignedBuffer<float>(run_length_);
   }
+
+  static constexpr std::size_t most_padded_channels = 8;
 
   /// Without padding on the left and right, the taps of one kernel row are consecutive in memory.
   static bool is_merged(const ConvGeometry& g) {
@@ -185,6 +202,7 @@ class PackedConv2d {
   ConvAlgorithm algorithm_ = ConvAlgorithm::direct;
   ConvGeometry geometry_;
   std::size_t cout_ = 0, group_cin_ = 0, runs_w_ = 1, run_length_ = 0;
+  bool pads_input_ = false;
   std::vector<PackedWeights> weights_;
   AlignedBuffer<float> bias_, zeros_;
 };

@@ -213,14 +213,6 @@ void winograd(const PackedConv2d& conv, ConstTensorView input, const Shape& outp
 
 }  // namespace detail
 
-/// Floats of scratch memory that `conv2d` wants for such an output with as many threads as are set now;
-/// fewer, but enough for one thread, mean fewer threads.
-inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output) {
-  if (is_pointwise(conv.geometry())) return detail::panel_floats(conv.weights(0), output.pixels());
-  if (winograd_outputs(conv.algorithm()) == 0) return 0;
-  return detail::WinogradPlan(conv, output).scratch_floats() * static_cast<std::size_t>(num_threads());
-}
-
 /// The algorithm that is the fastest for such an output. One thread, AVX-512, us:
 ///
 ///                          direct   2x2    4x4
