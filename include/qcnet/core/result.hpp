@@ -3,10 +3,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
-#include <variant>
 
 #include <qcnet/core/config.hpp>
 
@@ -40,16 +40,16 @@ class Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+  Result(T value) : value_(std::move(value)) {}
+  Result(Error error) : error_(std::move(error)) {}
 
-  bool ok() const { return state_.index() == 0; }
+  bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }
 
   /// The value; raises the error if there is none.
-  T& value() & { return check(), *std::get_if<0>(&state_); }
-  const T& value() const& { return check(), *std::get_if<0>(&state_); }
-  T&& value() && { return check(), std::move(*std::get_if<0>(&state_)); }
+  T& value() & { return check(), *value_; }
+  const T& value() const& { return check(), *value_; }
+  T&& value() && { return check(), *std::move(value_); }
 
   T& operator*() { return value(); }
   const T& operator*() const { return value(); }
@@ -57,13 +57,15 @@ class [[nodiscard]] Result {
   const T* operator->() const { return &value(); }
 
   /// The error; only to be called when `!ok()`.
-  const Error& error() const { return *std::get_if<1>(&state_); }
+  const Error& error() const { return error_; }
 
  private:
   void check() const {
     if (!ok()) raise(error());
   }
-  std::variant<T, Error> state_;
+  // Not a variant, which costs every user of the library more time to compile.
+  std::optional<T> value_;
+  Error error_{std::string()};
 };
 
 template <>

@@ -78,22 +78,26 @@ void exponentiate(QueryBlock<V>& block, std::size_t count, std::size_t head_size
 template <std::size_t Rows, std::size_t V>
 void add_values(float* sums, const float* scores, const float* values, std::size_t stride,
                 std::size_t count) {
-  constexpr auto rows = std::make_index_sequence<Rows>{};
-  constexpr auto vectors = std::make_index_sequence<V>{};
   vec acc[Rows][V];
-  unroll(rows, [&](auto m) {
-    unroll(vectors, [&](auto v) { acc[m][v] = vec::load(sums + (m * V + v) * vec::size); });
-  });
+#pragma GCC unroll 16
+  for (std::size_t m = 0; m < Rows; ++m)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) acc[m][v] = vec::load(sums + (m * V + v) * vec::size);
   for (std::size_t k = 0; k < count; ++k, values += stride, scores += V * vec::size) {
     vec s[V];
-    unroll(vectors, [&](auto v) { s[v] = vec::load(scores + v * vec::size); });
-    unroll(rows, [&](auto m) {
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) s[v] = vec::load(scores + v * vec::size);
+#pragma GCC unroll 16
+    for (std::size_t m = 0; m < Rows; ++m) {
       const vec x = vec::broadcast(values[m]);
-      unroll(vectors, [&](auto v) { acc[m][v] = fma(x, s[v], acc[m][v]); });
-    });
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < V; ++v) acc[m][v] = fma(x, s[v], acc[m][v]);
+    }
   }
-  unroll(rows,
-         [&](auto m) { unroll(vectors, [&](auto v) { acc[m][v].store(sums + (m * V + v) * vec::size); }); });
+#pragma GCC unroll 16
+  for (std::size_t m = 0; m < Rows; ++m)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) acc[m][v].store(sums + (m * V + v) * vec::size);
 }
 
 /// One head of one image: `queries`, `keys` and `values` are its first token's, others follow `stride` floats

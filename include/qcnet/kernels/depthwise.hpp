@@ -89,30 +89,34 @@ struct DepthwiseTile {
 template <std::size_t Pixels, std::size_t V>
 void depthwise_kernel(const PackedDepthwise& conv, const DepthwiseTile& tile, const RowBlock& block,
                       float* sums, std::size_t stride) {
-  constexpr auto all = std::make_index_sequence<Pixels * V>{};
   const std::size_t full = block.valid / vec::size, rest = block.valid % vec::size;
   vec acc[Pixels][V];
-  unroll(all, [&](auto i) { acc[i / V][i % V] = vec::load(conv.bias() + block.column + i % V * vec::size); });
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < Pixels * V; ++i)
+    acc[i / V][i % V] = vec::load(conv.bias() + block.column + i % V * vec::size);
   for (std::size_t kh = tile.rows.first; kh < tile.rows.end; ++kh) {
     const float* row = tile.input + (kh - tile.rows.first) * tile.input_row + block.column;
     for (std::size_t kw = tile.columns.first; kw < tile.columns.end; ++kw, row += tile.tap_step) {
       const float* weights = conv.tap(kh * conv.geometry().kernel_w + kw) + block.column;
       if (full >= V) {
-        unroll(std::make_index_sequence<V>{}, [&](auto v) {
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < V; ++v) {
           const vec w = vec::load(weights + v * vec::size);
-          unroll(std::make_index_sequence<Pixels>{}, [&](auto p) {
+#pragma GCC unroll 8
+          for (std::size_t p = 0; p < Pixels; ++p)
             acc[p][v] = fma(vec::load(row + p * tile.input_step + v * vec::size), w, acc[p][v]);
-          });
-        });
+        }
       } else {  // the last channels: V is 1
         const vec w = vec::load(weights);
-        unroll(std::make_index_sequence<Pixels>{}, [&](auto p) {
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < Pixels; ++p)
           acc[p][0] = fma(vec::load_partial(row + p * tile.input_step, rest), w, acc[p][0]);
-        });
       }
     }
   }
-  unroll(all, [&](auto i) { acc[i / V][i % V].store(sums + i / V * stride + i % V * vec::size); });
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < Pixels * V; ++i)
+    acc[i / V][i % V].store(sums + i / V * stride + i % V * vec::size);
 }
 
 /// Runs `kernel(sums, stride)` for `rows` pixels of a block of channels `width` floats wide: into the output
@@ -167,27 +171,29 @@ struct DepthwiseWindow {
 template <std::size_t Pixels, std::size_t Taps, bool Partial>
 void depthwise_window(const PackedDepthwise& conv, const DepthwiseWindow& window, const RowBlock& block,
                       float* sums, std::size_t stride) {
-  constexpr auto pixels = std::make_index_sequence<Pixels>{};
-  constexpr auto taps = std::make_index_sequence<Taps>{};
   const vec bias = vec::load(conv.bias() + block.column);
   vec acc[Pixels];
-  unroll(pixels, [&](auto p) { acc[p] = bias; });
+#pragma GCC unroll 16
+  for (std::size_t p = 0; p < Pixels; ++p) acc[p] = bias;
   const float* row = window.input + block.column;
   for (std::size_t kh = window.rows.first; kh < window.rows.end; ++kh, row += window.input_row) {
     const float* weights = conv.tap(kh * Taps) + block.column;
     vec w[Taps];
-    unroll(taps, [&](auto t) { w[t] = vec::load(weights + t * conv.stride()); });
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < Taps; ++t) w[t] = vec::load(weights + t * conv.stride());
     const float* at = row;
-    unroll(std::make_index_sequence<Pixels + Taps - 1>{}, [&](auto column) {
-      if (column < window.first || column >= window.end) return;
+#pragma GCC unroll 20
+    for (std::size_t column = 0; column < Pixels + Taps - 1; ++column) {
+      if (column < window.first || column >= window.end) continue;
       const vec x = Partial ? vec::load_partial(at, block.valid) : vec::load(at);
       at += window.channels;
-      unroll(taps, [&](auto t) {
-        if constexpr (column >= t && column - t < Pixels) acc[column - t] = fma(x, w[t], acc[column - t]);
-      });
-    });
+#pragma GCC unroll 8
+      for (std::size_t t = 0; t < Taps; ++t)
+        if (column >= t && column - t < Pixels) acc[column - t] = fma(x, w[t], acc[column - t]);
+    }
   }
-  unroll(pixels, [&](auto p) { acc[p].store(sums + p * stride); });
+#pragma GCC unroll 16
+  for (std::size_t p = 0; p < Pixels; ++p) acc[p].store(sums + p * stride);
 }
 
 /// All channels of `Pixels` outputs, `valid_pixels` of which are stored.

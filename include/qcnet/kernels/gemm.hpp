@@ -126,11 +126,6 @@ struct TileSums {
 
 namespace detail {
 
-template <std::size_t... I, class F>
-[[gnu::always_inline]] inline void unroll(std::index_sequence<I...>, [[maybe_unused]] F f) {
-  (f(std::integral_constant<std::size_t, I>{}), ...);
-}
-
 /// What a step of the depth adds to a sum.
 struct FloatProduct {
   static vec add(vec x, vec w, vec sum) { return fma(x, w, sum); }
@@ -142,38 +137,42 @@ struct Bf16Product {
 #endif
 
 /// Computes Rows x V vectors: what they start from + sum over runs and positions of input * weight, in that
-/// order. Compile-time indices everywhere, so that the accumulators stay in registers. What becomes of the
+/// order. Loops over the accumulators are unrolled, and so these stay in registers. What becomes of the
 /// sums is not this function's business: it would have to be compiled anew for every epilogue.
 template <class Product, std::size_t Rows, std::size_t V>
 void micro_kernel(const TileInput& input, const float* weights, const TileSums& tile) {
-  constexpr auto rows = std::make_index_sequence<Rows>{};
-  constexpr auto vectors = std::make_index_sequence<V>{};
   vec acc[Rows][V];
-  unroll(rows, [&, from = tile.initial](auto m) mutable {
-    unroll(vectors, [&](auto v) { acc[m][v] = vec::load(from + v * vec::size); });
-    from += tile.initial_stride;
-  });
+  const float* from = tile.initial;
+#pragma GCC unroll 16
+  for (std::size_t m = 0; m < Rows; ++m, from += tile.initial_stride)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) acc[m][v] = vec::load(from + v * vec::size);
   const float* const* pointers = input.pointers;
   const float* ahead = input.ahead;
   for (std::size_t run = 0; run < input.runs; ++run, pointers += Rows) {
     const float* row[Rows];
-    unroll(rows, [&](auto m) { row[m] = pointers[m]; });
+#pragma GCC unroll 16
+    for (std::size_t m = 0; m < Rows; ++m) row[m] = pointers[m];
     const std::size_t length = input.length;
 #pragma GCC unroll 4
     for (std::size_t k = 0; k < length; ++k, weights += V * vec::size, ahead += line_floats) {
       __builtin_prefetch(ahead, 0, 2);
       vec w[V];
-      unroll(vectors, [&](auto v) { w[v] = vec::load(weights + v * vec::size); });
-      unroll(rows, [&](auto m) {
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < V; ++v) w[v] = vec::load(weights + v * vec::size);
+#pragma GCC unroll 16
+      for (std::size_t m = 0; m < Rows; ++m) {
         const vec x = vec::broadcast(row[m][k]);
-        unroll(vectors, [&](auto v) { acc[m][v] = Product::add(x, w[v], acc[m][v]); });
-      });
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < V; ++v) acc[m][v] = Product::add(x, w[v], acc[m][v]);
+      }
     }
   }
-  unroll(rows, [&, to = tile.sums](auto m) mutable {
-    unroll(vectors, [&](auto v) { acc[m][v].store(to + v * vec::size); });
-    to += tile.stride;
-  });
+  float* to = tile.sums;
+#pragma GCC unroll 16
+  for (std::size_t m = 0; m < Rows; ++m, to += tile.stride)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) acc[m][v].store(to + v * vec::size);
 }
 
 using MicroKernel = void (*)(const TileInput&, const float*, const TileSums&);
