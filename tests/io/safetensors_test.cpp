@@ -175,6 +175,15 @@ TEST_CASE("safetensors: a missing file, tensor or type, a wrong shape: one sente
   CHECK(file.tensor("byte").error().message() ==
         "byte: its elements are U8; only F32, F16, BF16 and I64 can be read as float");
   CHECK(file.find("float") == nullptr);
+  CHECK(file.bytes("float").error().message() == "float: there is no such tensor");
+  CHECK(file.bytes("floats").error().message() == "floats: expected elements of type U8, found F32");
+}
+
+TEST_CASE("safetensors: bytes where they lie") {
+  const std::string header = R"({"w":{"dtype":"U8","shape":[2,3],"data_offsets":[0,6]}})";
+  const std::string content = with_header(header, std::string("\x00\x01\x7F\x80\xFE\xFF", 6));
+  const auto bytes = Safetensors::parse(as_bytes(content)).value().bytes("w").value();
+  CHECK(std::ranges::equal(bytes, std::vector<std::uint8_t>{0, 1, 127, 128, 254, 255}));
 }
 
 TEST_CASE("safetensors: empty, scalar, zero-size and eight-dimensional") {
@@ -251,6 +260,7 @@ TEST_CASE("safetensors: a file cut after it was opened gives an error, not a dea
   CHECK(opened.tensor("w").ok());
   std::filesystem::resize_file(file.path, 5000);
   CHECK(opened.tensor("w").error().message().find("w: the file was cut from 400") == 0);
+  CHECK(opened.bytes("w").error().message().find("w: the file was cut from 400") == 0);
   CHECK_FALSE(opened.check_size().ok());
 }
 

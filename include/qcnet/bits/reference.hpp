@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -62,6 +63,54 @@ inline std::vector<double> conv2d(ConstBitplaneView bits, ConstTensorView weight
           result.push_back(relu && sum < 0 ? 0.0 : sum);
         }
   return result;
+}
+
+/// Twin of bits::PackedBinaryConv2d: the counts `[N, H', W', Cout]` of +1 for a set bit and -1 for a clear
+/// one, `padding` (0 or 1) beyond the edges, with `weights` [Cout, Kh, Kw, Cin / groups] of +1 and -1.
+inline std::vector<std::int32_t> binary_conv2d(ConstBitplaneView bits, ConstTensorView weights,
+                                               const ConvGeometry& g, std::int32_t padding) {
+  const std::size_t height = bits.shape[1], width = bits.shape[2], channels = weights.shape[3];
+  const Shape out = g.output(bits.shape, weights.shape[0]).value();
+  std::vector<std::int32_t> counts;
+  for (std::size_t n = 0; n < out[0]; ++n)
+    for (std::size_t y = 0; y < out[1]; ++y)
+      for (std::size_t x = 0; x < out[2]; ++x)
+        for (std::size_t o = 0; o < out[3]; ++o) {
+          const std::size_t first = o / (out[3] / g.groups) * channels;  // of the group's input channels
+          std::int32_t count = 0;
+          for (std::size_t kh = 0; kh < g.kernel_h; ++kh)
+            for (std::size_t kw = 0; kw < g.kernel_w; ++kw)
+              for (std::size_t c = 0; c < channels; ++c) {
+                const std::size_t in_y = y * g.stride_h + kh * g.dilation_h - g.pad_h;
+                const std::size_t in_x = x * g.stride_w + kw * g.dilation_w - g.pad_w;
+                const bool inside = in_y < height && in_x < width;  // what is negative has wrapped around
+                const float w = weights.data[((o * g.kernel_h + kh) * g.kernel_w + kw) * channels + c];
+                const std::int32_t sign = w > 0 ? 1 : -1;
+                if (!inside)
+                  count += padding * sign;
+                else
+                  count += bits.get((n * height + in_y) * width + in_x, first + c) ? sign : -sign;
+              }
+          counts.push_back(count);
+        }
+  return counts;
+}
+
+/// Twin of bits::max_pool.
+inline Bitplane max_pool(const ConvGeometry& g, ConstBitplaneView bits) {
+  const std::size_t height = bits.shape[1], width = bits.shape[2], channels = bits.shape[3];
+  Bitplane pooled(g.output(bits.shape, channels).value());
+  const Shape& out = pooled.shape();
+  for (std::size_t p = 0; p < out.pixels(); ++p)
+    for (std::size_t tap = 0; tap < g.taps(); ++tap) {
+      const std::size_t y = p / out[2] % out[1] * g.stride_h + tap / g.kernel_w * g.dilation_h - g.pad_h;
+      const std::size_t x = p % out[2] * g.stride_w + tap % g.kernel_w * g.dilation_w - g.pad_w;
+      if (y >= height || x >= width) continue;
+      const std::size_t pixel = (p / out[2] / out[1] * height + y) * width + x;
+      for (std::size_t c = 0; c < channels; ++c)
+        if (bits.get(pixel, c)) pooled.set(p, c, true);
+    }
+  return pooled;
 }
 
 }  // namespace qcnet::inline QCNET_ABI::bits::reference

@@ -78,6 +78,15 @@ class Safetensors {
     return read_tensor(name, &expected);
   }
 
+  /// The elements of a U8 tensor where they lie, in the mapped file; an Error if they are of another type.
+  Result<std::span<const std::uint8_t>> bytes(std::string_view name) const {
+    QCNET_TRY(const TensorInfo* info, readable(name));
+    if (info->dtype != Dtype::u8)
+      return Error(detail::printable(name) + ": expected elements of type U8, found " +
+                   std::string(dtype_name(info->dtype)));
+    return std::span(reinterpret_cast<const std::uint8_t*>(info->data.data()), info->data.size());
+  }
+
   std::optional<std::string_view> metadata(std::string_view key) const {
     const auto at = metadata_.find(key);
     return at == metadata_.end() ? std::nullopt : std::optional<std::string_view>(at->second);
@@ -92,14 +101,20 @@ class Safetensors {
  private:
   Safetensors() = default;
 
-  Result<Tensor> read_tensor(std::string_view name, const Shape* expected) const {
-    const std::string shown = detail::printable(name);
+  /// The tensor of that name, whose data the file still holds.
+  Result<const TensorInfo*> readable(std::string_view name) const {
     const TensorInfo* info = find(name);
-    if (info == nullptr) return Error(shown + ": there is no such tensor");
+    if (info == nullptr) return Error(detail::printable(name) + ": there is no such tensor");
+    if (auto same = check_size(); !same.ok()) return same.error().in(detail::printable(name));
+    return info;
+  }
+
+  Result<Tensor> read_tensor(std::string_view name, const Shape* expected) const {
+    QCNET_TRY(const TensorInfo* info, readable(name));
+    const std::string shown = detail::printable(name);
     if (expected != nullptr && info->shape != *expected)
       return Error(shown + ": expected shape " + expected->to_string() + ", found " +
                    info->shape.to_string());
-    if (auto same = check_size(); !same.ok()) return same.error().in(shown);
     Tensor tensor(info->shape);
     if (auto done = to_float_into(info->dtype, info->data, tensor.span()); !done.ok())
       return done.error().in(shown);

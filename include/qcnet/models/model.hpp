@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include <qcnet/models/binary_head.hpp>
 #include <qcnet/models/convnext.hpp>
 #include <qcnet/models/resnet.hpp>
 #include <qcnet/models/vit.hpp>
@@ -31,6 +32,7 @@ inline bool finds_boxes(std::string_view architecture) {
 
 /// Builds the network that `weights` holds: the whole, a head or a tail.
 inline Result<Network> load(const io::Safetensors& weights) {
+  if (holds_any(weights, "binary.")) return binary_head(weights);  // in place of any family's head
   const std::string_view name = architecture(weights);
   if (name == "resnet") return resnet(weights);
   if (name == "vit") return vit(weights);

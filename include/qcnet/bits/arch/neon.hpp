@@ -8,20 +8,29 @@
 
 namespace qcnet::inline QCNET_ABI::bits {
 
-/// Bit i is x[i] > thresholds[i], for 32 channels.
-inline std::uint32_t greater_block(const float* x, const float* thresholds) {
-  const auto greater = [&](std::size_t i) {
-    return vmovn_u32(vcgtq_f32(vld1q_f32(x + i), vld1q_f32(thresholds + i)));
+/// One bit for each of 32 elements, from eight registers of them that are all ones or zeros: `mask(i)` is the
+/// one that begins with element i.
+template <class Mask>
+std::uint32_t collect_bits(const Mask& mask) {
+  const auto half = [&](std::size_t i) {
+    return vmovn_u16(vcombine_u16(vmovn_u32(mask(i)), vmovn_u32(mask(i + 4))));
   };
-  const auto bytes = [&](std::size_t i) {
-    return vcombine_u8(vmovn_u16(vcombine_u16(greater(i), greater(i + 4))),
-                       vmovn_u16(vcombine_u16(greater(i + 8), greater(i + 12))));
-  };
+  const auto bytes = [&](std::size_t i) { return vcombine_u8(half(i), half(i + 8)); };
   const std::uint8_t bit[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
   uint8x16_t sums = vpaddq_u8(vandq_u8(bytes(0), vld1q_u8(bit)), vandq_u8(bytes(16), vld1q_u8(bit)));
   sums = vpaddq_u8(sums, sums);
   sums = vpaddq_u8(sums, sums);
   return vgetq_lane_u32(vreinterpretq_u32_u8(sums), 0);
+}
+
+/// Bit i is x[i] > thresholds[i], for 32 channels.
+inline std::uint32_t greater_block(const float* x, const float* thresholds) {
+  return collect_bits([&](std::size_t i) { return vcgtq_f32(vld1q_f32(x + i), vld1q_f32(thresholds + i)); });
+}
+
+/// The same of whole numbers.
+inline std::uint32_t greater_block(const std::int32_t* x, const std::int32_t* thresholds) {
+  return collect_bits([&](std::size_t i) { return vcgtq_s32(vld1q_s32(x + i), vld1q_s32(thresholds + i)); });
 }
 
 }  // namespace qcnet::inline QCNET_ABI::bits

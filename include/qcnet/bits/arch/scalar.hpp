@@ -16,4 +16,11 @@ inline std::uint32_t greater_block(const float* x, const float* thresholds) {
   return bits;
 }
 
+/// The same of whole numbers.
+inline std::uint32_t greater_block(const std::int32_t* x, const std::int32_t* thresholds) {
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < 32; ++i) bits |= (x[i] > thresholds[i] ? 1u : 0u) << i;
+  return bits;
+}
+
 }  // namespace qcnet::inline QCNET_ABI::bits
