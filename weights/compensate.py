@@ -3,7 +3,7 @@
 
 Methods, each for every seed. Node and tail stay as they are, no labels:
   qcnet-mse             QCNet alone, reconstruction error
-  qcnet                 the same, then distillation from the unpartitioned model through the frozen tail
+  qcnet                 the same, then distillation from the unpartitioned model (or --teacher) through the frozen tail
 Fine-tuned, all with the same number of epochs (or fractions of one) over the training set:
   lloyd-max-finetuned   dequantization, fine-tuned tail
   qcnet-finetuned       QCNet (after the epochs of qcnet-mse, which count) and tail, fine-tuned together
@@ -23,9 +23,9 @@ from torch import nn
 from qcnet_train import base, loop, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, Dequantizer, compensator, restorer, round_to_half
 from qcnet_train.maps import each
-from qcnet_train.quantizer import Quantizer, binarize, fit_each
+from qcnet_train.quantizer import Quantizer, binarize
 from qcnet_train.runtime import seed_everything, versions
-from qcnet_train.stages import Frozen, Stages
+from qcnet_train.stages import Frozen, Stages, calibrate
 
 METHODS = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control")
 
@@ -33,7 +33,9 @@ METHODS = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "cont
 def parse():
     parser = options.parser(__doc__)
     options.add_training(parser)
-    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py, or file of a whole model")
+    parser.add_argument("--base", required=True, type=Path,
+                        help="checkpoint of train.py, a whole model's file, or a node's beside its frozen server's")
+    parser.add_argument("--teacher", type=Path, help="base model to distil from instead: the float one of a binary head")
     parser.add_argument("--cut", required=True, help="where to split, e.g. layer2 or layer2.1")
     parser.add_argument("--out", required=True, type=Path, help="folder for results")
     parser.add_argument("--width", type=int, help="QCNet channels (a quarter of the map's)")
@@ -54,15 +56,6 @@ def parse():
     return parser.parse_args()
 
 
-def calibration_maps(runtime, dataset, head, count, batch):
-    """Feature maps [N, C, H, W] of `count` training images, in fp32 as a node computes them."""
-    with torch.no_grad():
-        for images, _, i in dataset.batches("train", batch, augment=False, shuffle=True):
-            if i * batch >= count:
-                return
-            yield each(lambda z: z[:count - i * batch], head(runtime.put(images)))
-
-
 class Experiment:
     """All methods at one cut of one base model."""
 
@@ -74,12 +67,13 @@ class Experiment:
         self.head, self.tail = models.partition(self.model, arguments.cut)
         self.activation = models.cuts(self.model)[arguments.cut]
         self.task = tasks.of(self.model, dataset)
-        self.quantizer = fit_each(calibration_maps(runtime, dataset, self.head, arguments.calibration,
-                                                   min(250, self.task.batch)))
+        self.quantizer = calibrate(runtime, dataset, self.head, arguments.calibration, min(250, self.task.batch))
         sample = next(dataset.batches("train", 1, shuffle=False))[0]
         self.shape = each(lambda z: tuple(z.shape), self.head(self.runtime.put(sample)))
         self.width = each(lambda q: arguments.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), self.quantizer)
-        self.frozen = Frozen(runtime, self.head, self.tail)
+        teacher = arguments.teacher and runtime.share(lambda: base.read(arguments.teacher, dataset))
+        self.frozen = Frozen(runtime, self.head, self.tail,
+                             teacher and runtime.place(teacher).eval().requires_grad_(False))
         self.stages = Stages(runtime, dataset, self.frozen, self.tail, self.quantizer, self.task,
                              batch=arguments.batch, cutmix=arguments.cutmix, resume=arguments.resume)
 
@@ -169,7 +163,8 @@ class Experiment:
     def log(self, baselines):
         a = self.arguments
         found = [torch.load(p, map_location="cpu")["result"] for p in sorted(a.out.glob("*-seed*.pt"))]
-        return {"cut": a.cut, "metric": self.task.metric, "activation": self.activation,
+        return {"cut": a.cut, **({"teacher": a.teacher.name} if a.teacher else {}),
+                "metric": self.task.metric, "activation": self.activation,
                 "width": self.width, "blocks": a.blocks, "block": a.block,
                 "compensator_parameters": sum(p.numel() for p in self.compensator().parameters()),
                 "reconstruction_epochs": a.reconstruction_epochs,

@@ -27,7 +27,8 @@ TOLERANCE = 1e-3
 
 def parse():
     parser = options.parser(__doc__)
-    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py, or file of a whole model")
+    parser.add_argument("--base", required=True, type=Path,
+                        help="checkpoint of train.py, a whole model's file, or a node's beside its frozen server's")
     parser.add_argument("--run", type=Path, help="folder that compensate.py wrote; without it only the whole model")
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
     parser.add_argument("--out", required=True, type=Path, help="folder for the files")

@@ -24,7 +24,8 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
-    parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py, or file of a whole model")
+    parser.add_argument("--base", required=True, type=Path,
+                        help="checkpoint of train.py, a whole model's file, or a node's beside its frozen server's")
     parser.add_argument("--runs", required=True, nargs="+", type=Path, help="folders of compensate.py")
     parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
     return parser.parse_args()

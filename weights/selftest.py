@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from selftest_binary import *  # noqa: F401, F403 - its test cases
 from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
 from qcnet_train import deployment, models, safetensors
@@ -293,6 +294,10 @@ class EndToEnd(unittest.TestCase):
             whole = out / "tiny.safetensors"
             self.run_script("export.py", *data, "--base", whole, "--name", "tiny", "--whole", "--out", root / "again")
             self.assertEqual((root / "again" / "tiny.safetensors").read_bytes(), whole.read_bytes())
+            # So does the deployment, whose head and frozen tail are the model.
+            node = out / f"tiny-{cut}.node.safetensors"
+            self.run_script("export.py", *data, "--base", node, "--name", "tiny", "--whole", "--out", root / "third")
+            self.assertEqual((root / "third" / "tiny.safetensors").read_bytes(), whole.read_bytes())
             self.assertIn("QCNet + fine-tuned tail", self.run_script(
                 "report.py", "--name", "tiny", "--base", whole, "--runs", run, "--out", root / "log.json"))
             return about, np.load(root / f"tiny-{cut}-qcnet.npy")
@@ -307,6 +312,44 @@ class EndToEnd(unittest.TestCase):
     def test_small_convnext(self):
         self.chain(model=("--architecture", "convnext", "--set", "depths=1,1", "width=8",
                           "--optimizer", "adamw", "--lr", 1e-3), cut="features.1", block="depthwise")
+
+    def test_binary_head(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            data = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32)
+            training = ("--batch", 16, "--threads", 1)
+            base, binary, run, out = root / "base.pt", root / "binary.pt", root / "run", root / "out"
+            self.run_script("train.py", *data, *training, "--architecture", "convnext", "--set", "depths=1,1", "width=8",
+                            "--optimizer", "adamw", "--lr", 1e-3, "--epochs", 1, "--out", base)
+            sizes = ("--set", "channels=8,8,16", "strides=2,1,2", "kernels=3,3,3")
+            for epochs in (1, 2):
+                self.run_script("binarize.py", *data, *training, "--resume", *sizes, "--base", base, "--cut", "features.2",
+                                "--calibration", 64, "--epochs", epochs, "--out", binary)
+            log = json.loads(binary.with_suffix(".json").read_text())
+            self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
+            self.assertEqual(log["bytes"]["binary_head"], 2 * 12 + (2 * 216 + 32) + (32 + 72 + 64) + (32 + 144 + 128))
+            self.run_script("compensate.py", *data, *training, "--base", binary, "--teacher", base, "--cut", "features.2",
+                            "--epochs", 1, "--reconstruction-epochs", 1, "--distillation-epochs", 1, "--calibration", 64,
+                            "--out", run)
+            self.run_script("export.py", *data, "--base", binary, "--run", run, "--name", "tiny", "--out", out)
+            node, about = safetensors.load(out / "tiny-features.2.node.safetensors")
+            self.assertEqual((about["qcnet.architecture"], about["qcnet.binary.strides"]), ("convnext", "2 1 2"))
+            self.assertEqual(sorted(name for name in node if not name.startswith("qcnet.")), [
+                "binary.input.scale", "binary.input.shift",
+                *(f"binary.layers.{i}.{name}" for i in range(2) for name in ("bias", "scale", "threshold", "weight")),
+                "binary.stem.bias", "binary.stem.weight"])
+            weight = node["binary.layers.1.weight"]
+            self.assertEqual((weight.dtype, weight.shape), (np.uint8, (16, 3, 3, 1)))
+            self.assertEqual(node["binary.stem.weight"].dtype, np.float16)
+            own = {name: array for name, array in node.items() if name.startswith("binary.")}
+            own["qcnet.thresholds"] = node["qcnet.thresholds"]
+            self.assertEqual(about["qcnet.hash"], deployment.fingerprint(own, "features.2"))
+            head = models.partition(deployment.build_as(about), "features.2")[0]
+            deployment.read_part(out / "tiny-features.2.node.safetensors", head)
+            kept = torch.load(binary)["model"]
+            for name, value in head.state_dict().items():
+                self.assertTrue(torch.equal(value, kept[name]), name)
 
     def test_small_yolov3_tiny(self):
         about, found = self.chain(model=DETECTOR, cut="layers.10", size=64, boxes=True)

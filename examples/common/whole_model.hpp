@@ -94,8 +94,7 @@ struct WholeModel {
       return qcnet::Error("has no classifier: its output is " + network.output_shape().to_string());
     WholeModel model{std::move(about), std::move(network), file.find("qcnet.check.input") != nullptr};
     if (!model.checked) return model;
-    QCNET_TRY(const auto input,
-              qcnet::load_check_map(file, "qcnet.check.input", model.network.input_shape()));
+    QCNET_TRY(const auto input, qcnet::load_check_input(file, model.network.input_shape()));
     model.network.run(input);
     QCNET_CHECK(qcnet::compare_outputs(model.network, file, qcnet::check_tolerance(arithmetic, 1e-3f)));
     return model;

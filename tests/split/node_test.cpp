@@ -143,6 +143,7 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
                  "qcnet.check.map: there is no such tensor"));
   CHECK(contains(said(WeightsFile(good).set("qcnet.check.input", {1, 3, 14, 16})),
                  "qcnet.check.input: expected shape [1, 3, 16, 14]"));
+  CHECK(contains(said(WeightsFile(good).set("qcnet.check.input", {1, 3, 5, 7})), "fills it by repetition"));
 
   // A weight that was changed after the export: found by the check input, unless nobody asks.
   const WeightsFile tampered = WeightsFile(good).poke("layer2.0.bn1.bias", 3, 5.0f);
@@ -164,4 +165,15 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
   CHECK(node.encode(vision::Image{1, 65535, 1, std::vector<std::uint8_t>(65535)}).ok());
   CHECK(node.encode(vision::Image{65536, 1, 1, std::vector<std::uint8_t>(65536)}).error().message() ==
         "a picture of 1 x 65536 pixels is too large: a frame can say sizes up to 65535");
+}
+
+TEST_CASE("a check input may be a piece that fills the input by repetition") {
+  WeightsFile file;
+  file.set("qcnet.check.input", {1, 2, 2, 1}, {1, 2, 3, 4});  // NCHW
+  const auto load = [](const io::Safetensors& from) { return load_check_input(from, {1, 4, 3, 2}); };
+  const Tensor input = file.with(load).value();
+  for (std::size_t i = 0; i < input.span().size(); ++i)
+    CHECK(input[i] == static_cast<float>(1 + i % 2 * 2 + i / 6 % 2));
+  CHECK(contains(file.set("qcnet.check.input", {1, 2, 3, 1}).with(load).error().message(), "[1, 2, 4, 3]"));
+  CHECK(contains(file.set("qcnet.check.input", {2, 1}).with(load).error().message(), "[1, 2, 4, 3]"));
 }

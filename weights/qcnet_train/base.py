@@ -1,4 +1,8 @@
-"""The unpartitioned model that the scripts start from: train.py's checkpoint, or a whole model's file."""
+"""The unpartitioned model that the scripts start from.
+
+That is train.py's checkpoint, a whole model's file, or a deployment: a node's file and beside it that of the server
+whose tail is frozen.
+"""
 
 import json
 from pathlib import Path
@@ -26,26 +30,40 @@ def from_checkpoint(path, dataset):
 
 
 def from_file(path, dataset):
-    about = whole_model(path)
+    about = metadata(path)
     if about["qcnet.classes"].split("\n") != list(dataset.classes):
         raise SystemExit(f"{path} knows the classes of {about['qcnet.dataset']}, not those of {dataset.name}")
     model = deployment.build_as(about)
-    deployment.read_part(path, model)
+    if about["qcnet.role"] == "model":
+        deployment.read_part(path, model)
+    else:
+        head, tail = models.partition(model, about["qcnet.cut"])
+        deployment.read_part(path, head)
+        deployment.read_part(frozen_server(path), tail)
     return model, tuple(map(int, about["qcnet.input"].split()[:2]))
 
 
-def whole_model(path):
-    """The metadata of a file that export.py --whole wrote."""
+def metadata(path):
+    """That of a file with a whole model, or of a node's."""
     about = safetensors.load(path)[1]
-    if about.get("qcnet.role") != "model":
-        raise SystemExit(f"{path} holds no whole model: take the one that export.py --whole writes")
+    if about.get("qcnet.role") not in ("model", "node"):
+        raise SystemExit(f"{path} holds no whole model: take the one that export.py --whole writes, or a node's file "
+                         "beside its -qcnet.server file")
     return about
+
+
+def frozen_server(node):
+    """The file beside a node's whose tail is the base model's own."""
+    server = node.with_name(node.name.replace(".node.", "-qcnet.server."))
+    if not server.exists():
+        raise SystemExit(f"{node} is only a model's head; its tail would be in {server}, which is not there")
+    return server
 
 
 def log(path):
     """What is known of its training: train.py's log beside a checkpoint, or what a file says."""
     if path.suffix != ".safetensors":
         return json.loads(path.with_suffix(".json").read_text())
-    about = whole_model(path)
+    about = metadata(path)
     return {"file": path.name, "spec": json.loads(about["qcnet.specification"]), "dataset": about["qcnet.dataset"],
             "test": float(about["qcnet.accuracy.unpartitioned"])}

@@ -1,7 +1,7 @@
 """The deployment files: what goes into a node's file and into a server's, and reading them back.
 
-Weights of rank 2 and more are float16, everything else float32. Tensors of the head (node) and of the
-tail (server) keep the model's own names; everything of qcnet's own begins with "qcnet.".
+Weights of rank 2 and more are float16, a binary layer's one bit each, everything else float32. Tensors of the head (node)
+and of the tail (server) keep the model's own names; everything of qcnet's own begins with "qcnet.".
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from . import models, safetensors, tasks
 from .compensator import (Compensator, ConvCompensator, Dequantizer, SideBySide, TokenCompensator,
                           restorer)
 from .maps import each, members
+from .models.binary_head import BinaryHeaded, pack, unpack
 from .quantizer import Quantizer, binarize
 
 PREFIX = "qcnet.compensator."
@@ -30,7 +31,10 @@ def as_arrays(state, prefix=""):
         name = RENAMED.get(name, name)
         if not name.endswith("num_batches_tracked"):
             array = tensor.detach().cpu().float().numpy()
-            arrays[prefix + name] = array.astype(np.float16 if array.ndim >= 2 else np.float32)
+            if name.startswith("binary.layers.") and name.endswith(".weight"):
+                arrays[prefix + name] = pack(array)
+            else:
+                arrays[prefix + name] = array.astype(np.float16 if array.ndim >= 2 else np.float32)
     return arrays
 
 
@@ -66,9 +70,25 @@ def by_map(entries, about):
     return tuple(found.values())
 
 
-def check_input(dataset):
-    """An input to check files with, of values that float16 holds: stored so, a detector's takes 1 MB instead of 2."""
-    return next(dataset.batches("test", 1))[0].half().float()
+PIECE = 32
+
+
+def check_piece(dataset):
+    """[1, C, h, w], of values that float16 holds, to check files with; of a large input only a piece, to be repeated.
+
+    A detector's whole input would take 1 MB.
+    """
+    image = next(dataset.batches("test", 1))[0].half().float()
+    height, width = image.shape[2:]
+    if min(height, width) <= 2 * PIECE or height % PIECE or width % PIECE:
+        return image
+    top, left = (height - PIECE) // 2, (width - PIECE) // 2
+    return image[:, :, top:top + PIECE, left:left + PIECE].contiguous()
+
+
+def repeat_piece(piece, size):
+    """The input of `size` (H, W) that a piece stands for."""
+    return piece.repeat(1, 1, size[0] // piece.shape[2], size[1] // piece.shape[3])
 
 
 def node_tensors(quantizer, z):
@@ -144,7 +164,8 @@ class Deployment:
         self.dataset, self.model, self.cut, self.name = dataset, model, cut, name
         self.head, self.tail = models.partition(model, cut)
         self.quantizer, self.activation = quantizer, models.cuts(model)[cut]
-        self.input = check_input(dataset)
+        self.piece = check_piece(dataset)
+        self.input = repeat_piece(self.piece, dataset.size)
         with torch.no_grad():
             self.map = self.head(self.input)
         self.bits = each(lambda z, q: binarize(z, q.thresholds), self.map, quantizer)
@@ -165,9 +186,13 @@ class Deployment:
                         {**self.about, **{f"qcnet.{key}": value for key, value in extra.items()}})
 
     def write_node(self, path, training):
-        tensors = {**self.head_arrays, "qcnet.check.input": self.input.half().numpy(),
+        tensors = {**self.head_arrays, "qcnet.check.input": self.piece.half().numpy(),
                    **of_maps(self.maps, each(node_tensors, self.quantizer, self.map))}
-        safetensors.save(path, tensors, self.metadata("node", training=training))
+        binary = {}
+        if isinstance(self.model, BinaryHeaded):
+            self.model.binary.check_exact(self.input)
+            binary["binary.strides"] = numbers(self.model.binary.sizes["strides"])
+        safetensors.save(path, tensors, self.metadata("node", training=training, **binary))
 
     def write_server(self, path, method, restore, tail, accuracy, training):
         """`restore`: a Dequantizer or a Compensator, or one for each map side by side; it and `tail` in eval mode."""
@@ -185,9 +210,9 @@ class Deployment:
 def write_model(path, dataset, model, name, accuracy):
     """The whole unpartitioned model."""
     with torch.no_grad():
-        sample = check_input(dataset)
-        tensors = {**as_arrays(model.state_dict()), "qcnet.check.input": sample.half().numpy(),
-                   **output_tensors(model, model(sample))}
+        piece = check_piece(dataset)
+        tensors = {**as_arrays(model.state_dict()), "qcnet.check.input": piece.half().numpy(),
+                   **output_tensors(model, model(repeat_piece(piece, dataset.size)))}
     safetensors.save(path, tensors, describe(dataset, model, name, "model",
                                              {"qcnet.accuracy.unpartitioned": f"{accuracy:g}"}))
 
@@ -195,9 +220,13 @@ def write_model(path, dataset, model, name, accuracy):
 def read_part(path, part):
     """Loads a file's tensors into `part` (head, tail or whole model); returns (qcnet's own tensors, metadata)."""
     arrays, metadata = safetensors.load(path)
-    own_names = {theirs: ours for ours, theirs in RENAMED.items() if ours in part.state_dict()}
-    tensors = {own_names.get(name, name): torch.from_numpy(array.astype(np.float32))
-               for name, array in arrays.items()}
+    shapes = {name: value.shape for name, value in part.state_dict().items()}
+    own_names = {theirs: ours for ours, theirs in RENAMED.items() if ours in shapes}
+    tensors = {}
+    for name, array in arrays.items():
+        name = own_names.get(name, name)
+        bits = array.dtype == np.uint8 and name in shapes
+        tensors[name] = torch.from_numpy(unpack(array, shapes[name][1]) if bits else array.astype(np.float32))
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith("qcnet.")}
     missing, unexpected = part.load_state_dict(tensors, strict=False)
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
@@ -249,7 +278,8 @@ def server_forward(node_path, server_path, model):
     def bits(images):
         return each(binarize, head(images), thresholds)
     with torch.no_grad():
-        sent = bits(node["qcnet.check.input"])
+        size = tuple(map(int, node_about["qcnet.input"].split()[:2]))
+        sent = bits(repeat_piece(node["qcnet.check.input"], size))
         torch.testing.assert_close(sent, each(lambda own: own["qcnet.check.map"], ours), rtol=0, atol=0)
         outputs = {name: torch.from_numpy(array) for name, array in output_tensors(model, tail(restore(sent))).items()}
         torch.testing.assert_close(outputs, {name: server[name] for name in outputs}, rtol=1e-4, atol=1e-4)

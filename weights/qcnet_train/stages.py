@@ -15,20 +15,31 @@ from . import loop, optimizers
 from .cutmix import CutMix
 from .data.order import batch_count
 from .maps import each, members
-from .quantizer import binarize, per_channel
+from .quantizer import binarize, fit_each, per_channel
 
 KEPT_BYTES = 4 << 30
 
 
+@torch.no_grad()
+def calibrate(runtime, dataset, head, count, batch):
+    """The quantizers of the maps of `count` training images, in fp32 as a node computes them."""
+    def maps():
+        for images, _, i in dataset.batches("train", batch, augment=False, shuffle=True):
+            if i * batch >= count:
+                return
+            yield each(lambda z: z[:count - i * batch], head(runtime.put(images)))
+    return fit_each(maps())
+
+
 class Frozen:
-    """What never changes while a cut is trained: the head's maps and the unpartitioned model's outputs.
+    """What never changes while a cut is trained: the head's maps and the outputs of the unpartitioned model (or `teacher`).
 
     Batches depend on (seed, epoch, index) only, so the methods of one seed see the same ones: results
     are kept, up to KEPT_BYTES, and computed once for all methods.
     """
 
-    def __init__(self, runtime, head, tail):
-        self.runtime, self.head, self.tail = runtime, head, tail
+    def __init__(self, runtime, head, tail, teacher=None):
+        self.runtime, self.head, self.tail, self.teacher = runtime, head, tail, teacher
         self.forget()
 
     def forget(self):
@@ -49,9 +60,10 @@ class Frozen:
         """The map of a training batch [N, C, H, W]."""
         return self.keep(self.head, images, ("map", *key), self.runtime.bf16)
 
-    def outputs(self, z, key):
-        """What the unpartitioned model gives for a training batch, of which `z` is the map."""
-        return self.keep(self.tail, z, ("outputs", *key), self.runtime.bf16)
+    def outputs(self, images, z, key):
+        """What there is to be learned for a training batch, of which `z` is the map."""
+        module, inputs = (self.teacher, images) if self.teacher else (self.tail, z)
+        return self.keep(module, inputs, ("outputs", *key), self.runtime.bf16)
 
     def exact_map(self, images, key):
         """The map of an evaluation batch in fp32, as a node computes it."""
@@ -122,7 +134,7 @@ class Stages:
                 restored = wrapped(self.bits(z))
                 outputs = as_float(self.tail(restored))
             return 0.3 * self.error(restored, z) + self.task.distillation(
-                outputs, self.frozen.outputs(z, (seed, *when)))
+                outputs, self.frozen.outputs(images, z, (seed, *when)))
         optimizer = torch.optim.Adam(compensator.parameters(), lr)
         return self.run(compensator, loss, optimizer, seed=seed, label="distil", **rest)
 
@@ -135,6 +147,6 @@ class Stages:
             with self.runtime.autocast():
                 outputs = as_float(wrapped(self.bits(z) if quantized else z))
             return 0.5 * self.task.loss(outputs, targets) + 0.5 * self.task.distillation(
-                outputs, self.frozen.outputs(z, (seed, *when)))
+                outputs, self.frozen.outputs(images, z, (seed, *when)))
         return self.run(server, loss, optimizers.make(optimizer, server, lr, weight_decay), seed=seed,
                         label=label, **rest)

@@ -29,6 +29,26 @@ inline Result<Tensor> load_check_map(const io::Safetensors& file, const std::str
   return channels_last(map);
 }
 
+/// The recorded input in our layout, of `shape` `[1, H, W, C]`: files of large inputs hold a piece of one,
+/// `[1, C, h, w]`, that fills it by repetition.
+inline Result<Tensor> load_check_input(const io::Safetensors& file, const Shape& shape) {
+  const std::string name = "qcnet.check.input";
+  QCNET_TRY(const Tensor stored, load_tensor(file, name));
+  const Shape& s = stored.shape();
+  const bool fits = s.rank() == 4 && s[0] == shape[0] && s[1] == shape[3] && s[2] != 0 && s[3] != 0 &&
+                    shape[1] % s[2] == 0 && shape[2] % s[3] == 0;
+  if (!fits)
+    return Error(name + ": expected shape " + Shape{shape[0], shape[3], shape[1], shape[2]}.to_string() +
+                 ", or a piece that fills it by repetition, found " + s.to_string());
+  const Tensor piece = channels_last(stored);
+  Tensor input(shape);
+  for (std::size_t y = 0; y < shape[1]; ++y)
+    for (std::size_t x = 0; x < shape[2]; ++x)
+      std::copy_n(piece.view().pixel(y % s[2] * s[3] + x % s[3]), shape[3],
+                  input.view().pixel(y * shape[2] + x));
+  return input;
+}
+
 /// An Error if `computed` is further from `recorded` than `tolerance` times the largest recorded value.
 inline Result<void> compare_check(ConstTensorView computed, ConstTensorView recorded, float tolerance,
                                   const std::string& what) {

@@ -20,7 +20,7 @@ namespace qcnet::inline QCNET_ABI {
 
 /// Runs the head of a model and compares its last feature map with the thresholds: one bit per feature. The
 /// comparison sits in the epilogue of the last convolution or linear layer, so quantizing costs the node
-/// nothing; behind a normalization, or a linear layer of more than 768 inputs, it is one pass over the map.
+/// nothing; behind a normalization it is one pass over the map.
 /// Where a cut needs more than one map, all are in one frame. One picture at a time.
 class Node {
  public:
@@ -149,7 +149,7 @@ class Node {
 
   Result<void> verify(const io::Safetensors& file, float tolerance) {
     if (file.find("qcnet.check.input") == nullptr) return {};
-    QCNET_TRY(const Tensor input, load_check_map(file, "qcnet.check.input", head_.input_shape()));
+    QCNET_TRY(const Tensor input, load_check_input(file, head_.input_shape()));
     head_.run(input);
     const std::vector<CutMap> maps = deployment_.maps();
     for (std::size_t i = 0; i < maps.size(); ++i) {

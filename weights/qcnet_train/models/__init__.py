@@ -14,6 +14,8 @@ tuple of them, the cut's own first; a model with several outputs gives a tuple t
 
 The dotted names are the model's own state_dict prefixes, so that a head's and a tail's tensors keep
 the names they have in the whole model.
+
+A specification with "binary_head" is of a model whose head at one cut is binary (see binary_head.py); it has that cut alone.
 """
 
 import inspect
@@ -23,8 +25,10 @@ import torch
 from torch import nn
 
 from . import convnext, resnet, vit, yolov3_tiny
+from .binary_head import BinaryHead, BinaryHeaded
 
 FAMILIES = {"resnet": resnet, "vit": vit, "convnext": convnext, "yolov3-tiny": yolov3_tiny}
+BINARY_HEADED = ("resnet", "convnext")  # what gives one map [N, C, H, W] at every cut
 
 
 def specification(architecture, name, settings, suggested=None):
@@ -36,17 +40,23 @@ def specification(architecture, name, settings, suggested=None):
                 inspect.signature(FAMILIES[architecture].build).parameters.items()
                 if key not in ("classes", "channels", "name")}
     defaults.update(suggested or {})
-    spec = {"architecture": architecture, "name": name, **(defaults if name == "small" else {})}
+    return {"architecture": architecture, "name": name,
+            **set_options(f"{architecture} '{name}'", defaults if name == "small" else {}, settings)}
+
+
+def set_options(what, defaults, settings):
+    """`defaults`, {option: value}, with what texts "option=value" say instead."""
+    options = dict(defaults)
     for setting in settings:
         key, _, value = setting.partition("=")
-        if key not in spec or key not in defaults:
-            known = ", ".join(f"{k}={v}" for k, v in defaults.items()) if name == "small" else "none"
-            raise SystemExit(f"--set {setting}: {architecture} '{name}' has no such option (known: {known})")
+        if key not in defaults:
+            known = ", ".join(f"{k}={v}" for k, v in defaults.items()) or "none"
+            raise SystemExit(f"--set {setting}: {what} has no such option (known: {known})")
         try:
-            spec[key] = parse_as(defaults[key], value)
+            options[key] = parse_as(defaults[key], value)
         except ValueError:
             raise SystemExit(f"--set {setting}: not a value such as {defaults[key]}") from None
-    return spec
+    return options
 
 
 def parse_as(example, text):
@@ -59,10 +69,14 @@ def parse_as(example, text):
 def build(spec, classes, channels):
     """Builds a model from its specification, {"architecture": family, "name": ..., **options}."""
     options = dict(spec)
-    family = options.pop("architecture")
+    family, binary = options.pop("architecture"), options.pop("binary_head", None)
     if family not in FAMILIES:
         raise SystemExit(f"unknown architecture '{family}' (known: {', '.join(sorted(FAMILIES))})")
     model = FAMILIES[family].build(classes=classes, channels=channels, **options)
+    model.spec = {"architecture": family, **options}
+    if binary:
+        sizes = dict(binary)
+        model = with_binary_head(model, sizes.pop("cut"), BinaryHead(channels, **sizes))
     model.spec = dict(spec)
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
@@ -82,8 +96,19 @@ def as_autocast(normalized):
     return normalized
 
 
+def with_binary_head(model, cut, binary):
+    """The binary head before the tail of `model`, whose modules it shares."""
+    if model.spec["architecture"] not in BINARY_HEADED:
+        raise SystemExit(f"a binary head is for {' and '.join(BINARY_HEADED)}, not for {model.spec['architecture']}")
+    headed = BinaryHeaded(binary, partition(model, cut)[1], {cut: cuts(model)[cut]})
+    headed.spec = {**model.spec, "binary_head": {"cut": cut, **binary.sizes}}
+    return headed
+
+
 def cuts(model):
     """All cut names of a model, each with the activation that the cut follows."""
+    if isinstance(model, BinaryHeaded):
+        return model.cuts
     family = FAMILIES[model.spec["architecture"]]
     return {name: activation for name, (_, activation) in family.cuts(model).items()}
 
@@ -107,12 +132,13 @@ def metadata(model):
 
 def partition(model, cut):
     """Splits `model` at `cut` into (head, tail) that share its modules: tail(head(x)) == model(x)."""
-    family = FAMILIES[model.spec["architecture"]]
-    known = family.cuts(model)
+    known = cuts(model)
     if cut not in known:
         raise SystemExit(f"cut '{cut}' does not exist (known: {', '.join(known)})")
-    length = known[cut][0]
-    chain = family.stages(model)
+    if isinstance(model, BinaryHeaded):
+        return model.parts()
+    family = FAMILIES[model.spec["architecture"]]
+    length, chain = family.cuts(model)[cut][0], family.stages(model)
     return nest(chain[:length]), nest(chain[length:])
 
 
