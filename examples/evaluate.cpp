@@ -35,6 +35,7 @@ struct Row {
 struct Bytes {
   std::size_t raw = 0, file = 0;  // means over the dataset; file is 0 for idx files
   std::size_t float32 = 0, eight_bit = 0, one_bit = 0, frame = 0;
+  std::size_t compressed = 0;  // frame, mean over the dataset
 };
 
 class Evaluation {
@@ -54,8 +55,8 @@ class Evaluation {
 
   Result<void> run(std::size_t limit) {
     const std::size_t count = limit == 0 ? benchmark_->size() : std::min(limit, benchmark_->size());
-    Frame frame = node_.make_frame();
-    std::size_t raw = 0, file = 0;
+    Frame frame = node_.make_frame(), coded = node_.make_frame(qcnet::Coding::context);
+    std::size_t raw = 0, file = 0, compressed = 0;
     for (std::size_t i = 0; i < count; ++i) {
       pictures_.push_back(i * benchmark_->size() / count);  // spread over all classes of a folder
       QCNET_TRY(const auto picture, benchmark_->get(pictures_.back()));
@@ -64,6 +65,10 @@ class Evaluation {
       const auto size = std::filesystem::file_size(picture.name, is_no_file);
       if (!is_no_file) file += size;
       QCNET_CHECK(node_ms_([&] { return node_.encode_into(picture.image, frame); }));
+      for (std::size_t m = 0; m < frame.map_count(); ++m)
+        std::ranges::copy(frame.bits(m).bytes(), coded.bits(m).data);
+      coded.seal(frame.sequence(), frame.picture());
+      compressed += coded.bytes().size();
       QCNET_CHECK(head_ms_([&] { return node_.features(picture.image); }));
       Maps maps;
       for (std::size_t m = 0; m < frame.map_count(); ++m) maps.push_back(node_.head().output(m));
@@ -73,7 +78,7 @@ class Evaluation {
         if (!judged) return judged.error().in(picture.name);
       }
     }
-    bytes_ = {raw / count, file / count, 0, 0, 0, frame.bytes().size()};
+    bytes_ = {raw / count, file / count, 0, 0, 0, frame.bytes().size(), compressed / count};
     for (std::size_t m = 0; m < frame.map_count(); ++m) {
       bytes_.eight_bit += frame.shape(m).elements();
       bytes_.one_bit += frame.bits(m).size_bytes();
@@ -100,7 +105,7 @@ class Evaluation {
     out << "\nBytes per picture: raw " << bytes_.raw;
     if (bytes_.file != 0) out << ", its file " << bytes_.file;
     out << "; at the cut float32 " << bytes_.float32 << ", 8 bit " << bytes_.eight_bit << ", 1 bit "
-        << bytes_.one_bit << ", whole frame " << bytes_.frame << '\n';
+        << bytes_.one_bit << ", whole frame " << bytes_.frame << ", compressed " << bytes_.compressed << '\n';
     const Row *whole = find("unpartitioned"), *plain = find("lloyd-max"), *qcnet = find("qcnet");
     if (whole == nullptr || plain == nullptr || qcnet == nullptr) return out.str();
     const double lost = whole->score->percent() - plain->score->percent();
@@ -118,7 +123,7 @@ class Evaluation {
         << ", \"pictures\": " << pictures_.size() << ",\n \"bytes\": {\"raw\": " << bytes_.raw
         << ", \"file\": " << bytes_.file << ", \"float32\": " << bytes_.float32
         << ", \"eight_bit\": " << bytes_.eight_bit << ", \"one_bit\": " << bytes_.one_bit
-        << ", \"frame\": " << bytes_.frame << "},\n \"rows\": [";
+        << ", \"frame\": " << bytes_.frame << ", \"compressed\": " << bytes_.compressed << "},\n \"rows\": [";
     for (const Row& row : rows_)
       out << (&row == rows_.data() ? "\n" : ",\n") << "  {\"method\": " << json_quoted(row.key) << ", "
           << row.score->json()

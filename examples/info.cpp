@@ -15,7 +15,7 @@
 namespace {
 
 using namespace examples;
-using qcnet::Deployment, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result, qcnet::Winograd;
+using qcnet::Deployment, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result;
 using qcnet::io::Safetensors;
 
 template <class T>
@@ -189,6 +189,7 @@ void describe_frame(std::ostream& out, const Frame& frame) {
   char hash[17];
   std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(frame.model_hash()));
   line(out, "model hash", hash);
+  if (frame.coded()) line(out, "compressed", "to " + std::to_string(frame.bytes().size()) + " bytes");
   for (std::size_t i = 0; i < frame.map_count(); ++i) {
     std::size_t ones = 0;
     for (const std::uint8_t byte : frame.bits(i).bytes())

@@ -61,12 +61,18 @@ class Pictures {
   std::variant<Files, Dataset, DetectionDataset> source_;
 };
 
+struct Statistics {
+  Timings timings;
+  std::size_t bytes = 0;  // of all frames
+};
+
 Result<void> send_all(qcnet::Node& node, const Pictures& pictures, std::size_t count, std::ostream& out,
-                      Timings& timings) {
-  qcnet::Frame frame = node.make_frame();
+                      qcnet::Coding coding, Statistics& statistics) {
+  qcnet::Frame frame = node.make_frame(coding);
   for (std::size_t i = 0; i < count; ++i) {
     QCNET_TRY(const auto image, pictures.get(i));
-    QCNET_CHECK(timings([&] { return node.encode_into(image, frame); }));
+    QCNET_CHECK(statistics.timings([&] { return node.encode_into(image, frame); }));
+    statistics.bytes += frame.bytes().size();
     QCNET_CHECK(write_message(out, frame.bytes()));
   }
   return {};
@@ -85,7 +91,7 @@ int main(int argc, char** argv) {
   std::string weights, output, split;
   std::vector<std::string> paths;
   std::size_t limit = 0;
-  bool quiet = false, bf16 = false;
+  bool compress = false, quiet = false, bf16 = false;
   app.add_option("NODE", weights, "The node's file (.node.safetensors)")->required();
   app.add_option("INPUT", paths,
                  "A folder of <class>/<picture> or of pictures with boxes (VOC, YOLO), an idx file\n"
@@ -94,6 +100,7 @@ int main(int argc, char** argv) {
   app.add_option("--split", split, "Of a folder of pictures with boxes only train, val or test");
   app.add_option("-o,--output", output, "File for the frames instead of stdout");
   app.add_option("--limit", limit, "Stop after this many pictures")->check(CLI::PositiveNumber);
+  app.add_flag("--compress", compress, "Send fewer bytes, for some more work; the server need not be told");
   app.add_flag("--quiet", quiet, "No statistics at the end");
   add_bf16_option(app, bf16);
   add_threads_option(app);
@@ -106,19 +113,21 @@ int main(int argc, char** argv) {
               qcnet::Node::load(weights, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
     QCNET_TRY(const Pictures pictures, Pictures::open(paths, split));
     const std::size_t count = limit == 0 ? pictures.size() : std::min(limit, pictures.size());
-    Timings timings;
+    const auto coding = compress ? qcnet::Coding::context : qcnet::Coding::none;
+    Statistics statistics;
     if (output.empty()) {
-      QCNET_CHECK(send_all(node, pictures, count, std::cout, timings));
+      QCNET_CHECK(send_all(node, pictures, count, std::cout, coding, statistics));
     } else {
       QCNET_TRY(OutputFile file, OutputFile::open(output));
-      QCNET_CHECK(send_all(node, pictures, count, file.stream(), timings));
+      QCNET_CHECK(send_all(node, pictures, count, file.stream(), coding, statistics));
       QCNET_CHECK(file.commit());
     }
     if (quiet) return {};
     const auto memory = node.memory();
-    std::cerr << "node: " << count << " pictures, " << fixed(timings.median(), 3) << " ms and "
-              << memory.frame << " bytes each; peak memory " << megabytes(peak_memory()) << ", of it weights "
-              << megabytes(memory.weights) << " and activations " << megabytes(memory.activations) << '\n';
+    std::cerr << "node: " << count << " pictures, " << fixed(statistics.timings.median(), 3) << " ms and "
+              << statistics.bytes / std::max<std::size_t>(count, 1) << " bytes each; peak memory "
+              << megabytes(peak_memory()) << ", of it weights " << megabytes(memory.weights)
+              << " and activations " << megabytes(memory.activations) << '\n';
     return {};
   });
 }

@@ -42,12 +42,13 @@ class Referee {
 /// What one connection needs.
 class Connection {
  public:
-  Connection(qcnet::Server server, std::optional<Referee> referee, DetectionOptions options)
-      : server_(std::move(server)), referee_(std::move(referee)), options_(options) {}
+  Connection(qcnet::Server server, std::optional<Referee> referee, DetectionOptions options,
+             std::size_t longest)
+      : server_(std::move(server)), referee_(std::move(referee)), options_(options), longest_(longest) {}
 
   /// Judges and answers one message; prints nothing unless all of it is good.
   Result<void> answer(std::span<const std::byte> message) {
-    QCNET_TRY(const qcnet::Frame frame, qcnet::Frame::parse(message));
+    QCNET_TRY(const qcnet::Frame frame, qcnet::Frame::parse(message, longest_));
     QCNET_TRY(const std::string lines, timings_([&] { return read(frame); }));
     // Only now: a frame that is not even for this model must not spoil the numbers of those that are.
     QCNET_CHECK(guard_.accept(frame.sequence()));
@@ -82,6 +83,7 @@ class Connection {
   qcnet::Server server_;
   std::optional<Referee> referee_;
   DetectionOptions options_;
+  std::size_t longest_;
   qcnet::ReplayGuard guard_;
   Timings timings_;
   std::size_t answered_ = 0;
@@ -108,7 +110,8 @@ int main(int argc, char** argv) {
   app.add_option("SERVER", weights, "The server's file (.server.safetensors)")->required();
   app.add_option("--labels", labels, "The dataset the node sends, to count right answers");
   app.add_option("--split", split, "Of a detector's dataset only train, val or test");
-  app.add_option("--max-bytes", longest, "Longest frame to accept")->capture_default_str();
+  app.add_option("--max-bytes", longest, "Longest frame to accept, also after decompression")
+      ->capture_default_str();
   app.add_flag("--strict", strict, "Stop at the first bad frame");
   app.add_flag("--quiet", quiet, "No statistics at the end");
   add_detection_options(app, options);
@@ -121,7 +124,7 @@ int main(int argc, char** argv) {
     if (!labels.empty()) {
       QCNET_TRY(referee, Referee::open(labels, split, server));
     }
-    Connection connection(std::move(server), std::move(referee), options);
+    Connection connection(std::move(server), std::move(referee), options, longest);
     std::size_t received = 0, refused = 0;
     for (;; ++received) {
       const std::string where = "frame " + std::to_string(received + 1) + " of stdin";

@@ -4,7 +4,9 @@
 They are committed; run this again after changing a case. It needs nothing but Python and is written
 independently of the C++ code, so the two check each other.
 """
+import bisect
 import json
+import math
 import pathlib
 import struct
 
@@ -173,15 +175,94 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def frame(model_hash, sequence, picture, *maps):
+PROBABILITY = [math.floor(65536 / (1 + math.exp(-x / 128)) + 0.5) for x in range(-1024, 1024)]
+LOG_ODDS = [bisect.bisect_left(PROBABILITY, 64 * i + 32) - 1024 for i in range(1024)]
+
+
+class Interval:
+    """The range coder of docs/frame.md; what left the interval is in `out`."""
+
+    def __init__(self):
+        self.low, self.high, self.out = 0, 2**32 - 1, bytearray()
+
+    def code(self, bit, probability):
+        middle = self.low + ((self.high - self.low) * probability >> 16)
+        self.low, self.high = (self.low, middle) if bit else (middle + 1, self.high)
+        while self.low >> 24 == self.high >> 24:
+            self.out.append(self.high >> 24)
+            self.low, self.high = self.low << 8 & 0xFFFFFFFF, self.high << 8 & 0xFFFFFFFF | 255
+
+    def end(self):
+        return bytes(self.out) + (b"" if self.low == 0 else bytes([(self.low + 0xFFFFFF) >> 24]))
+
+
+class Context:
+    def __init__(self, limit):
+        self.p, self.seen, self.limit = 2**21, 0, limit
+
+    def log_odds(self):
+        return LOG_ODDS[self.p >> 12]
+
+    def learn(self, bit):
+        self.p += (bit * 2**22 - self.p) * (65536 // (self.seen + 2)) >> 16
+        self.seen = min(self.seen + 1, self.limit)
+
+
+def code_map(interval, dims, pixels):
+    images, tokens = (dims[0], math.prod(dims[1:-1])) if len(dims) > 2 else (1, math.prod(dims[:-1]))
+    side = math.isqrt(tokens)
+    if len(dims) == 4:
+        lead, width = 0, dims[2]
+    elif side**2 in (tokens, tokens - 1):
+        lead, width = tokens - side**2, side
+    else:
+        lead, width = 0, tokens
+    places = [(image, -1 if t < lead else (t - lead) // width, 0 if t < lead else (t - lead) % width)
+              for image in range(images) for t in range(tokens)]
+    planes = [{place: int(c in pixel) for place, pixel in zip(places, pixels)} for c in range(dims[-1])]
+    around, by_density, weights = [Context(255) for _ in range(64)], [Context(255) for _ in range(256)], [24576] * 3
+    for c, plane in enumerate(planes):
+        ones, in_channel = Context(255), [Context(40) for _ in range(16)]
+        for image, y, x in places:
+            def at(dy, dx):
+                return plane.get((image, y + dy, x + dx), 0) if y + dy >= 0 or dy == 0 else 0
+            bits = [at(-1, 1), at(-1, 0), at(-1, -1), at(0, -1), at(0, -2), at(-2, 0)]
+            a = sum(bit << i for i, bit in enumerate(bits))
+            d = min(max((ones.log_odds() + 768) // 64, 0), 15)
+            before = [planes[c - k][image, y, x] if c >= k else 0 for k in (1, 2)]
+            used = [around[a], by_density[16 * d + a % 16],
+                    in_channel[bits[3] + 2 * bits[1] + 4 * before[0] + 8 * before[1]]]
+            odds = [context.log_odds() for context in used]
+            mixed = min(max(sum(w * o for w, o in zip(weights, odds)) >> 16, -1024), 1023)
+            p, bit = PROBABILITY[mixed + 1024], plane[image, y, x]
+            interval.code(bit, p)
+            weights = [w + (o * (bit * 65536 - p) + 32768 >> 16) for w, o in zip(weights, odds)]
+            for context in used + [ones]:
+                context.learn(bit)
+
+
+def frame(model_hash, sequence, picture, *maps, coded=False):
     """A frame as docs/frame.md defines it; each map is (name, dims, pixels), a pixel a list of its set channels."""
-    head = b"QCNF" + struct.pack("<HHQQHH", 2, len(maps), model_hash, sequence, *picture)
-    bits = b""
+    head = b"QCNF" + struct.pack("<HHQQHH", 3 if coded else 2, len(maps), model_hash, sequence, *picture)
+    bits, interval = b"", Interval()
     for name, dims, pixels in maps:
         head += struct.pack("B", len(name)) + name.encode() + struct.pack("<B%dI" % len(dims), len(dims), *dims)
         for channels in pixels:
             bits += sum(1 << c for c in channels).to_bytes((dims[-1] + 7) // 8, "little")
+        if coded:
+            code_map(interval, dims, pixels)
+    if coded:
+        size = len(bits)
+        bits = interval.end().ljust((size + 15) // 16, b"\0")
+        assert len(bits) < size, "this frame is to be sent as it is"
     return head + bits + struct.pack("<I", crc32c(head + bits))
+
+
+def disc(height, width, channels):
+    """Pixels of a map of which channel c is a disc that grows with c, but every fifth channel is empty."""
+    return [[c for c in range(channels)
+             if c % 5 != 4 and (2 * y - height + 1) ** 2 + (2 * x - width + 1) ** 2 <= (c + 2) ** 2]
+            for y in range(height) for x in range(width)]
 
 
 FRAMES = {
@@ -189,8 +270,14 @@ FRAMES = {
                      ("layer2", [1, 2, 2, 9], [[0], [8], [0, 1, 2, 3, 4, 5, 6, 7, 8], []])),
     "three_maps": frame(0xFFFFFFFFFFFFFFFF, 2**64 - 1, (0, 0), ("8", [1, 1, 1, 8], [[7]]),
                         ("encoder.layers.encoder_layer_3", [1, 3, 3], [[0], [1], [2]]), ("a-b", [2], [[1]])),
+    "coded_one_map": frame(0x0123456789ABCDEF, 1, (640, 480), ("layer2", [1, 4, 4, 9], disc(4, 4, 9)), coded=True),
+    # Two images, tokens with and without a class token, tokens that are no square, tokens without images, a vector.
+    "coded_maps": frame(7, 8, (0, 0), ("images", [2, 5, 70, 12], disc(10, 70, 12)),
+                        ("class", [1, 37, 20], [[3, 7]] + disc(6, 6, 20)), ("patches", [2, 9, 17], disc(6, 3, 17)),
+                        ("row", [1, 7, 33], disc(1, 7, 33)), ("grid", [25, 8], disc(5, 5, 8)),
+                        ("vector", [300], [[c for c in range(300) if c % 3]]), coded=True),
+    "coded_zeros": frame(7, 9, (1, 1), ("zeros", [1, 16, 16, 64], [[]] * 256), coded=True),
 }
-
 
 
 def weights(major, minor, *numbers):

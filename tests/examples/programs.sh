@@ -99,6 +99,11 @@ cp frames all-frames
 good "of 100 right" bash -c '"$0" "$1" --labels pictures <frames' "$bin/server" "$server"
 "$bin/node" "$node" pictures --quiet | "$bin/server" "$server" --quiet >piped || wrong "node | server"
 receive >from-file && cmp -s piped from-file && [ "$(wc -l <piped)" = 100 ] || wrong "a pipe and a file give different answers"
+good "100 pictures" "$bin/node" "$node" pictures --compress -o frames
+[ "$(stat -c %s frames)" -lt "$(stat -c %s all-frames)" ] || wrong "--compress makes frames shorter"
+receive >from-file && cmp -s piped from-file || wrong "compressed frames give different answers"
+good "compressed" "$bin/info" frames
+cp frames compressed-frames && cp all-frames frames
 good "QCNet, model frozen" evaluate pictures "$node" "${node%.node*}"-*.server.safetensors --limit 100
 [ "$(wc -l <predictions.tsv)" = 101 ] && python3 -m json.tool table.json >/dev/null || wrong "evaluate's files"
 rm -f table.json predictions.tsv
@@ -180,6 +185,9 @@ damage "f[:n] * 2"
 grep -q "replayed" err || wrong "a replayed frame is named"
 damage "f[:n - 1]" && bad 1 "frames: frame 1" "$bin/info" frames
 damage "f[4:n - 1]" && bad 1 "frames: the frame's checksum" "$bin/info" frames
+size=$(od -An -tu4 -N4 compressed-frames | tr -d ' ')  # of the first compressed frame
+head -c $((4 + size)) compressed-frames >frames
+bad 1 "the frame's header asks for 448 bytes, at most" receive --strict --max-bytes "$size"
 
 . "$root/tests/examples/detectors.sh"
 . "$root/tests/examples/families.sh"

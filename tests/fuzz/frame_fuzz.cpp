@@ -1,4 +1,6 @@
-// Any bytes: an Error, or a frame that making it anew from its parts gives byte for byte.
+// Any bytes: an Error, or a frame that making it anew from its parts gives byte for byte; and its bits come
+// back from the other form, coded or not.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <span>
@@ -8,18 +10,28 @@
 
 namespace {
 
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+qcnet::Frame remade(const qcnet::Frame& frame, qcnet::Coding coding) {
+  std::vector<qcnet::MapSpec> maps;
+  for (std::size_t i = 0; i < frame.map_count(); ++i) maps.push_back({frame.name(i), frame.shape(i)});
+  auto again = qcnet::Frame::make(frame.model_hash(), maps, coding).value();
+  for (std::size_t i = 0; i < maps.size(); ++i)
+    std::ranges::copy(frame.bits(i).bytes(), again.bits(i).bytes().begin());
+  again.seal(frame.sequence(), frame.picture());
+  return again;
+}
+
 void check(std::span<const std::byte> bytes) {
   const auto frame = qcnet::Frame::parse(bytes);
   if (!frame.ok()) return;
-  std::vector<qcnet::MapSpec> maps;
-  for (std::size_t i = 0; i < frame->map_count(); ++i) maps.push_back({frame->name(i), frame->shape(i)});
-  auto again = qcnet::Frame::make(frame->model_hash(), maps).value();
-  for (std::size_t i = 0; i < maps.size(); ++i) {
-    const auto bits = frame->bits(i).bytes();
-    std::copy(bits.begin(), bits.end(), again.bits(i).bytes().begin());
-  }
-  again.seal(frame->sequence(), frame->picture());
-  if (!std::equal(bytes.begin(), bytes.end(), again.bytes().begin(), again.bytes().end())) std::abort();
+  const auto plain = remade(*frame, qcnet::Coding::none), coded = remade(*frame, qcnet::Coding::context);
+  require(std::ranges::equal(bytes, (frame->coded() ? coded : plain).bytes()));
+  const auto other = qcnet::Frame::parse((frame->coded() ? plain : coded).bytes()).value();
+  for (std::size_t i = 0; i < frame->map_count(); ++i)
+    require(std::ranges::equal(frame->bits(i).bytes(), other.bits(i).bytes()));
 }
 
 }  // namespace

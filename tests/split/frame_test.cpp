@@ -55,6 +55,31 @@ Frame three_maps() {
   return frame;
 }
 
+/// The third test vector of docs/frame.md: discs that grow with the channel, every fifth one empty.
+Frame coded_map(qcnet::Coding coding = qcnet::Coding::context) {
+  const MapSpec maps[] = {{"layer2", {1, 4, 4, 9}}};
+  Frame frame = Frame::make(0x0123456789ABCDEF, maps, coding).value();
+  for (int y = 0; y < 4; ++y)
+    for (int x = 0; x < 4; ++x)
+      for (int c = 0; c < 9; ++c)
+        if (c % 5 != 4 && (2 * y - 3) * (2 * y - 3) + (2 * x - 3) * (2 * x - 3) <= (c + 2) * (c + 2)) {
+          std::uint8_t& byte = frame.bits(0).pixel(static_cast<std::size_t>(4 * y + x))[c / 8];
+          byte = static_cast<std::uint8_t>(byte | 1 << c % 8);
+        }
+  frame.seal(1, {640, 480});
+  return frame;
+}
+
+/// The same maps and numbers as in `frame`, sealed anew.
+Frame remade(const Frame& frame, qcnet::Coding coding) {
+  std::vector<MapSpec> maps;
+  for (std::size_t i = 0; i < frame.map_count(); ++i) maps.push_back({frame.name(i), frame.shape(i)});
+  Frame made = Frame::make(frame.model_hash(), maps, coding).value();
+  for (std::size_t i = 0; i < maps.size(); ++i) std::ranges::copy(frame.bits(i).bytes(), made.bits(i).data);
+  made.seal(frame.sequence(), frame.picture());
+  return made;
+}
+
 /// Parses `text` with its last four bytes replaced by the right checksum.
 qcnet::Result<Frame> parse_resealed(std::string text) {
   const auto body = as_bytes(text).first(text.size() - 4);
@@ -66,12 +91,14 @@ qcnet::Result<Frame> parse_resealed(std::string text) {
 
 TEST_CASE("frame: the test vectors of docs/frame.md, byte for byte") {
   const auto frames = documented();
-  REQUIRE(frames.size() == 2);
+  REQUIRE(frames.size() == 3);
   CHECK(text_of(one_map()) == frames[0]);
   CHECK(text_of(three_maps()) == frames[1]);
+  CHECK(text_of(coded_map()) == frames[2]);
   // Written by tests/corpus/make.py, which knows nothing of the C++ code.
   CHECK(read_file(QCNET_TEST_DATA "/corpus/frame/one_map.frame") == frames[0]);
   CHECK(read_file(QCNET_TEST_DATA "/corpus/frame/three_maps.frame") == frames[1]);
+  CHECK(read_file(QCNET_TEST_DATA "/corpus/frame/coded_one_map.frame") == frames[2]);
 }
 
 TEST_CASE("frame: what was sealed is what is parsed") {
@@ -115,7 +142,7 @@ TEST_CASE("frame: writing bits and sealing allocate nothing") {
 }
 
 TEST_CASE("frame: every flipped bit, every truncation and every longer frame is refused") {
-  for (const Frame& frame : {one_map(), three_maps()}) {
+  for (const Frame& frame : {one_map(), three_maps(), coded_map()}) {
     const std::string good = text_of(frame);
     REQUIRE(Frame::parse(as_bytes(good)).ok());
     for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
@@ -128,7 +155,8 @@ TEST_CASE("frame: every flipped bit, every truncation and every longer frame is 
       if (size >= 4) REQUIRE_FALSE(parse_resealed(good.substr(0, size)).ok());
     }
     CHECK_FALSE(Frame::parse(as_bytes(good + '\0')).ok());
-    CHECK_FALSE(parse_resealed(good + '\0').ok());
+    if (!frame.coded())
+      CHECK_FALSE(parse_resealed(good + '\0').ok());  // else it may be the code of other bits
   }
 }
 
@@ -146,7 +174,8 @@ TEST_CASE("frame: hostile headers under a right checksum") {
     std::string frame, message;
   } cases[] = {
       {with(0, "QCNG"), "does not begin with QCNF"},
-      {with(4, {7, 0}), "frame version 7 is not supported, this build reads version 2"},
+      {with(4, {7, 0}), "frame version 7 is not supported, this build reads versions 2 and 3"},
+      {with(4, {3, 0}), "the frame's code has 8 bytes; for 8 bytes of bits that cannot be"},
       {with(4, {1, 0}), "frame version 1 is not supported"},
       {with(4, {2, 1}), "frame version 258 is not supported"},
       {with(24, {0, 0}), "a width or a height of 0"},
@@ -214,4 +243,106 @@ TEST_CASE("frame: make refuses what the format cannot carry") {
   CHECK(has(message({{"a", {1 << 20, 1 << 14}}}), "more than 1 GiB"));
   CHECK(has(message({{"a", {1}}, {"b", {1}}, {"a", {2}}}), "two maps named 'a'"));
   CHECK(Frame::make(0, std::vector<MapSpec>{{std::string(64, 'a'), {1}}}).ok());
+}
+
+TEST_CASE("frame: coded frames of Python are read, and made anew byte for byte") {
+  for (const char* name : {"coded_one_map", "coded_maps", "coded_zeros"}) {
+    CAPTURE(name);
+    const std::string file = read_file(QCNET_TEST_DATA "/corpus/frame/" + std::string(name) + ".frame");
+    const Frame frame = Frame::parse(as_bytes(file)).value();
+    CHECK(frame.coded());
+    CHECK(text_of(frame) == file);
+    CHECK(text_of(remade(frame, qcnet::Coding::context)) == file);
+    const Frame plain = remade(frame, qcnet::Coding::none);
+    CHECK_FALSE(plain.coded());
+    CHECK(plain.bytes().size() > file.size());
+    const Frame parsed = Frame::parse(plain.bytes()).value();
+    for (std::size_t i = 0; i < frame.map_count(); ++i)
+      CHECK(std::ranges::equal(parsed.bits(i).bytes(), frame.bits(i).bytes()));
+  }
+}
+
+TEST_CASE("frame: bits that coding makes no shorter are sent as they are") {
+  const MapSpec maps[] = {{"a", {1, 8, 8, 16}}};
+  Frame frame = Frame::make(1, maps, qcnet::Coding::context).value();
+  std::uint32_t random = 1;
+  for (std::uint8_t& byte : frame.bits(0).bytes()) {
+    random = random * 1664525 + 1013904223;
+    byte = static_cast<std::uint8_t>(random >> 24);
+  }
+  frame.seal(1);
+  CHECK_FALSE(frame.coded());
+  CHECK(text_of(frame) == text_of(remade(frame, qcnet::Coding::none)));
+  CHECK(Frame::parse(frame.bytes()).ok());
+  std::ranges::fill(frame.bits(0).bytes(), std::uint8_t{0});
+  frame.seal(2);
+  CHECK(frame.coded());
+  CHECK(frame.bytes().size() == 28 + 19 + 128 / 16 + 4);
+  CHECK(Frame::parse(frame.bytes()).value().sequence() == 2);
+}
+
+TEST_CASE("frame: a parsed frame can be sealed again, in the form it came in") {
+  Frame frame = Frame::parse(coded_map().bytes()).value();
+  frame.seal(1, {640, 480});
+  CHECK(text_of(frame) == text_of(coded_map()));
+  std::uint8_t random = 1;
+  for (std::uint8_t& byte : frame.bits(0).bytes()) byte = random = static_cast<std::uint8_t>(random * 5 + 1);
+  for (std::size_t pixel = 0; pixel < 16; ++pixel) frame.bits(0).pixel(pixel)[1] &= 1;
+  frame.seal(2, {640, 480});
+  CHECK(text_of(frame) == text_of(remade(frame, qcnet::Coding::context)));
+}
+
+TEST_CASE("frame: coding allocates nothing") {
+  const MapSpec maps[] = {{"layer2", {1, 28, 28, 64}}, {"layer3", {1, 14, 14, 32}}};
+  Frame frame = Frame::make(1, maps, qcnet::Coding::context).value();
+  const std::size_t before = allocations();
+  for (std::uint64_t sequence = 1; sequence < 4; ++sequence) {
+    for (std::size_t i = 0; i < frame.map_count(); ++i)
+      std::ranges::fill(frame.bits(i).bytes(), std::uint8_t{0x55});
+    frame.seal(sequence);
+  }
+  CHECK(allocations() == before);
+  CHECK(frame.coded());
+  CHECK(Frame::parse(frame.bytes()).value().sequence() == 3);
+}
+
+TEST_CASE("frame: hostile codes under a right checksum") {
+  const std::string good = text_of(coded_map());
+  const std::size_t code_at = 28 + 24;  // 9 or so bytes of code follow
+  const std::string header = good.substr(0, code_at), code = good.substr(code_at, good.size() - code_at - 4);
+  const auto message = [&](const std::string& bytes) {
+    const auto frame = parse_resealed(header + bytes + "....");
+    return frame.ok() ? std::string() : frame.error().message();
+  };
+  REQUIRE(message(code).empty());
+  const char* not_one = "the frame's code is not the code of any bits";
+  for (std::size_t size = 2; size < code.size(); ++size) CHECK(message(code.substr(0, size)) == not_one);
+  CHECK(message(code + '\0') == not_one);
+  CHECK(message(std::string(31, '\xFF')) == not_one);
+  for (const std::size_t size : {0u, 1u, 32u, 33u, 1000u})
+    CHECK(message(std::string(size, 'x')) ==
+          "the frame's code has " + std::to_string(size) + " bytes; for 32 bytes of bits that cannot be");
+  // A code that is not refused is the one code of its bits.
+  std::size_t accepted = 0;
+  for (std::size_t bit = 0; bit < code.size() * 8; ++bit) {
+    std::string bad = code;
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
+    const auto frame = parse_resealed(header + bad + "....");
+    if (!frame.ok()) continue;
+    ++accepted;
+    CHECK(text_of(remade(*frame, qcnet::Coding::context)) == text_of(*frame));
+  }
+  CHECK(accepted < code.size() * 8);
+}
+
+TEST_CASE("frame: a little code does not make much of bits") {
+  // Half a GiB of bits asks for 32 MiB of code.
+  std::string bad = text_of(coded_map());
+  qcnet::store_le(bad.data() + 36, std::uint32_t{1} << 24);
+  CHECK(parse_resealed(bad).error().message().find("bytes of bits that cannot be") != std::string::npos);
+  const Frame frame = coded_map();
+  const std::uint64_t uncoded = coded_map(qcnet::Coding::none).bytes().size();
+  CHECK(Frame::parse(frame.bytes(), uncoded).ok());
+  CHECK(Frame::parse(frame.bytes(), uncoded - 1).error().message() ==
+        "the frame's header asks for 88 bytes, at most 87 are allowed");
 }

@@ -2,6 +2,7 @@
 // docs/frame.md.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <qcnet/bits/context_coder.hpp>
 #include <qcnet/core/bitplane.hpp>
 #include <qcnet/core/crc32c.hpp>
 #include <qcnet/core/endian.hpp>
@@ -33,17 +35,25 @@ struct PictureSize {
   bool operator==(const PictureSize&) const = default;
 };
 
+/// How a frame carries its bits: as they are, or in fewer bytes (bits/context_coder.hpp), which costs the
+/// node some time. Frames of which coding would make no fewer are sent as they are. A reader need not be
+/// told.
+enum class Coding { none, context };
+
 /// A frame that owns its bytes. A node makes one, then for every image writes the bits in place and seals it:
 /// nothing is copied or allocated after `make`. A server gets it from `parse`.
 class Frame {
  public:
-  static constexpr std::uint16_t version = 2;
+  static constexpr std::uint16_t version = 2, coded_version = 3;
   static constexpr std::size_t max_maps = 255, max_name = 64, max_rank = 4;
   static constexpr std::uint64_t max_bytes = std::uint64_t{1} << 30;
+  /// Bits take at most this many times the bytes of their code: who sends little must not cost a server much.
+  static constexpr std::size_t max_ratio = 16;
 
   /// A frame for these maps, all bits zero, not sealed. Error: anything that the format cannot carry (no map,
   /// a rank other than 1 to 4, a zero dimension, a name twice, more than 1 GiB, ...).
-  static Result<Frame> make(std::uint64_t model_hash, std::span<const MapSpec> maps) {
+  static Result<Frame> make(std::uint64_t model_hash, std::span<const MapSpec> maps,
+                            Coding coding = Coding::none) {
     // Here only what would not fit its field on the wire; read_header judges the rest, as for any frame.
     if (maps.size() > max_maps) return Error("a frame cannot carry " + std::to_string(maps.size()) + " maps");
     Frame frame;
@@ -65,30 +75,41 @@ class Frame {
     }
     QCNET_TRY(const std::size_t size, frame.read_header(std::as_bytes(std::span(frame.bytes_))));
     frame.bytes_.resize(size);
+    if (coding == Coding::context) frame.coded_.resize(size);
     return frame;
   }
 
   /// Checks bytes that nobody vouches for and copies them. Accepts exactly what `make`, writing bits and
-  /// `seal` can produce; memory used is bounded by the size of the input.
-  static Result<Frame> parse(std::span<const std::byte> bytes) {
+  /// `seal` can produce; memory used is bounded by the size of the input, of which it is `max_ratio` times as
+  /// much if the bits are coded. Error too: uncoded the frame would have more than `longest` bytes.
+  static Result<Frame> parse(std::span<const std::byte> bytes,
+                             std::uint64_t longest = std::numeric_limits<std::uint64_t>::max()) {
     if (bytes.size() < header_bytes + checksum_bytes)
       return Error("a frame cannot have " + std::to_string(bytes.size()) + " bytes");
     if (load_le<std::uint32_t>(bytes.data()) != magic)
       return Error("this is not a frame: it does not begin with QCNF");
-    const auto found = load_le<std::uint16_t>(bytes.data() + 4);
-    if (found != version)
-      return Error("frame version " + std::to_string(found) + " is not supported, this build reads version " +
-                   std::to_string(version));
+    const auto found = load_le<std::uint16_t>(bytes.data() + version_at);
+    if (found != version && found != coded_version)
+      return Error("frame version " + std::to_string(found) +
+                   " is not supported, this build reads versions " + std::to_string(version) + " and " +
+                   std::to_string(coded_version));
     const auto body = bytes.first(bytes.size() - checksum_bytes);
     if (crc32c(body) != load_le<std::uint32_t>(bytes.data() + body.size()))
       return Error("the frame's checksum is wrong: it was damaged or cut on the way");
     Frame frame;
     QCNET_TRY(const std::size_t size, frame.read_header(body));
-    if (size != bytes.size())
+    if (size > longest)
+      return Error("the frame's header asks for " + std::to_string(size) + " bytes, at most " +
+                   std::to_string(longest) + " are allowed");
+    const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
+    if (found == coded_version) {
+      QCNET_CHECK(frame.read_coded({first, body.size()}, size));
+    } else if (size != bytes.size()) {
       return Error("the frame has " + std::to_string(bytes.size()) + " bytes, its header asks for " +
                    std::to_string(size));
-    const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
-    frame.bytes_.assign(first, first + bytes.size());
+    } else {
+      frame.bytes_.assign(first, first + bytes.size());
+    }
     if ((frame.picture().width == 0) != (frame.picture().height == 0))
       return Error("the frame's picture has a width or a height of 0 pixels, not both");
     for (std::size_t i = 0; i < frame.map_count(); ++i)
@@ -114,21 +135,28 @@ class Frame {
   ConstBitplaneView bits(std::size_t map) const { return {bytes_.data() + maps_[map].bits_at, shape(map)}; }
 
   /// Writes the sequence number, the picture's size and the checksum. Numbers must rise from frame to frame
-  /// of a connection (ReplayGuard); of the size neither side may be 0, or both. Allocates nothing.
+  /// of a connection (ReplayGuard); of the size neither side may be 0, or both. Codes the bits if `make` was
+  /// asked to. Allocates nothing.
   void seal(std::uint64_t sequence, PictureSize picture = {}) {
     store_le(bytes_.data() + sequence_at, sequence);
     store_le(bytes_.data() + picture_at, picture.width);
     store_le(bytes_.data() + picture_at + 2, picture.height);
-    const std::size_t body = bytes_.size() - checksum_bytes;
-    store_le(bytes_.data() + body, crc32c(bytes().first(body)));
+    coded_size_ = coded_.empty() ? 0 : write_coded();
+    if (coded_size_ == 0) write_checksum(bytes_);
   }
 
+  /// Whether the bits are sent in coded form.
+  bool coded() const { return coded_size_ != 0; }
+
   /// The frame as it is sent.
-  std::span<const std::byte> bytes() const { return std::as_bytes(std::span(bytes_)); }
+  std::span<const std::byte> bytes() const {
+    return std::as_bytes(coded() ? std::span(coded_).first(coded_size_) : std::span(bytes_));
+  }
 
  private:
   static constexpr std::uint32_t magic = 0x464E4351;  // "QCNF"
-  static constexpr std::size_t sequence_at = 16, picture_at = 24, header_bytes = 28, checksum_bytes = 4;
+  static constexpr std::size_t version_at = 4, sequence_at = 16, picture_at = 24, header_bytes = 28,
+                               checksum_bytes = 4;
 
   struct Map {
     MapSpec spec;
@@ -149,6 +177,52 @@ class Frame {
     number = load_le<T>(rest.data());
     rest = rest.subspan(sizeof(T));
     return true;
+  }
+
+  static void write_checksum(std::span<std::uint8_t> frame) {
+    const auto body = frame.first(frame.size() - checksum_bytes);
+    store_le(frame.data() + body.size(), crc32c(std::as_bytes(body)));
+  }
+
+  /// Bytes of all maps' bits.
+  std::size_t bits_size() const { return bytes_.size() - checksum_bytes - maps_.front().bits_at; }
+  static constexpr std::size_t least_code(std::size_t bits) { return (bits + max_ratio - 1) / max_ratio; }
+
+  /// Writes the coded form beside the other one and returns its size, or 0 if it is not the shorter one.
+  std::size_t write_coded() {
+    const std::size_t header = maps_.front().bits_at, raw = bits_size();
+    const std::span<std::uint8_t> code = std::span(coded_).subspan(header, raw);
+    bits::RangeEncoder encoder(code);
+    for (std::size_t i = 0; i < maps_.size(); ++i) encode_bits(bits(i), encoder);
+    const std::size_t written = encoder.finish(), size = std::max(written, least_code(raw));
+    if (size >= raw) return 0;
+    std::ranges::fill(code.first(size).subspan(written), std::uint8_t{0});
+    std::copy_n(bytes_.begin(), header, coded_.begin());
+    store_le(coded_.data() + version_at, coded_version);
+    write_checksum(std::span(coded_).first(header + size + checksum_bytes));
+    return header + size + checksum_bytes;
+  }
+
+  /// Decodes the maps of a frame, given all but its checksum, whose header was read; uncoded it has `size`
+  /// bytes.
+  Result<void> read_coded(std::span<const std::uint8_t> body, std::size_t size) {
+    const std::size_t header = maps_.front().bits_at;
+    const std::size_t raw = size - header - checksum_bytes, least = least_code(raw);
+    const auto code = body.subspan(header);
+    if (code.size() < least || code.size() >= raw)
+      return Error("the frame's code has " + std::to_string(code.size()) + " bytes; for " +
+                   std::to_string(raw) + " bytes of bits that cannot be");
+    bytes_.resize(size);
+    std::copy_n(body.begin(), header, bytes_.begin());
+    store_le(bytes_.data() + version_at, version);
+    bits::RangeDecoder decoder(code);
+    for (std::size_t i = 0; i < maps_.size(); ++i) decode_bits(decoder, bits(i));
+    if (!decoder.finish(least)) return Error("the frame's code is not the code of any bits");
+    coded_.resize(size);
+    std::ranges::copy(body, coded_.begin());
+    coded_size_ = body.size() + checksum_bytes;
+    write_checksum(std::span(coded_).first(coded_size_));
+    return {};
   }
 
   /// Reads a map's name and shape from the start of `rest`, which moves on behind them.
@@ -198,7 +272,9 @@ class Frame {
     return static_cast<std::size_t>(size + checksum_bytes);
   }
 
-  std::vector<std::uint8_t> bytes_;
+  std::vector<std::uint8_t> bytes_;  // uncoded
+  std::vector<std::uint8_t> coded_;  // room for the coded form, if it is wanted
+  std::size_t coded_size_ = 0;       // 0: it is not what is sent
   std::vector<Map> maps_;
 };
 

@@ -54,11 +54,12 @@ class Node {
     return node;
   }
 
-  /// A frame of the right size, to be used again and again with `encode_into`.
-  Frame make_frame() const {
+  /// A frame of the right size, to be used again and again with `encode_into`, which codes its bits too if
+  /// asked to.
+  Frame make_frame(Coding coding = Coding::none) const {
     std::vector<MapSpec> maps;
     for (const CutMap& map : deployment_.maps()) maps.push_back({map.name, map.shape});
-    return Frame::make(deployment_.hash, maps).value();
+    return Frame::make(deployment_.hash, maps, coding).value();
   }
 
   /// Picture to sealed frame. Frames are numbered from 1.

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""What coding saves in frames, beside zlib and LZMA: a Markdown table.
+
+Usage: compression.py RECODE FRAMES...
+RECODE is the program qcnet_recode; each of FRAMES is a file that `node NODE PICTURES -o FRAMES` wrote, without
+--compress. All sizes are means over a file's frames, each compressed by itself, of the bits alone: a frame's header and
+checksum come on top (32 bytes and the description of its map). zlib and LZMA are at their best level, without their own
+headers and checksums.
+"""
+import lzma
+import pathlib
+import struct
+import subprocess
+import sys
+import zlib
+
+
+def payloads(path):
+    """The bits of each frame (docs/frame.md)."""
+    stream, at = path.read_bytes(), 0
+    while at < len(stream):
+        size, = struct.unpack_from("<I", stream, at)
+        frame, at, offset = stream[at + 4:at + 4 + size], at + 4 + size, 28
+        version, maps = struct.unpack_from("<HH", frame, 4)
+        if version != 2:
+            sys.exit(f"{path}: its frames are of version {version}, 2 is needed")
+        for _ in range(maps):
+            offset += 1 + frame[offset]
+            offset += 1 + 4 * frame[offset]
+        yield frame[offset:-4]
+
+
+def zlib_size(data):
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+    return len(compressor.compress(data) + compressor.flush())
+
+
+def lzma_size(data):
+    filters = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 20}]  # as much as there is
+    return len(lzma.compress(data, lzma.FORMAT_RAW, filters=filters))
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    print("| frames of | bits, bytes | coded | zlib -9 | LZMA | encode ms | decode ms | ns a bit |")
+    print("|---|---|---|---|---|---|---|---|")
+    lines = subprocess.run(sys.argv[1:], check=True, capture_output=True, text=True).stdout.splitlines()
+    for line in lines:
+        name, count, raw, coded, encode, decode, *ns = line.split("\t")
+        path, count, raw, coded = pathlib.Path(name), int(count), float(raw), float(coded)
+        data = list(payloads(path))
+        sizes = [f"{size:.0f} ({100 * size / raw:.0f} %)"
+                 for size in (coded, sum(map(zlib_size, data)) / count, sum(map(lzma_size, data)) / count)]
+        print(f"| {path.stem}, {count} pictures | {raw:.0f} | {' | '.join(sizes)} | {float(encode):.3f} |"
+              f" {float(decode):.3f} | {float(ns[0]):.0f}, {float(ns[1]):.0f} |")
+
+
+if __name__ == "__main__":
+    main()
