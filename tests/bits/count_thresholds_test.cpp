@@ -16,7 +16,7 @@ using bits::CountThresholds;
 
 namespace {
 
-constexpr float inf = std::numeric_limits<float>::infinity(),
+constexpr float infinite = std::numeric_limits<float>::infinity(),
                 not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 // The number of counts for which the two comparisons differ.
@@ -43,7 +43,7 @@ TEST_CASE("count_thresholds: the bit of the float comparison, for every count") 
         const auto count =
             static_cast<std::int32_t>(random() % static_cast<std::uint32_t>(2 * most + 1)) - most;
         threshold = bits::scale_count(scale, count, bias);
-        if (i % 4 == 0) threshold = std::nextafter(threshold, i % 8 == 0 ? inf : -inf);
+        if (i % 4 == 0) threshold = std::nextafter(threshold, i % 8 == 0 ? infinite : -infinite);
       }
       CAPTURE(scale);
       CAPTURE(bias);
@@ -53,8 +53,8 @@ TEST_CASE("count_thresholds: the bit of the float comparison, for every count") 
 }
 
 TEST_CASE("count_thresholds: zero, infinities, NaN, and scales that vanish beside the bias") {
-  const float values[] = {0.0f,   -0.0f, 1.0f,   -1.0f,  0.5f, -3.25f, 1e-30f,
-                          -1e30f, 3e38f, -3e38f, 1e-45f, inf,  -inf,   not_a_number};
+  const float values[] = {0.0f,   -0.0f, 1.0f,   -1.0f,  0.5f,     -3.25f,    1e-30f,
+                          -1e30f, 3e38f, -3e38f, 1e-45f, infinite, -infinite, not_a_number};
   for (const float scale : values)
     for (const float bias : values)
       for (const float threshold : values) {

@@ -14,8 +14,8 @@ struct Size {
   std::size_t inputs, outputs, stride;
 };
 // One of each shortcut: itself, pooled, pooled and doubled, none; channels that leave padding bits.
-const std::vector<Size> layers = {{9, 9, 1}, {9, 9, 2}, {9, 18, 2}, {18, 18, 1}, {18, 5, 1}};
-constexpr std::size_t stem = 9, side = 24;
+const std::vector<Size> sizes_of_layers = {{9, 9, 1}, {9, 9, 2}, {9, 18, 2}, {18, 18, 1}, {18, 5, 1}};
+constexpr std::size_t stem_channels = 9, picture_side = 24;
 
 std::string layer_name(std::size_t i) {
   return "binary.layers." + std::to_string(i);
@@ -34,10 +34,10 @@ WeightsFile binary_file() {
   WeightsFile file;
   file.set("binary.input.scale", {3}, {63.0f, 62.0f, 66.0f})
       .set("binary.input.shift", {3}, {125.0f, 123.0f, 114.0f});
-  file.set("binary.stem.weight", {stem, 3, 3, 3}, grid(stem * 27, 127, 131072.0f, 1));
-  file.set("binary.stem.bias", {stem}, grid(stem, 900, 4096.0f, 2));
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Size& s = layers[i];
+  file.set("binary.stem.weight", {stem_channels, 3, 3, 3}, grid(stem_channels * 27, 127, 131072.0f, 1));
+  file.set("binary.stem.bias", {stem_channels}, grid(stem_channels, 900, 4096.0f, 2));
+  for (std::size_t i = 0; i < sizes_of_layers.size(); ++i) {
+    const Size& s = sizes_of_layers[i];
     const auto seed = static_cast<std::uint32_t>(10 * i);
     std::vector<float> signs = grid(s.outputs * s.inputs * 9, 1000, 1.0f, seed + 3);
     for (float& w : signs) w = w > 0 ? 1.0f : -1.0f;
@@ -54,8 +54,8 @@ WeightsFile binary_file() {
 /// A layer's weights packed into bytes, [Cout, 3, 3, ceil(Cin / 8)].
 void pack(WeightsFile& file, std::size_t layer) {
   const Tensor signs = file.tensor(layer_name(layer) + ".weight");  // [Cout, 3, 3, Cin]
-  const std::size_t channels = layers[layer].inputs, bytes = packed_bytes(channels);
-  WeightsFile::Entry entry{"U8", {layers[layer].outputs, 3, 3, bytes}, {}};
+  const std::size_t channels = sizes_of_layers[layer].inputs, bytes = packed_bytes(channels);
+  WeightsFile::Entry entry{"U8", {sizes_of_layers[layer].outputs, 3, 3, bytes}, {}};
   entry.data.assign(signs.shape().pixels() * bytes, '\0');
   for (std::size_t p = 0; p < signs.shape().pixels(); ++p)
     for (std::size_t c = 0; c < channels; ++c)
@@ -94,9 +94,9 @@ Tensor plain(const WeightsFile& file, const Tensor& input) {
   x = windows(x, file.tensor("binary.stem.weight"), 2,
               [](float pixel, std::size_t) { return double{pixel}; });
   const Tensor stem_bias = file.tensor("binary.stem.bias");
-  for (std::size_t i = 0; i < x.span().size(); ++i) x[i] += stem_bias[i % stem];
-  for (std::size_t l = 0; l < layers.size(); ++l) {
-    const Size& s = layers[l];
+  for (std::size_t i = 0; i < x.span().size(); ++i) x[i] += stem_bias[i % stem_channels];
+  for (std::size_t l = 0; l < sizes_of_layers.size(); ++l) {
+    const Size& s = sizes_of_layers[l];
     const Tensor threshold = file.tensor(layer_name(l) + ".threshold"),
                  factor = file.tensor(layer_name(l) + ".scale"), bias = file.tensor(layer_name(l) + ".bias");
     Tensor y = windows(x, file.tensor(layer_name(l) + ".weight"), s.stride,
@@ -120,7 +120,7 @@ Tensor plain(const WeightsFile& file, const Tensor& input) {
 }
 
 Tensor pixels_input() {
-  Tensor input({1, side, side, 3});
+  Tensor input({1, picture_side, picture_side, 3});
   std::mt19937 random(5);
   const float scale[] = {63.0f, 62.0f, 66.0f}, shift[] = {125.0f, 123.0f, 114.0f};
   for (std::size_t i = 0; i < input.span().size(); ++i)
@@ -136,7 +136,7 @@ TEST_CASE("a binary head is exactly what its description says, with packed weigh
   const Network network = build(file).value();
   CHECK(identical(network(input).value(), expected));
   CHECK(network.cut_names() == "features.3");
-  for (std::size_t i = 0; i < layers.size(); ++i) pack(file, i);
+  for (std::size_t i = 0; i < sizes_of_layers.size(); ++i) pack(file, i);
   CHECK(identical(build(file).value()(input).value(), expected));
   for (const int threads : {2, 3}) {
     const Threads scope(threads);
@@ -150,7 +150,7 @@ TEST_CASE("a binary head's bits come from its last layer's epilogue") {
   Executor head = Executor::make(network, input.shape()).value();
   REQUIRE(head.emits_bits());
   const std::vector<float> thresholds(map.data(),
-                                      map.data() + layers.back().outputs);  // equal is not greater
+                                      map.data() + sizes_of_layers.back().outputs);  // equal is not greater
   Bitplane bits(map.shape());
   head.run_bits(input, pad_thresholds(thresholds, thresholds.size()), bits);
   for (std::size_t p = 0; p < map.shape().pixels(); ++p)
@@ -180,7 +180,7 @@ TEST_CASE("what a binary head lacks is said by name") {
   CHECK(contains(bent([](WeightsFile& f) { f.poke("binary.layers.1.weight", 7, 0.5f); }),
                  "binary.layers.1.weight"));
   CHECK(contains(bent([](WeightsFile& f) {
-                   f.set("binary.stem.weight", {stem, 4, 3, 3});
+                   f.set("binary.stem.weight", {stem_channels, 4, 3, 3});
                  }),
                  "binary.stem.weight"));
   // An input of an odd number of pixels, which a pooled shortcut leaves out.
