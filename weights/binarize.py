@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Trains a binary head in the place of a base model's float one at a cut, for nodes that can do little.
 
-Weights and activations between its first layer and the cut are one bit (qcnet_train/models/binary_head.py). It learns the
-float head's map, and that the base model's frozen tail says behind this map, sent as one bit a feature, what it says behind
-the float one:  reconstruction error of the map (of each channel's variance) + distillation + a share of the task's loss.
+Weights and activations between its first layer and the cut are one bit (qcnet_train/models/binary_head.py). It learns
+the float head's map, and that the base model's frozen tail says behind this map, sent as one bit a feature, what it
+says behind the float one: the map's reconstruction error + distillation + a share of the task's loss.
 
-Writes, after each epoch, a checkpoint that is a base model of compensate.py and export.py, with this cut alone; --resume
-continues it. A JSON log is beside it.
+Writes, after each epoch, a checkpoint that is a base model of compensate.py and export.py, with this cut alone;
+--resume continues it. A JSON log is beside it.
 """
 
 import json
@@ -87,8 +87,8 @@ class Binarization:
         with torch.no_grad():
             wanted, given = (tuple(head(sample).shape[1:]) for head in (self.head, self.latent.eval()))
         if wanted != given:
-            raise SystemExit(f"the map behind {self.arguments.cut} is {wanted}, the binary head's {given}: --set channels "
-                             "and strides otherwise")
+            raise SystemExit(f"the map behind {self.arguments.cut} is {wanted}, the binary head's {given}: --set "
+                             "channels and strides otherwise")
 
     def calibrate(self, head):
         return calibrate(self.runtime, self.dataset, head, self.arguments.calibration, min(250, self.task.batch))

@@ -35,7 +35,7 @@ def parse():
     options.add_training(parser)
     parser.add_argument("--base", required=True, type=Path,
                         help="checkpoint of train.py, a whole model's file, or a node's beside its frozen server's")
-    parser.add_argument("--teacher", type=Path, help="base model to distil from instead: the float one of a binary head")
+    parser.add_argument("--teacher", type=Path, help="other base model to distil from: a binary head's float one")
     parser.add_argument("--cut", required=True, help="where to split, e.g. layer2 or layer2.1")
     parser.add_argument("--out", required=True, type=Path, help="folder for results")
     parser.add_argument("--width", type=int, help="QCNet channels (a quarter of the map's)")

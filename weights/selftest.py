@@ -320,18 +320,18 @@ class EndToEnd(unittest.TestCase):
             data = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32)
             training = ("--batch", 16, "--threads", 1)
             base, binary, run, out = root / "base.pt", root / "binary.pt", root / "run", root / "out"
-            self.run_script("train.py", *data, *training, "--architecture", "convnext", "--set", "depths=1,1", "width=8",
-                            "--optimizer", "adamw", "--lr", 1e-3, "--epochs", 1, "--out", base)
+            self.run_script("train.py", *data, *training, "--architecture", "convnext", "--optimizer", "adamw",
+                            "--set", "depths=1,1", "width=8", "--lr", 1e-3, "--epochs", 1, "--out", base)
             sizes = ("--set", "channels=8,8,16", "strides=2,1,2", "kernels=3,3,3")
             for epochs in (1, 2):
-                self.run_script("binarize.py", *data, *training, "--resume", *sizes, "--base", base, "--cut", "features.2",
-                                "--calibration", 64, "--epochs", epochs, "--out", binary)
+                self.run_script("binarize.py", *data, *training, "--resume", *sizes, "--base", base,
+                                "--cut", "features.2", "--calibration", 64, "--epochs", epochs, "--out", binary)
             log = json.loads(binary.with_suffix(".json").read_text())
             self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
             self.assertEqual(log["bytes"]["binary_head"], 2 * 12 + (2 * 216 + 32) + (32 + 72 + 64) + (32 + 144 + 128))
-            self.run_script("compensate.py", *data, *training, "--base", binary, "--teacher", base, "--cut", "features.2",
-                            "--epochs", 1, "--reconstruction-epochs", 1, "--distillation-epochs", 1, "--calibration", 64,
-                            "--out", run)
+            self.run_script("compensate.py", *data, *training, "--base", binary, "--teacher", base,
+                            "--cut", "features.2", "--epochs", 1, "--reconstruction-epochs", 1,
+                            "--distillation-epochs", 1, "--calibration", 64, "--out", run)
             self.run_script("export.py", *data, "--base", binary, "--run", run, "--name", "tiny", "--out", out)
             node, about = safetensors.load(out / "tiny-features.2.node.safetensors")
             self.assertEqual((about["qcnet.architecture"], about["qcnet.binary.strides"]), ("convnext", "2 1 2"))

@@ -1,7 +1,7 @@
 """The deployment files: what goes into a node's file and into a server's, and reading them back.
 
-Weights of rank 2 and more are float16, a binary layer's one bit each, everything else float32. Tensors of the head (node)
-and of the tail (server) keep the model's own names; everything of qcnet's own begins with "qcnet.".
+Weights of rank 2 and more are float16, a binary layer's one bit each, everything else float32. Tensors of the head
+(node) and of the tail (server) keep the model's own names; everything of qcnet's own begins with "qcnet.".
 """
 
 import hashlib

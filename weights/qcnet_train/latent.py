@@ -66,7 +66,7 @@ class LatentLayer(nn.Module):
 
 
 class LatentHead(nn.Module):
-    """Normalized pictures [N, C, H, W] -> the map at the cut. Sizes as in BinaryHead; `mean` and `std` of the dataset."""
+    """Normalized pictures [N, C, H, W] -> the map at the cut. Sizes: see BinaryHead; `mean`, `std`: the dataset's."""
 
     def __init__(self, inputs, mean, std, *, channels, strides, kernels):
         super().__init__()

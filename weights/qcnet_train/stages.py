@@ -32,7 +32,7 @@ def calibrate(runtime, dataset, head, count, batch):
 
 
 class Frozen:
-    """What never changes while a cut is trained: the head's maps and the outputs of the unpartitioned model (or `teacher`).
+    """What never changes while a cut is trained: the head's maps, and the unpartitioned model's or `teacher`'s outputs.
 
     Batches depend on (seed, epoch, index) only, so the methods of one seed see the same ones: results
     are kept, up to KEPT_BYTES, and computed once for all methods.

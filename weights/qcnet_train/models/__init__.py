@@ -15,7 +15,7 @@ tuple of them, the cut's own first; a model with several outputs gives a tuple t
 The dotted names are the model's own state_dict prefixes, so that a head's and a tail's tensors keep
 the names they have in the whole model.
 
-A specification with "binary_head" is of a model whose head at one cut is binary (see binary_head.py); it has that cut alone.
+A specification with "binary_head" is of a model whose head is binary (see binary_head.py); it has one cut alone.
 """
 
 import inspect

@@ -6,8 +6,8 @@ sign is the only non-linearity (Bi-Real Net, Liu et al., ECCV 2018). With q the 
     x0 = conv(q) + bias                                               the stem, 3x3 of small integers times 2^k
     x  = scale conv(x > threshold ? 1 : -1) + bias + shortcut(x)      each layer, weights of +-1, padding adds nothing
 
-Scales and biases are multiples of 2^-12, every value is one of 2^-17 below 2^7: all sums are exact in fp32, in any order,
-so that a node's bits are those of this module. How it is trained: qcnet_train/latent.py.
+Scales and biases are multiples of 2^-12, every value is one of 2^-17 below 2^7: all sums are exact in fp32, in any
+order, so that a node's bits are those of this module. How it is trained: qcnet_train/latent.py.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ FINEST, LARGEST = 2.0 ** -17, 2.0 ** 7
 
 
 def shortcut(x, channels, stride):
-    """What goes around a layer: x [N, C, H, W] itself, a 2x2 max pool of it, that twice for twice the channels, or 0."""
+    """What goes around a layer: x [N, C, H, W], a 2x2 max pool of it, that twice for twice the channels, or 0."""
     if stride == 1 and channels == x.shape[1]:
         return x
     if stride == 2 and channels in (x.shape[1], 2 * x.shape[1]):
@@ -73,8 +73,8 @@ class BinaryHead(nn.Module):
     def __init__(self, inputs, channels, strides, kernels):
         super().__init__()
         if not len(channels) == len(strides) == len(kernels) or kernels[0] != 3 or not all(k % 2 for k in kernels):
-            raise SystemExit(f"channels {channels}, strides {strides} and kernels {kernels} must be as many, the stem's "
-                             "kernel 3 and all of them odd")
+            raise SystemExit(f"channels {channels}, strides {strides} and kernels {kernels} must be as many, kernels "
+                             "odd and the stem's 3")
         self.sizes = {"channels": tuple(channels), "strides": tuple(strides), "kernels": tuple(kernels)}
         self.input = nn.Module()
         self.input.register_buffer("scale", torch.ones(inputs))
@@ -96,7 +96,7 @@ class BinaryHead(nn.Module):
 
     @torch.no_grad()
     def check_exact(self, images):
-        """Raises ValueError unless all values over these images are multiples of 2^-17 below 2^7, as are partial sums."""
+        """Raises ValueError unless all values over these images, and partial sums, are multiples of 2^-17 below 2^7."""
         q = self.pixels(images)
         largest = 255 * self.stem.weight.abs().sum((1, 2, 3)) + self.stem.bias.abs()
         exact("a stem's sum", largest, 1)
@@ -122,8 +122,7 @@ def exact(what, values, steps):
 
 
 class BinaryHeaded(nn.Module):
-    """A binary head and a base model's tail, whose modules keep their names; `cuts` is {cut: activation} of the one there
-    is."""
+    """A binary head and a base model's tail, whose modules keep their names. `cuts`: {cut: activation}, of this one."""
 
     def __init__(self, binary, tail, cuts):
         super().__init__()
@@ -142,7 +141,7 @@ class BinaryHeaded(nn.Module):
 
 
 def pack(weight):
-    """+-1 [Cout, Cin, K, K] -> uint8 [Cout, K, K, ceil(Cin / 8)]: bit c % 8 of byte c / 8 is set for +1, padding is 0."""
+    """+-1 [Cout, Cin, K, K] -> uint8 [Cout, K, K, ceil(Cin / 8)]: bit c % 8 of byte c / 8 set for +1, padding 0."""
     return np.packbits(np.moveaxis(np.asarray(weight) > 0, 1, 3), axis=3, bitorder="little")
 
 
