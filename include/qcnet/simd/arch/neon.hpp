@@ -42,6 +42,10 @@ inline Register max(Register a, Register b) {
 inline Register exp(Register x) {
   return xsimd::exp(x);
 }
+inline Register exp_of_sum(Register high, Register low) {
+  const Register e = exp(high);
+  return fma(low, e, e);
+}
 
 inline uint32x4_t lane_bits() {
   const std::uint32_t lanes[width] = {1, 2, 4, 8};

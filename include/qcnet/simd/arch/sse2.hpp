@@ -33,6 +33,10 @@ inline Register max(Register a, Register b) {
 inline Register exp(Register x) {
   return xsimd::exp(x);
 }
+inline Register exp_of_sum(Register high, Register low) {
+  const Register e = exp(high);
+  return fma(low, e, e);
+}
 
 inline std::uint32_t greater_bits(Register a, Register b) {
   return static_cast<std::uint32_t>(_mm_movemask_ps(_mm_cmpgt_ps(a, b)));
