@@ -71,8 +71,8 @@ class Mixer {
   std::uint32_t probability(const LogOdds& odds) const {
     std::uint32_t sum = 0;
     for (std::size_t i = 0; i < guesses; ++i) sum += weights_[i] * static_cast<std::uint32_t>(odds[i]);
-    const int mixed = std::clamp(static_cast<std::int32_t>(sum) >> 16, -1024, 1023);
-    return logistic.probability[static_cast<std::size_t>(mixed + 1024)];
+    const int row = std::clamp(static_cast<std::int32_t>(sum) >> 16, -1024, 1023) + 1024;
+    return logistic.probability[static_cast<std::size_t>(row)];
   }
 
   void learn(const LogOdds& odds, bool bit, std::uint32_t probability) {
