@@ -82,7 +82,7 @@ if [ $all = 1 ]; then
   step "README's code" bash -c "tests/readme.sh && tests/readme.sh docs/detection.md"
   step "training scripts" /usr/bin/python3 weights/selftest.py
   joined "consumers"
-  step "fuzzing" tests/fuzz/run.sh 15
+  step "fuzzing" tests/fuzz/run.sh 30
   step "parity with PyTorch" tests/parity/run.sh build/native
 fi
 

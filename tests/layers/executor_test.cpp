@@ -124,8 +124,13 @@ TEST_CASE("an output made early is still there at the end") {
   CHECK(executor.outputs() == 2);
   CHECK(executor.output_shape() == Shape{1, 7});
   CHECK(executor.output_shape(1) == Shape{1, 20, 20, 9});
-  CHECK(executor.workspace_bytes() >=
-        Executor::make(plain, {1, 40, 40, 3}, {.winograd = false}).value().workspace_bytes());
+  // Behind the stem, whose scratch memory is the most there is at any time, it takes more memory.
+  const Network tail = plain.partition_at("relu").value().second;
+  Network keeping = tail;
+  keeping.set_outputs({keeping.output(), 1});
+  const Shape map{1, 20, 20, 9};
+  CHECK(Executor::make(keeping, map, {.winograd = false}).value().workspace_bytes() >
+        Executor::make(tail, map, {.winograd = false}).value().workspace_bytes());
   const Tensor stem =
       plain.partition_at("relu").value().first(test::random_tensor({1, 40, 40, 3}, 1)).value();
   for (int i = 0; i < 2; ++i) {

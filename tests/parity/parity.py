@@ -177,8 +177,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", help="what parity.cpp was built to")
     parser.add_argument("--shipped", type=Path, default=ROOT / "weights" / "shipped", help="folder of deployments")
-    parser.add_argument("--limit", type=int, default=1000,
-                        help="test images of CIFAR-10 (1000); Fashion-MNIST's and a detector's are always all")
+    parser.add_argument("--limit", type=int, default=2000,
+                        help="test images of CIFAR-10 (2000); Fashion-MNIST's and a detector's are always all")
     arguments = parser.parse_args()
     report = Report()
     with tempfile.TemporaryDirectory() as scratch:
