@@ -38,8 +38,9 @@ inline constexpr std::size_t line_floats = 64 / sizeof(float);  // of a cache li
 class PackedWeights {
  public:
   PackedWeights() = default;
-  PackedWeights(std::span<const float> weights, std::size_t columns, std::size_t depth)
-      : columns_(columns), depth_(depth), data_(padded(columns) * depth) {
+  /// `bf16`: each of the `depth` floats of a column holds a pair of bfloat16.
+  PackedWeights(std::span<const float> weights, std::size_t columns, std::size_t depth, bool bf16 = false)
+      : columns_(columns), depth_(depth), bf16_(bf16), data_(padded(columns) * depth) {
     for (std::size_t first = 0; first < columns; first += block_columns) {
       float* to = data_.data() + first * depth;
       const std::size_t width = block_width(first), valid = std::min(width, columns - first);
@@ -47,37 +48,16 @@ class PackedWeights {
         for (std::size_t c = 0; c < valid; ++c) to[k * width + c] = weights[(first + c) * depth + k];
     }
   }
-#if QCNET_HAS_BF16
-  static PackedWeights in_bf16(std::span<const float> weights, std::size_t columns, std::size_t inputs) {
-    const std::size_t depth = (inputs + 1) / 2;
-    AlignedBuffer<float> pairs(columns * depth);
-    for (std::size_t c = 0; c < columns; ++c)
-      round_to_bf16(weights.data() + c * inputs, inputs, pairs.data() + c * depth);
-    PackedWeights packed(pairs.span(), columns, depth);
-    packed.bf16_ = true;
-    return packed;
-  }
-#endif
 
-  std::size_t columns() const {
-    return columns_;
-  }
-  std::size_t depth() const {
-    return depth_;
-  }
-  bool bf16() const {
-    return bf16_;
-  }
+  std::size_t columns() const { return columns_; }
+  std::size_t depth() const { return depth_; }
+  bool bf16() const { return bf16_; }
   /// Floats per depth step of the block that starts at column `first`.
   std::size_t block_width(std::size_t first) const {
     return columns_ - first <= vec::size ? vec::size : block_columns;
   }
-  const float* block(std::size_t first) const {
-    return data_.data() + first * depth_;
-  }
-  std::size_t bytes() const {
-    return data_.size() * sizeof(float);
-  }
+  const float* block(std::size_t first) const { return data_.data() + first * depth_; }
+  std::size_t bytes() const { return data_.size() * sizeof(float); }
 
   /// The weights `[columns, depth]` again, as they were given.
   void unpack(std::span<float> weights) const {
@@ -101,6 +81,17 @@ class PackedWeights {
   bool bf16_ = false;
   AlignedBuffer<float> data_;
 };
+
+#if QCNET_HAS_BF16
+/// The same from `[columns, inputs]`, rounded to bfloat16.
+inline PackedWeights pack_bf16(std::span<const float> weights, std::size_t columns, std::size_t inputs) {
+  const std::size_t depth = (inputs + 1) / 2;
+  AlignedBuffer<float> pairs(columns * depth);
+  for (std::size_t c = 0; c < columns; ++c)
+    round_to_bf16(weights.data() + c * inputs, inputs, pairs.data() + c * depth);
+  return PackedWeights(pairs.span(), columns, depth, true);
+}
+#endif
 
 /// The inputs of one tile: `runs` x `rows` pointers, each to `length` consecutive floats, or pairs of
 /// bfloat16.

@@ -171,7 +171,7 @@ class PackedConv2d {
     if (algorithm == ConvAlgorithm::winograd_4x4) return pack_transformed<4>(weights);
 #if QCNET_HAS_BF16
     if (algorithm == ConvAlgorithm::direct_bf16) {
-      weights_.push_back(PackedWeights::in_bf16(weights, cout_, group_cin_));
+      weights_.push_back(pack_bf16(weights, cout_, group_cin_));
       return;
     }
 #endif
