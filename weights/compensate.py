@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Quantizes a base model's feature map at a cut to one bit per feature and trains the server's side.
+"""Quantizes a base model's feature map at a cut to bits and trains the server's side, or what else a method trains.
 
 Methods, each for every seed. Node and tail stay as they are, no labels:
   qcnet-mse             QCNet alone, reconstruction error
@@ -8,26 +8,32 @@ Fine-tuned, all with the same number of epochs (or fractions of one) over the tr
   lloyd-max-finetuned   dequantization, fine-tuned tail
   qcnet-finetuned       QCNet (after the epochs of qcnet-mse, which count) and tail, fine-tuned together
   control               no quantization, fine-tuned tail
-Writes one file for each method and seed, and results.json, to --out. --resume skips what is finished.
+To compare with, if named in --methods; each has a node of its own:
+  autoencoder-mse, autoencoder, autoencoder-finetuned
+                        as the QCNet's three, with an encoder on the node that is trained together with the decoder
+  qat                   head, thresholds, levels and tail, fine-tuned as the others
+  2-bit, 4-bit, 8-bit   evenly spaced levels, as many bits a feature; nothing is trained
+  2-bit-finetuned, ...  the same, fine-tuned tail
+What a method goes on from is trained first if it is not there. Writes one file for each method and seed, and
+results.json, to --out. --resume skips what is finished.
 """
 
-import copy
+import functools
 import itertools
 import json
-from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from qcnet_train import base, loop, models, optimizers, options, tasks
-from qcnet_train.compensator import BLOCKS, Dequantizer, compensator, restorer, round_to_half
+from qcnet_train import base, loop, methods, models, optimizers, options, tasks
+from qcnet_train.compensator import BLOCKS, round_to_half
 from qcnet_train.maps import each
-from qcnet_train.quantizer import Quantizer, binarize
+from qcnet_train.methods import METHODS, Cut, Parts
+from qcnet_train.models.binary_head import BinaryHeaded
+from qcnet_train.quantizer import Quantizer, fit_each
 from qcnet_train.runtime import seed_everything, versions
-from qcnet_train.stages import Frozen, Stages, calibrate
-
-METHODS = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control")
+from qcnet_train.stages import Frozen, Stages, calibration_maps
 
 
 def parse():
@@ -42,10 +48,11 @@ def parse():
     parser.add_argument("--blocks", type=int, default=1, help="QCNet residual blocks")
     parser.add_argument("--block", default="conv", choices=sorted(BLOCKS),
                         help="of 3x3 convolutions, or of depthwise 7x7 ones (tokens have transformer blocks)")
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=methods.DEFAULT, choices=METHODS, metavar="METHOD",
+                        help=f"of those above ({' '.join(methods.DEFAULT)})")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--reconstruction-epochs", type=float, default=1, help="epochs of qcnet-mse")
-    parser.add_argument("--distillation-epochs", type=float, default=2, help="further epochs of qcnet")
+    parser.add_argument("--reconstruction-epochs", type=float, default=1, help="epochs of qcnet-mse, autoencoder-mse")
+    parser.add_argument("--distillation-epochs", type=float, default=2, help="further epochs of qcnet, autoencoder")
     parser.add_argument("--epochs", type=float, default=5, help="epochs of each fine-tuned method")
     parser.add_argument("--optimizer", default="sgd", choices=optimizers.NAMES, help="of the fine-tuned methods")
     parser.add_argument("--lr", type=float, default=0.02, help="theirs")
@@ -63,30 +70,43 @@ class Experiment:
         self.runtime, self.dataset, self.arguments = runtime, dataset, arguments
         self.splits = ("validation",) if arguments.no_test else ("validation", "test")
         model = runtime.share(lambda: base.read(arguments.base, dataset))
-        self.model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
-        self.head, self.tail = models.partition(self.model, arguments.cut)
-        self.activation = models.cuts(self.model)[arguments.cut]
-        self.task = tasks.of(self.model, dataset)
-        self.quantizer = calibrate(runtime, dataset, self.head, arguments.calibration, min(250, self.task.batch))
-        sample = next(dataset.batches("train", 1, shuffle=False))[0]
-        self.shape = each(lambda z: tuple(z.shape), self.head(self.runtime.put(sample)))
-        self.width = each(lambda q: arguments.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), self.quantizer)
+        model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
+        if isinstance(model, BinaryHeaded) and "qat" in arguments.methods:
+            raise SystemExit("qat trains a float head; a binary one is trained by binarize.py")
+        self.task = tasks.of(model, dataset)
+        self.cut = self.calibrated(model)
         teacher = arguments.teacher and runtime.share(lambda: base.read(arguments.teacher, dataset))
-        self.frozen = Frozen(runtime, self.head, self.tail,
+        self.frozen = Frozen(runtime, self.cut.head, self.cut.tail,
                              teacher and runtime.place(teacher).eval().requires_grad_(False))
-        self.stages = Stages(runtime, dataset, self.frozen, self.tail, self.quantizer, self.task,
+        self.stages = Stages(runtime, dataset, self.frozen, self.cut.tail, self.cut.quantizer, self.task,
                              batch=arguments.batch, cutmix=arguments.cutmix, resume=arguments.resume)
 
-    def measure(self, restore, tail, quantizer):
-        """The task's metric on each split in fp32; without `quantizer` the float map goes to the tail."""
+    def calibrated(self, model):
+        a = self.arguments
+        head, tail = models.partition(model, a.cut)
+
+        def maps():
+            return calibration_maps(self.runtime, self.dataset, head, a.calibration, min(250, self.task.batch))
+
+        @functools.cache
+        def even(bits):
+            return each(lambda q, *of_one: q.even(of_one, bits), quantizer, *maps())
+        found = maps()
+        quantizer = fit_each(found)
+        shape = each(lambda z: (1, *z.shape[1:]), found[0])
+        width = each(lambda q: a.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), quantizer)
+        return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even)
+
+    def measure(self, parts):
+        """The task's metric on each split, inference in fp32."""
         figures = {}
-        thresholds = quantizer and each(lambda q: q.thresholds.to(self.runtime.device), quantizer)
         for split in self.splits:
             index = itertools.count()
 
             def forward(images):
-                z = self.frozen.exact_map(images, (split, next(index)))
-                return tail(restore(each(binarize, z, thresholds)) if quantizer else z)
+                if parts.head is not self.cut.head:
+                    return parts(images)
+                return parts.after_head(self.frozen.exact_map(images, (split, next(index))))
             answers = self.task.answers(self.runtime, self.dataset, split, forward)
             figures[split] = self.task.score(answers)
             if details := self.task.details(answers):
@@ -95,78 +115,81 @@ class Experiment:
 
     def baselines(self):
         """What needs no training: the whole model, uniform and Lloyd-Max dequantization."""
-        uniform = each(Quantizer.uniform, self.quantizer)
+        def dequantized(quantizer):
+            cut = replace(self.cut, quantizer=quantizer)
+            return self.measure(self.placed(Parts(cut.head, methods.comparison(cut), methods.dequantizer(cut), cut.tail)))
         return {
-            "unpartitioned": self.measure(None, self.tail, None),
-            "uniform": self.measure(self.dequantizer(uniform), self.tail, uniform),
-            "lloyd-max": self.measure(self.dequantizer(self.quantizer), self.tail, self.quantizer),
+            "unpartitioned": self.measure(Parts(self.cut.head, None, None, self.cut.tail)),
+            "uniform": dequantized(each(Quantizer.uniform, self.cut.quantizer)),
+            "lloyd-max": dequantized(self.cut.quantizer),
         }
 
-    def dequantizer(self, quantizer):
-        return self.runtime.place(restorer(Dequantizer, quantizer))
+    def placed(self, parts):
+        for part in (parts.send, parts.restore):
+            if part is not None:
+                self.runtime.place(part)
+        return parts
 
-    def compensator(self):
-        def make(quantizer, shape, width):
-            return compensator(quantizer, self.activation, shape, width, self.arguments.blocks, self.arguments.block)
-        return self.runtime.place(restorer(make, self.quantizer, self.shape, self.width))
+    def path(self, name, seed):
+        return self.arguments.out / f"{name}-seed{seed}.pt"
 
-    def path(self, method, seed):
-        return self.arguments.out / f"{method}-seed{seed}.pt"
-
-    def train(self, method, seed):
-        """Trains one method; returns (reconstruction or None, tail, history)."""
-        a = self.arguments
-        common = {"seed": seed, "checkpoint": self.path(method, seed).with_suffix(".running")}
+    def train(self, name, seed):
+        """Trains one method; returns (parts, history)."""
+        a, method = self.arguments, METHODS[name]
         seed_everything(seed)
-        restore = self.compensator() if method.startswith("qcnet") else None
-        if method == "qcnet-mse":
-            return restore, self.tail, self.stages.reconstruct(
-                restore, epochs=a.reconstruction_epochs, **common)
-        if method.startswith("qcnet"):
-            first_stage = self.path("qcnet-mse", seed)
-            trained = self.runtime.share(lambda: torch.load(first_stage, map_location="cpu"))
-            restore.load_state_dict(trained["compensator"])
-        if method == "qcnet":
-            return restore, self.tail, self.stages.distil(
-                restore, epochs=a.distillation_epochs, **common)
-        tail = copy.deepcopy(self.tail).requires_grad_(True)
-        parts = OrderedDict(tail=tail)
-        if method != "control":
-            restore = restore or self.dequantizer(self.quantizer)
-            parts = OrderedDict(restore=restore, tail=tail)
-        done = a.reconstruction_epochs if method == "qcnet-finetuned" else 0
-        history = self.stages.finetune(nn.Sequential(parts), quantized=method != "control", label=method,
-                                       epochs=a.epochs - done, optimizer=a.optimizer, lr=a.lr,
-                                       weight_decay=a.weight_decay, **common)
-        return restore, tail, history
+        parts = self.placed(methods.assemble(method, self.cut))
+        if method.start:
+            first_stage = self.path(method.start, seed)
+            saved = self.runtime.share(lambda: torch.load(first_stage, map_location="cpu"))
+            methods.load(parts, saved, ("send", "restore"))
+        if method.stage is None:
+            return parts, []
+        settings = {
+            "reconstruct": {"epochs": a.reconstruction_epochs, "label": "reconstruct"},
+            "distil": {"epochs": a.distillation_epochs, "label": "distil"},
+            "finetune": {"epochs": a.epochs - (a.reconstruction_epochs if method.start else 0), "label": name,
+                         "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay}}[method.stage]
+        history = getattr(self.stages, method.stage)(
+            parts.chain(method.feed, method.stage), feed=method.feed, seed=seed,
+            checkpoint=self.path(name, seed).with_suffix(".running"), **settings)
+        return parts, history
 
-    def run(self, method, seed):
-        path = self.path(method, seed)
-        if self.runtime.share(lambda: self.arguments.resume and path.exists()):
-            return
-        restore, tail, history = self.train(method, seed)
+    def is_there(self, name, seed):
+        return self.runtime.share(self.path(name, seed).exists)
+
+    def run(self, name, seed):
+        path, method = self.path(name, seed), METHODS[name]
+        parts, history = self.train(name, seed)
         if self.runtime.is_main:
             # What is measured is what is deployed: weights as float16 holds them, inference in fp32.
-            for part in (restore, tail):
-                if part is not None:
-                    round_to_half(part.eval())
-            quantizer = None if method == "control" else self.quantizer
-            figures = self.measure(restore, tail, quantizer)
-            loop.save(path, {
-                "compensator": restore.state_dict() if method.startswith("qcnet") else None,
-                "tail": None if tail is self.tail else tail.state_dict(),
-                "result": {"method": method, "seed": seed, **figures, "history": history}})
-            path.with_suffix(".running").unlink()
-            print(method, "seed", seed, figures, flush=True)
+            for part in ("head", "send", "restore", "tail"):
+                if part in method.trains:
+                    round_to_half(getattr(parts, part))
+            figures = self.measure(parts.eval())
+            loop.save(path, {**methods.state(method, parts),
+                             "result": {"method": name, "seed": seed, **figures, "history": history}})
+            path.with_suffix(".running").unlink(missing_ok=True)
+            print(name, "seed", seed, figures, flush=True)
         self.runtime.barrier()
+
+    def order(self, seed):
+        """The methods to train: those asked for, and before them those they go on from that are not there yet."""
+        asked = {name for name in self.arguments.methods if not (self.arguments.resume and self.is_there(name, seed))}
+        starts = {METHODS[name].start for name in asked} - {None}
+        missing = {name for name in starts if not self.is_there(name, seed)}
+        return [name for name in METHODS if name in asked | missing]
+
+    def write_log(self, baselines):
+        if self.runtime.is_main:
+            (self.arguments.out / "results.json").write_text(json.dumps(self.log(baselines), indent=1) + "\n")
 
     def log(self, baselines):
         a = self.arguments
         found = [torch.load(p, map_location="cpu")["result"] for p in sorted(a.out.glob("*-seed*.pt"))]
         return {"cut": a.cut, **({"teacher": a.teacher.name} if a.teacher else {}),
-                "metric": self.task.metric, "activation": self.activation,
-                "width": self.width, "blocks": a.blocks, "block": a.block,
-                "compensator_parameters": sum(p.numel() for p in self.compensator().parameters()),
+                "metric": self.task.metric, "activation": self.cut.activation,
+                "width": self.cut.width, "blocks": a.blocks, "block": a.block,
+                "compensator_parameters": sum(p.numel() for p in methods.qcnet(self.cut).parameters()),
                 "reconstruction_epochs": a.reconstruction_epochs,
                 "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch, "cutmix": a.cutmix,
                 "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay,
@@ -181,14 +204,12 @@ def main():
     runtime.print(json.dumps(baselines))
     arguments.out.mkdir(parents=True, exist_ok=True)
     if runtime.is_main:
-        loop.save(arguments.out / "quantizer.pt", each(vars, experiment.quantizer))
+        loop.save(arguments.out / "quantizer.pt", each(vars, experiment.cut.quantizer))
+    experiment.write_log(baselines)
     for seed in arguments.seeds:
-        for method in METHODS:
-            if method in arguments.methods:
-                experiment.run(method, seed)
-                if runtime.is_main:
-                    log = json.dumps(experiment.log(baselines), indent=1)
-                    (arguments.out / "results.json").write_text(log + "\n")
+        for name in experiment.order(seed):
+            experiment.run(name, seed)
+            experiment.write_log(baselines)
         experiment.frozen.forget()
     runtime.close()
 

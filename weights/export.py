@@ -4,6 +4,8 @@
   <name>.safetensors                          the whole unpartitioned model, with --whole
   <name>-<cut>.node.safetensors               head and thresholds, one for all methods
   <name>-<cut>-<method>.server.safetensors    levels, QCNet and tail
+  <name>-<cut>.<method>.node.safetensors      of methods with a node of their own: the pair
+  <name>-<cut>.<method>.server.safetensors
 Each server file is read back and its accuracy (or mAP) over the test set compared with its metadata.
 """
 
@@ -13,13 +15,14 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import base, deployment, options, tasks
-from qcnet_train.compensator import Dequantizer, compensator, restorer, round_to_half
+from qcnet_train import base, deployment, methods, models, options, tasks
+from qcnet_train.compensator import round_to_half
 from qcnet_train.maps import each
 from qcnet_train.quantizer import Quantizer
-from qcnet_train.summary import better_frozen, summarize
+from qcnet_train.summary import FROZEN, better_frozen, summarize
 
 METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned")
+KNOWN = [name for name in methods.METHODS if name != "control" and not name.endswith("-mse")]
 SETTINGS = ("epochs", "reconstruction_epochs", "distillation_epochs", "width", "blocks", "block",
             "calibration", "versions")
 TOLERANCE = 1e-3
@@ -32,7 +35,7 @@ def parse():
     parser.add_argument("--run", type=Path, help="folder that compensate.py wrote; without it only the whole model")
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
     parser.add_argument("--out", required=True, type=Path, help="folder for the files")
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=KNOWN)
     parser.add_argument("--seed", type=int, default=0, help="which seed's weights to write")
     parser.add_argument("--whole", action="store_true", help="the unpartitioned <name>.safetensors too")
     parser.add_argument("--predictions", type=Path,
@@ -58,21 +61,6 @@ def training_record(log, source, seed):
                     **{key: log[key] for key in SETTINGS}})
 
 
-def read_run(arguments, log, quantizer, shape, tail, source):
-    """One trained method: (restore, tail, test figure)."""
-    saved = torch.load(arguments.run / f"{source}-seed{arguments.seed}.pt", map_location="cpu")
-    restore = restorer(Dequantizer, quantizer)
-    if saved["compensator"]:
-        def make(quantizer, shape, width):
-            return compensator(quantizer, log["activation"], shape, width, log["blocks"], log["block"])
-        restore = restorer(make, quantizer, shape, log["width"])
-        restore.load_state_dict(saved["compensator"])
-    tail = copy.deepcopy(tail)
-    if saved["tail"]:
-        tail.load_state_dict(saved["tail"])
-    return restore.eval(), tail.eval(), saved["result"]["test"]
-
-
 def verify(runtime, dataset, task, title, forward, claimed, folder):
     """Measures over the test set, and compares with what is `claimed`, if anything; leaves predictions in `folder`."""
     answers = task.answers(runtime, dataset, "test", forward)
@@ -86,24 +74,37 @@ def verify(runtime, dataset, task, title, forward, claimed, folder):
     return measured
 
 
+def read_cut(dataset, model, log, quantizer):
+    """What the run's methods were built on."""
+    head, tail = models.partition(model, log["cut"])
+    with torch.no_grad():
+        shape = each(lambda z: tuple(z.shape), head(torch.zeros(1, dataset.channels, *dataset.size)))
+    return methods.Cut(head, tail, quantizer, log["activation"], shape, log["width"], log["blocks"], log["block"])
+
+
 def write_deployment(arguments, runtime, dataset, model, task, whole):
-    """A node's file and each method's server's; returns their paths."""
+    """Each method's server's file, and its node's or the one that many share; returns their paths."""
     log = json.loads((arguments.run / "results.json").read_text())
     quantizer = each(lambda kept: Quantizer(**kept), torch.load(arguments.run / "quantizer.pt"))
-    name, out, written = arguments.name, arguments.out, []
-    target = deployment.Deployment(dataset, model, log["cut"], quantizer, name, whole)
-    node = out / f"{name}-{log['cut']}.node.safetensors"
-    target.write_node(node, compact({key: log[key] for key in ("calibration", "versions")}))
-    written.append(node)
-    for method in arguments.methods:
-        source = better_frozen(log["runs"]) if method == "qcnet" else method
-        shape = each(lambda z: tuple(z.shape), target.map)
-        restore, tail, figure = read_run(arguments, log, quantizer, shape, target.tail, source)
-        title = f"{name}-{log['cut']}-{method}"
-        written.append(out / f"{title}.server.safetensors")
-        target.write_server(written[-1], method, restore, tail, figure,
+    cut, stem, written = read_cut(dataset, model, log, quantizer), f"{arguments.name}-{log['cut']}", []
+    about_node = compact({key: log[key] for key in ("calibration", "versions")})
+    for name in arguments.methods:
+        source = better_frozen(log["runs"], name) if name in FROZEN else name
+        method = methods.METHODS[source]
+        saved = torch.load(arguments.run / f"{source}-seed{arguments.seed}.pt", map_location="cpu")
+        parts, figure = methods.load(methods.assemble(method, cut), saved).eval(), saved["result"]["test"]
+        title = f"{stem}{'.' if method.own_node else '-'}{name}"
+        node = arguments.out / f"{title if method.own_node else stem}.node.safetensors"
+        server = arguments.out / f"{title}.server.safetensors"
+        target = deployment.Deployment(dataset, model, log["cut"], quantizer, arguments.name, whole,
+                                       parts.head, parts.send)
+        if node not in written:
+            target.write_node(node, about_node)
+            written.append(node)
+        target.write_server(server, name, parts.restore, parts.tail, figure,
                             training_record(log, source, arguments.seed))
-        forward = deployment.server_forward(node, written[-1], copy.deepcopy(model))
+        written.append(server)
+        forward = deployment.server_forward(node, server, copy.deepcopy(model))
         verify(runtime, dataset, task, title, forward, figure, arguments.predictions)
     return written
 

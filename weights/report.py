@@ -15,6 +15,12 @@ ROWS = (("qcnet-mse", "QCNet, model frozen, reconstruction error only"),
         ("qcnet", "QCNet, model frozen, + distillation"),
         ("lloyd-max-finetuned", "Lloyd-Max dequantization + fine-tuned tail"),
         ("qcnet-finetuned", "QCNet + fine-tuned tail"),
+        ("autoencoder-mse", "autoencoder, model frozen, reconstruction error only"),
+        ("autoencoder", "autoencoder, model frozen, + distillation"),
+        ("autoencoder-finetuned", "autoencoder + fine-tuned tail"),
+        ("qat", "quantization-aware training of head and tail"),
+        *((f"{bits}-bit{tuned}", f"{bits} bits a feature, evenly spaced levels{what}")
+          for bits in (2, 4, 8) for tuned, what in (("", ""), ("-finetuned", " + fine-tuned tail"))),
         ("control", "control: float map, fine-tuned tail"))
 BASELINES = (("unpartitioned", "unpartitioned, float"), ("uniform", "uniform dequantization"),
              ("lloyd-max", "Lloyd-Max dequantization"))
@@ -34,12 +40,13 @@ def parse():
 def recovered(log, summary):
     """Share of the points lost by Lloyd-Max dequantization that the frozen-model QCNet regains (test).
 
-    None if it loses nothing.
+    None if it loses nothing, or if there is none.
     """
     whole, plain = (log["baselines"][name]["test"] for name in ("unpartitioned", "lloyd-max"))
-    if whole == plain:
+    frozen = better_frozen(log["runs"])
+    if whole == plain or frozen is None:
         return None
-    return round((summary[better_frozen(log["runs"])]["mean"] - plain) / (whole - plain), 4)
+    return round((summary[frozen]["mean"] - plain) / (whole - plain), 4)
 
 
 def percent(figures):
@@ -51,6 +58,10 @@ def percent(figures):
     return f"{100 * figures['mean']:.2f}" + (f" ± {100 * figures['spread']:.2f}" if several else " (1 seed)")
 
 
+def share(recovered):
+    return "none lost" if recovered is None else f"{100 * recovered:.0f} %"
+
+
 def table(cuts):
     def row(title, cells):
         return f"| {title} | " + " | ".join(cells) + " |"
@@ -59,9 +70,10 @@ def table(cuts):
         row(f"test {logs[0].get('metric', 'accuracy')}, %", [f"cut after `{cut}`" for cut in cuts]),
         "|---|" + "---|" * len(cuts),
         *(row(title, [percent(log["baselines"][key]["test"]) for log in logs]) for key, title in BASELINES),
-        *(row(title, [percent(log["summary"].get(key)) for log in logs]) for key, title in ROWS),
+        *(row(title, [percent(log["summary"].get(key)) for log in logs]) for key, title in ROWS
+          if any(key in log["summary"] for log in logs)),
         row("lost points that the frozen QCNet regains",
-            ["none lost" if log["recovered"] is None else f"{100 * log['recovered']:.0f} %" for log in logs])])
+            [share(log["recovered"]) if log["shipped_frozen"] else "" for log in logs])])
 
 
 def main():

@@ -302,6 +302,43 @@ class EndToEnd(unittest.TestCase):
                 "report.py", "--name", "tiny", "--base", whole, "--runs", run, "--out", root / "log.json"))
             return about, np.load(root / f"tiny-{cut}-qcnet.npy")
 
+    def test_methods_with_nodes_of_their_own(self):
+        asked = ("autoencoder", "autoencoder-finetuned", "qat", "2-bit", "4-bit-finetuned")
+        for model, cut, size in ((("--set", "depths=1,1,1,1", "width=8"), "layer2", 32),
+                                 (("--architecture", "vit", "--set", "depth=1", "width=32", "heads=2"),
+                                  "encoder.layers.encoder_layer_0", 32), (DETECTOR, "layers.9", 64)):
+            with self.subTest(cut), tempfile.TemporaryDirectory() as scratch:
+                root = Path(scratch)
+                if model is DETECTOR:
+                    write_voc(root, (16, 6, 6))
+                    data = ("--dataset", "detection-folder", "--data", root, "--size", size)
+                else:
+                    self.pictures(root)
+                    data = ("--dataset", "folder", "--data", root, "--resize", size + 4, "--size", size)
+                base, run, out = root / "base.pt", root / "run", root / "out"
+                self.run_script("train.py", *data, "--batch", 16, "--threads", 1, *model, "--epochs", 1, "--out", base)
+                compensate = ("compensate.py", *data, "--batch", 16, "--threads", 1, "--base", base, "--cut", cut,
+                              "--epochs", 2, "--distillation-epochs", 1, "--calibration", 32, "--out", run)
+                self.run_script(*compensate, "--methods", *asked)
+                self.assertEqual(len(list(run.glob("*-seed0.pt"))), len(asked) + 1)  # autoencoder-mse came along
+                self.assertNotIn("seed 0", self.run_script(*compensate, "--resume", "--methods", *asked))
+                # Each export verifies its files against the figures of the run.
+                self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny", "--out", out,
+                                "--methods", *asked)
+                self.assertEqual(sorted(path.name for path in out.iterdir()), sorted(
+                    f"tiny-{cut}.{method}.{role}.safetensors" for method in asked for role in ("node", "server")))
+                nodes = {method: safetensors.load(out / f"tiny-{cut}.{method}.node.safetensors") for method in asked}
+                self.assertEqual(len({about["qcnet.hash"] for _, about in nodes.values()}), len(asked))
+                self.assertEqual([about.get("qcnet.bits") for _, about in nodes.values()], [None] * 3 + ["2", "4"])
+                for method, (node, about) in nodes.items():
+                    server, _ = safetensors.load(out / f"tiny-{cut}.{method}.server.safetensors")
+                    for key in (key for key in node if key.startswith("qcnet.check.map")):
+                        channels = 1 if node[key].ndim == 4 else 2
+                        self.assertEqual(node[key].shape[channels] * int(about.get("qcnet.bits", 1)),
+                                         server[key].shape[channels])
+                self.assertIn("quantization-aware training", self.run_script(
+                    "report.py", "--name", "tiny", "--base", base, "--runs", run, "--out", root / "log.json"))
+
     def test_small_resnet(self):
         self.chain()
 

@@ -1,4 +1,4 @@
-"""The server's two ways from bits back to a feature map: plain dequantization, and the QCNet.
+"""The server's ways from bits back to a feature map: plain dequantization, the QCNet, and an autoencoder's decoder.
 
 Only the abstract of "QCNet" (IEEE Access 13:186488, 2025) is public to us; these blocks are our own
 reconstruction.
@@ -25,6 +25,27 @@ class Dequantizer(nn.Module):
 
     def forward(self, bits):
         return per_channel(self.low, bits) + bits.float() * per_channel(self.high - self.low, bits)
+
+
+class LearnedDequantizer(Dequantizer):
+    """The same, with levels that learn."""
+
+    def __init__(self, quantizer):
+        nn.Module.__init__(self)
+        self.low, self.high = nn.Parameter(quantizer.low.clone()), nn.Parameter(quantizer.high.clone())
+
+
+class CodeDequantizer(Dequantizer):
+    """The levels that sender.Codes are numbers of, from their planes [N, k C, H, W] or [N, T, k C]."""
+
+    def __init__(self, quantizer, bits):
+        super().__init__(quantizer)
+        self.bits = bits
+
+    def forward(self, bits):
+        planes = bits.float().chunk(self.bits, 1 if bits.ndim == 4 else 2)
+        code = sum(plane * 2 ** i for i, plane in enumerate(planes))
+        return per_channel(self.low, code) + code * per_channel(self.high - self.low, code) / (2 ** self.bits - 1)
 
 
 class Compensator(Dequantizer):
@@ -130,6 +151,11 @@ def restorer(make, quantizer, *rest):
     return SideBySide(made) if isinstance(made, tuple) else made
 
 
+def apart(module):
+    """The other way: SideBySide's modules as a tuple."""
+    return tuple(module) if isinstance(module, SideBySide) else module
+
+
 def compensator(quantizer, activation, shape, width, blocks, block="conv"):
     """The QCNet for a map [N, C, H, W], of one of BLOCKS, or tokens [N, T, C] of this shape, with at least 32 channels
     a head."""
@@ -137,6 +163,16 @@ def compensator(quantizer, activation, shape, width, blocks, block="conv"):
         return ConvCompensator(quantizer, activation, width, blocks, block)
     heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
     return TokenCompensator(quantizer, shape[1], width, blocks, heads)
+
+
+def decoder(*arguments):
+    """compensator(*arguments) whose levels learn too, for bits of an encoder that learns what they mean."""
+    made = compensator(*arguments)
+    for name in ("low", "high"):
+        level = getattr(made, name)
+        delattr(made, name)
+        setattr(made, name, nn.Parameter(level))
+    return made
 
 
 @torch.no_grad()

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from . import models, safetensors, tasks
-from .compensator import (Compensator, ConvCompensator, Dequantizer, SideBySide, TokenCompensator,
+from .compensator import (CodeDequantizer, Compensator, ConvCompensator, Dequantizer, TokenCompensator, apart,
                           restorer)
 from .maps import each, members
 from .models.binary_head import BinaryHeaded, pack, unpack
-from .quantizer import Quantizer, binarize
+from .quantizer import Quantizer
+from .sender import Codes, Comparison, Encoder
 
 PREFIX = "qcnet.compensator."
-
+GROUPS = ("compensator", "encoder")  # of tensors of a map: its name stands behind the group's
 
 # Parts of a model that are no modules of their own there: the name in a head or tail -> the model's.
 RENAMED = {"tokens.class_token": "class_token", "tokens.pos_embedding": "encoder.pos_embedding"}
@@ -47,7 +48,9 @@ def of_maps(names, values):
     found = {}
     for i, (name, one) in enumerate(zip(names, members(values))):
         for key, value in one.items():
-            group, dot, rest = key.partition(".") if key.startswith("compensator.") else (key, "", "")
+            group, dot, rest = key.partition(".")
+            if group not in GROUPS:
+                group, dot, rest = key, "", ""
             found[f"qcnet.{group}{f'.{name}' if i else ''}{dot}{rest}"] = value
     return found
 
@@ -59,8 +62,9 @@ def by_map(entries, about):
     found = {name: {} for name in ("", *about["qcnet.beside"].split())}
     for key, value in entries.items():
         for name in list(found)[1:]:
-            if key.startswith(f"{PREFIX}{name}."):
-                found[name][PREFIX + key[len(f"{PREFIX}{name}."):]] = value
+            group = next((f"qcnet.{g}." for g in GROUPS if key.startswith(f"qcnet.{g}.{name}.")), None)
+            if group:
+                found[name][group + key[len(f"{group}{name}."):]] = value
                 break
             if key.endswith("." + name):
                 found[name][key[:-len("." + name)]] = value
@@ -91,15 +95,18 @@ def repeat_piece(piece, size):
     return piece.repeat(1, 1, size[0] // piece.shape[2], size[1] // piece.shape[3])
 
 
-def node_tensors(quantizer, z):
-    return {"thresholds": quantizer.thresholds.numpy(), "range": quantizer.range.numpy(),
-            "check.map": z.numpy().astype(np.float16)}
+def node_tensors(quantizer, send, z):
+    """`send` is one of sender.py; the range is for the uniform baseline of the base model's own bits."""
+    tensors = {**send.tensors(), "check.map": send.compared(z).detach().numpy().astype(np.float16)}
+    if isinstance(send, Comparison):
+        tensors["range"] = quantizer.range.numpy()
+    return tensors
 
 
 def server_tensors(quantizer, bits, restore):
-    """`restore` is a Dequantizer or a Compensator."""
+    """`restore` is a Dequantizer of any kind, or a Compensator."""
     tensors = {"range": quantizer.range.numpy(), "check.map": bits.numpy().astype(np.float16),
-               "levels": torch.stack([quantizer.low, quantizer.high]).numpy()}
+               "levels": torch.stack([restore.low, restore.high]).detach().numpy()}
     if isinstance(restore, Compensator):
         learned = {k: v for k, v in restore.state_dict().items() if k not in ("low", "high", "scale")}
         tensors.update(as_arrays(learned, "compensator."))
@@ -119,8 +126,8 @@ def feature(z):
 def fingerprint(tensors, cut):
     """16 hex digits that tie a node to its servers: the first 8 bytes of a SHA-256.
 
-    It runs over the cut's name, then over `tensors`, those of the head and the thresholds, in order of their
-    names: for each the name (UTF-8) and the bytes as stored in the file.
+    It runs over the cut's name, then over `tensors`, those of the head and of what makes bits of its map, in order of
+    their names: for each the name (UTF-8) and the bytes as stored in the file.
     """
     digest = hashlib.sha256(cut.encode())
     for name, array in sorted(tensors.items()):
@@ -158,24 +165,33 @@ def build_as(about):
 
 
 class Deployment:
-    """A base model's cut, ready to be written: one node file and a server file for each method."""
+    """A base model's cut, ready to be written: one node file and a server file for each method.
 
-    def __init__(self, dataset, model, cut, quantizer, name, unpartitioned):
+    The node runs the model's own head and compares with the quantizer's thresholds, unless it is given another `head`
+    or another way to `send`, one of sender.py or several side by side, in eval mode.
+    """
+
+    def __init__(self, dataset, model, cut, quantizer, name, unpartitioned, head=None, send=None):
         self.dataset, self.model, self.cut, self.name = dataset, model, cut, name
-        self.head, self.tail = models.partition(model, cut)
+        own_head, self.tail = models.partition(model, cut)
+        self.head = head or own_head
         self.quantizer, self.activation = quantizer, models.cuts(model)[cut]
+        send = send or restorer(lambda q: Comparison(q.thresholds), quantizer)
+        self.senders = apart(send)
         self.piece = check_piece(dataset)
         self.input = repeat_piece(self.piece, dataset.size)
         with torch.no_grad():
             self.map = self.head(self.input)
-        self.bits = each(lambda z, q: binarize(z, q.thresholds), self.map, quantizer)
+            self.bits = send(self.map)
         self.maps = models.maps(model, cut)
         self.head_arrays = as_arrays(self.head.state_dict())
-        thresholds = of_maps(self.maps, each(lambda q: {"thresholds": q.thresholds.numpy()}, quantizer))
+        sent = of_maps(self.maps, each(lambda send: send.tensors(), self.senders))
         self.about = {
-            "qcnet.cut": cut, "qcnet.hash": fingerprint({**self.head_arrays, **thresholds}, cut),
+            "qcnet.cut": cut, "qcnet.hash": fingerprint({**self.head_arrays, **sent}, cut),
             **of_maps(self.maps, each(lambda z: {"feature": feature(z), "activation": self.activation}, self.map)),
             "qcnet.accuracy.unpartitioned": f"{unpartitioned:g}"}
+        if isinstance(members(self.senders)[0], Codes):
+            self.about["qcnet.bits"] = str(members(self.senders)[0].bits)
         if len(self.maps) > 1:
             self.about["qcnet.beside"] = " ".join(self.maps[1:])
         if "conv1.weight" in self.head_arrays:  # a ResNet's stem: behind a 7x7 one stands a pool without weights
@@ -187,7 +203,7 @@ class Deployment:
 
     def write_node(self, path, training):
         tensors = {**self.head_arrays, "qcnet.check.input": self.piece.half().numpy(),
-                   **of_maps(self.maps, each(node_tensors, self.quantizer, self.map))}
+                   **of_maps(self.maps, each(node_tensors, self.quantizer, self.senders, self.map))}
         binary = {}
         if isinstance(self.model, BinaryHeaded):
             self.model.binary.check_exact(self.input)
@@ -198,9 +214,8 @@ class Deployment:
         """`restore`: a Dequantizer or a Compensator, or one for each map side by side; it and `tail` in eval mode."""
         with torch.no_grad():
             outputs = tail(restore(self.bits))
-        parts = tuple(restore) if isinstance(restore, SideBySide) else restore
         tensors = {**as_arrays(tail.state_dict()), **output_tensors(self.model, outputs),
-                   **of_maps(self.maps, each(server_tensors, self.quantizer, self.bits, parts))}
+                   **of_maps(self.maps, each(server_tensors, self.quantizer, self.bits, apart(restore)))}
         about = self.metadata("server", method=method, accuracy=f"{accuracy:g}", training=training)
         if isinstance(restore, TokenCompensator):
             about[PREFIX + "heads"] = str(restore.heads)
@@ -235,14 +250,32 @@ def read_part(path, part):
     return own, metadata
 
 
+def bits_a_feature(about):
+    return int(about.get("qcnet.bits", 1))
+
+
+def read_sender(own, about):
+    """What turns maps into bits, as a node file's own tensors and metadata describe it."""
+    def read_one(own):
+        if bits_a_feature(about) > 1:
+            return Codes(*own["qcnet.levels"], bits_a_feature(about))
+        if "qcnet.encoder.weight" in own:
+            return Encoder(own["qcnet.thresholds"], own["qcnet.encoder.weight"])
+        return Comparison(own["qcnet.thresholds"])
+    return restorer(read_one, by_map(own, about)).eval()
+
+
 def read_restore(own, about):
     """What turns bits into maps, as a server file's own tensors and metadata describe it."""
-    return restorer(read_one, by_map(own, about), by_map(about, about)).eval()
+    bits = bits_a_feature(about)
+    return restorer(lambda own, about: read_one(own, about, bits), by_map(own, about), by_map(about, about)).eval()
 
 
-def read_one(own, about):
-    """The Dequantizer or Compensator of one map."""
+def read_one(own, about, bits):
+    """The Dequantizer of any kind or Compensator of one map."""
     low, high = own["qcnet.levels"]
+    if bits > 1:
+        return CodeDequantizer(Quantizer(low, low, high, None, own["qcnet.range"]), bits)
     if PREFIX + "scale" not in own:
         return Dequantizer(Quantizer(low, low, high, None, own["qcnet.range"]))
     quantizer = Quantizer(low, low, high, own[PREFIX + "scale"], own["qcnet.range"])
@@ -271,12 +304,12 @@ def server_forward(node_path, server_path, model):
     if node_about["qcnet.hash"] != server_about["qcnet.hash"]:
         raise ValueError(f"{server_path} does not belong to {node_path}")
     restore = read_restore(server, server_about)
-    theirs, ours = by_map(node, node_about), by_map(server, server_about)
-    thresholds = each(lambda own: own["qcnet.thresholds"], theirs)
+    ours = by_map(server, server_about)
+    send = read_sender(node, node_about)
     model.eval()
 
     def bits(images):
-        return each(binarize, head(images), thresholds)
+        return send(head(images))
     with torch.no_grad():
         size = tuple(map(int, node_about["qcnet.input"].split()[:2]))
         sent = bits(repeat_piece(node["qcnet.check.input"], size))

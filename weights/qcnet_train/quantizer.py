@@ -1,4 +1,4 @@
-"""One bit per feature: Lloyd-Max thresholds and levels, and the uniform baseline.
+"""Bits of features: Lloyd-Max thresholds and levels, the uniform baseline, and evenly spaced levels of several bits.
 
 A map [C, H, W] has a threshold for each channel, tokens [T, C] one for each channel of each position: position
 embeddings move a feature's mean from token to token, and comparing with another number there costs a node nothing.
@@ -10,6 +10,7 @@ import torch
 
 VALUES_PER_FEATURE = 1 << 21
 VALUES_AT_ONCE = 1 << 24
+VALUES_OF_EVEN = 1 << 16
 
 
 def per_channel(values, z):
@@ -49,6 +50,39 @@ def lloyd_max(values, iterations=200):
     return torch.where(constant[:, None], ordered[:, :1], levels)
 
 
+def code_of(values, low, high, bits):
+    """The number, 0 to 2^bits - 1, of the nearest of 2^bits evenly spaced levels from `low` to `high`."""
+    most = 2 ** bits - 1
+    inverse = torch.where(high > low, most / (high - low), torch.zeros_like(low))
+    return ((values - low) * inverse + 0.5).floor().clamp(0, most)
+
+
+def even_levels(values, bits, iterations=100):
+    """Evenly spaced quantizers of least squares of each row of `values` [F, M]: [F, 2], the lowest level and the highest.
+
+    As in Lloyd-Max, which one bit gives: from the row's range on, each value goes to its nearest level, then the levels
+    to where the regression of values on their numbers puts them. So what is rare may lie far outside of them.
+    """
+    most, mean = 2 ** bits - 1, values.mean(1, keepdim=True)
+    low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+    for _ in range(iterations):
+        code = code_of(values, low, high, bits)
+        centred = code - code.mean(1, keepdim=True)
+        slope = (centred * values).mean(1, keepdim=True) / centred.square().mean(1, keepdim=True).clamp_min(1e-12)
+        low = mean - slope * code.mean(1, keepdim=True)
+        high = low + slope * most
+    return torch.cat([low, high], 1)
+
+
+def rows_of(maps, most):
+    """(shape of a map's thresholds, its values [F, M] for each), drawn at random where there were more than `most`."""
+    values = torch.cat([features_first(z.float().cpu()) for z in maps], 1)
+    if values.shape[1] > most:
+        chosen = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))
+        values = values[:, chosen[:most]]
+    return maps[0].shape[1:2] if maps[0].ndim == 4 else maps[0].shape[1:], values
+
+
 class Quantizer:
     """Statistics of a feature map [C, H, W] or of tokens [T, C] at a cut.
 
@@ -62,20 +96,20 @@ class Quantizer:
     @staticmethod
     def fit(maps):
         """From an iterable of feature maps [N, C, H, W] or tokens [N, T, C] of `calibration` images."""
-        rows, least, most = [], float("inf"), float("-inf")
-        for z in maps:
-            shape = z.shape[1:2] if z.ndim == 4 else z.shape[1:]
-            least, most = min(least, float(z.min())), max(most, float(z.max()))
-            rows.append(features_first(z.float().cpu()))
-        values = torch.cat(rows, 1)
-        if values.shape[1] > VALUES_PER_FEATURE:
-            chosen = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))
-            values = values[:, chosen[:VALUES_PER_FEATURE]]
+        maps = list(maps)
+        shape, values = rows_of(maps, VALUES_PER_FEATURE)
+        extremes = [min(float(z.min()) for z in maps), max(float(z.max()) for z in maps)]
         at_once = max(1, VALUES_AT_ONCE // values.shape[1])
         levels = torch.cat([lloyd_max(rows) for rows in values.split(at_once)]).float()
         variance = torch.cat([rows.double().var(1, unbiased=False) for rows in values.split(at_once)])
         scale = variance.view(shape).view(-1, shape[-1]).mean(0).sqrt().float()
-        return Quantizer(*(level.view(shape) for level in levels.unbind(1)), scale, torch.tensor([least, most]))
+        return Quantizer(*(level.view(shape) for level in levels.unbind(1)), scale, torch.tensor(extremes))
+
+    def even(self, maps, bits):
+        """The same statistics with the evenly spaced levels of `bits` bits for `maps`, as `fit` takes them."""
+        shape, values = rows_of(maps, VALUES_OF_EVEN)
+        low, high = even_levels(values.double(), bits).float().unbind(1)
+        return Quantizer(self.thresholds, low.view(shape), high.view(shape), self.scale, self.range)
 
     def uniform(self):
         """The usual baseline: one midpoint threshold for the tensor, its minimum and maximum as levels."""

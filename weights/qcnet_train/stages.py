@@ -1,9 +1,11 @@
-"""Training stages at a cut. Everywhere the head is frozen; the batch's bits come from it.
+"""Training stages at a cut.
 
-    reconstruct  QCNet alone, no labels: mean of ((z' - z) / S)^2
-    distil       QCNet alone, no labels: 0.3 of that + distillation through the frozen tail
-    finetune     the tail, or dequantizer or QCNet and tail: 0.5 of the task's loss + 0.5 distillation
+    reconstruct  what restores the map, no labels: mean of ((z' - z) / S)^2
+    distil       the same module, no labels: 0.3 of that + distillation through the frozen tail
+    finetune     what ends in the tail: 0.5 of the task's loss + 0.5 distillation
 
+What is trained is fed the "bits" that the frozen head's maps have by the quantizer, these float maps ("map"), of which
+it makes bits of its own or none, or the "images", if the head is trained too.
 Maps and outputs are tensors, or tuples of them where several cross the cut or leave the model.
 """
 
@@ -21,14 +23,19 @@ KEPT_BYTES = 4 << 30
 
 
 @torch.no_grad()
-def calibrate(runtime, dataset, head, count, batch):
-    """The quantizers of the maps of `count` training images, in fp32 as a node computes them."""
-    def maps():
-        for images, _, i in dataset.batches("train", batch, augment=False, shuffle=True):
-            if i * batch >= count:
-                return
-            yield each(lambda z: z[:count - i * batch], head(runtime.put(images)))
-    return fit_each(maps())
+def calibration_maps(runtime, dataset, head, count, batch):
+    """The maps of `count` training images, a batch at a time, in fp32 as a node computes them."""
+    found = []
+    for images, _, i in dataset.batches("train", batch, augment=False, shuffle=True):
+        if i * batch >= count:
+            break
+        found.append(each(lambda z: z[:count - i * batch], head(runtime.put(images))))
+    return found
+
+
+def calibrate(*calibration):
+    """The quantizers of calibration_maps(*calibration)."""
+    return fit_each(calibration_maps(*calibration))
 
 
 class Frozen:
@@ -98,6 +105,11 @@ class Stages:
     def bits(self, z):
         return each(binarize, z, self.thresholds)
 
+    def fed(self, feed, images, z):
+        if feed == "bits":
+            return self.bits(z)
+        return z if feed == "map" else images
+
     def error(self, restored, z):
         """Of several maps the mean of their errors."""
         errors = members(each(lambda r, z, weight: ((r - z) * per_channel(weight, z)).square().mean(),
@@ -113,40 +125,39 @@ class Stages:
         return loop.fit(self.runtime, self.dataset, loss, optimizer, schedule, saved, epochs=epochs,
                         batch=self.batch, seed=seed, mix=mix, label=label)
 
-    def reconstruct(self, compensator, *, lr=3e-3, seed, **rest):
-        wrapped = self.runtime.distribute(compensator.train())
+    def reconstruct(self, restorer, *, feed="bits", lr=3e-3, seed, **rest):
+        wrapped = self.runtime.distribute(restorer.train())
 
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                restored = wrapped(self.bits(z))
+                restored = wrapped(self.fed(feed, images, z))
             return self.error(restored, z)
-        optimizer = torch.optim.Adam(compensator.parameters(), lr)
-        return self.run(compensator, loss, optimizer, seed=seed, label="reconstruct", **rest)
+        optimizer = torch.optim.Adam(restorer.parameters(), lr)
+        return self.run(restorer, loss, optimizer, seed=seed, **rest)
 
-    def distil(self, compensator, *, lr=2e-3, seed, **rest):
-        wrapped = self.runtime.distribute(compensator.train())
+    def distil(self, restorer, *, feed="bits", lr=2e-3, seed, **rest):
+        wrapped = self.runtime.distribute(restorer.train())
         self.tail.eval()
 
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                restored = wrapped(self.bits(z))
+                restored = wrapped(self.fed(feed, images, z))
                 outputs = as_float(self.tail(restored))
             return 0.3 * self.error(restored, z) + self.task.distillation(
                 outputs, self.frozen.outputs(images, z, (seed, *when)))
-        optimizer = torch.optim.Adam(compensator.parameters(), lr)
-        return self.run(compensator, loss, optimizer, seed=seed, label="distil", **rest)
+        optimizer = torch.optim.Adam(restorer.parameters(), lr)
+        return self.run(restorer, loss, optimizer, seed=seed, **rest)
 
-    def finetune(self, server, *, quantized, optimizer, lr, weight_decay, seed, label, **rest):
-        """`server` maps bits (or, for the control, the float map) to outputs; `optimizer` is a name."""
-        wrapped = self.runtime.distribute(server.train())
+    def finetune(self, module, *, feed, optimizer, lr, weight_decay, seed, **rest):
+        """`module` gives the model's outputs; `optimizer` is a name."""
+        wrapped = self.runtime.distribute(module.train())
 
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                outputs = as_float(wrapped(self.bits(z) if quantized else z))
+                outputs = as_float(wrapped(self.fed(feed, images, z)))
             return 0.5 * self.task.loss(outputs, targets) + 0.5 * self.task.distillation(
                 outputs, self.frozen.outputs(images, z, (seed, *when)))
-        return self.run(server, loss, optimizers.make(optimizer, server, lr, weight_decay), seed=seed,
-                        label=label, **rest)
+        return self.run(module, loss, optimizers.make(optimizer, module, lr, weight_decay), seed=seed, **rest)

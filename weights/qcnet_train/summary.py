@@ -17,7 +17,13 @@ def summarize(runs, split="test"):
     return summary
 
 
-def better_frozen(runs):
-    """Which frozen-model QCNet to ship, "qcnet-mse" or "qcnet": the better on the validation split."""
-    means = {m: s["mean"] for m, s in summarize(runs, "validation").items() if m in ("qcnet-mse", "qcnet")}
-    return max(means, key=means.get)
+FROZEN = ("qcnet", "autoencoder")  # whose tail is the base model's, after distillation; before it they are "...-mse"
+
+
+def better_frozen(runs, method="qcnet"):
+    """Which of a method of FROZEN to ship, "qcnet-mse" or "qcnet", say: the better on the validation split.
+
+    None if there is neither.
+    """
+    means = {m: s["mean"] for m, s in summarize(runs, "validation").items() if m in (f"{method}-mse", method)}
+    return max(means, key=means.get, default=None)

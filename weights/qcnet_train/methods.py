@@ -1,0 +1,177 @@
+"""The methods at a cut: what each node and server consists of, what of it is trained, by which stage, and from what on.
+
+Images go through head, send, restore and tail: the map at the cut, its bits, the map again, the answer.
+"""
+
+import copy
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable
+
+from torch import nn
+
+from . import compensator
+from .compensator import CodeDequantizer, Dequantizer, LearnedDequantizer, restorer
+from .maps import each
+from .sender import Codes, Comparison, Encoder, LearnedComparison
+
+
+@dataclass
+class Cut:
+    """What methods build on: a base model's halves, the quantizer of its map (of several: tuples), a QCNet's sizes.
+
+    `even(bits)` gives a quantizer of evenly spaced levels; without it they are to be loaded.
+    """
+    head: nn.Module
+    tail: nn.Module
+    quantizer: Any
+    activation: str
+    shape: Any
+    width: Any
+    blocks: int
+    block: str
+    even: Callable = None
+
+
+# Senders and restorers of a cut. A None is a float map that crosses as it is.
+
+def comparison(cut):
+    return restorer(lambda q: Comparison(q.thresholds), cut.quantizer)
+
+
+def learned_comparison(cut):
+    return restorer(lambda q: LearnedComparison(q.thresholds, q.scale), cut.quantizer)
+
+
+def encoder(cut):
+    return restorer(Encoder.like, cut.quantizer)
+
+
+def codes(bits, cut):
+    return restorer(lambda q: Codes(q.low, q.high, bits), cut.even(bits) if cut.even else cut.quantizer)
+
+
+def dequantizer(cut):
+    return restorer(Dequantizer, cut.quantizer)
+
+
+def learned_dequantizer(cut):
+    return restorer(LearnedDequantizer, cut.quantizer)
+
+
+def code_dequantizer(bits, cut):
+    return restorer(lambda q: CodeDequantizer(q, bits), cut.even(bits) if cut.even else cut.quantizer)
+
+
+def network(make, cut):
+    """make is compensator.compensator or decoder."""
+    return restorer(lambda quantizer, shape, width: make(quantizer, cut.activation, shape, width, cut.blocks, cut.block),
+                    cut.quantizer, cut.shape, cut.width)
+
+
+qcnet, decoder = partial(network, compensator.compensator), partial(network, compensator.decoder)
+
+
+@dataclass(frozen=True)
+class Method:
+    send: Callable
+    restore: Callable
+    trains: tuple = ()  # of "head", "send", "restore", "tail"
+    stage: str = None   # of stages.Stages
+    start: str = None   # the method whose training goes on
+
+    @property
+    def own_node(self):
+        """Whether its node is not the one that all methods of the quantizer's bits share."""
+        return self.send not in (comparison, None)
+
+    @property
+    def feed(self):
+        """What the trained modules read: "images", the "map", or the node's "bits"."""
+        if "head" in self.trains:
+            return "images"
+        return "bits" if self.send is comparison else "map"
+
+
+def of_codes(bits):
+    parts = partial(codes, bits), partial(code_dequantizer, bits)
+    return {f"{bits}-bit": Method(*parts), f"{bits}-bit-finetuned": Method(*parts, ("tail",), "finetune")}
+
+
+METHODS = {
+    "qcnet-mse": Method(comparison, qcnet, ("restore",), "reconstruct"),
+    "qcnet": Method(comparison, qcnet, ("restore",), "distil", "qcnet-mse"),
+    "lloyd-max-finetuned": Method(comparison, dequantizer, ("tail",), "finetune"),
+    "qcnet-finetuned": Method(comparison, qcnet, ("restore", "tail"), "finetune", "qcnet-mse"),
+    "control": Method(None, None, ("tail",), "finetune"),
+    "autoencoder-mse": Method(encoder, decoder, ("send", "restore"), "reconstruct"),
+    "autoencoder": Method(encoder, decoder, ("send", "restore"), "distil", "autoencoder-mse"),
+    "autoencoder-finetuned": Method(encoder, decoder, ("send", "restore", "tail"), "finetune", "autoencoder-mse"),
+    "qat": Method(learned_comparison, learned_dequantizer, ("head", "send", "restore", "tail"), "finetune"),
+    **of_codes(2), **of_codes(4), **of_codes(8)}
+
+DEFAULT = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control")
+
+
+class Still(nn.Sequential):
+    """Always in evaluation: its batch normalizations keep their statistics, so what is trained is what a node runs."""
+
+    def train(self, mode=True):
+        return super().train(False)
+
+
+@dataclass
+class Parts:
+    """The modules of a method; without `send` and `restore` the map crosses as floats."""
+    head: nn.Module
+    send: nn.Module
+    restore: nn.Module
+    tail: nn.Module
+
+    def __call__(self, images):
+        return self.after_head(self.head(images))
+
+    def after_head(self, z):
+        return self.tail(self.restore(self.send(z)) if self.send else z)
+
+    def chain(self, feed, stage):
+        """One module of those that a stage runs, from what it is fed on."""
+        chain = OrderedDict(head=Still(self.head), send=self.send, restore=self.restore, tail=self.tail)
+        for name in {"images": (), "map": ("head",), "bits": ("head", "send")}[feed]:
+            del chain[name]
+        if stage != "finetune":  # that it is a frozen tail which goes behind it is the stage's business
+            del chain["tail"]
+            if feed == "bits":
+                return self.restore
+        return nn.Sequential(OrderedDict((name, part) for name, part in chain.items() if part is not None))
+
+    def eval(self):
+        for part in (self.head, self.send, self.restore, self.tail):
+            if part is not None:
+                part.eval()
+        return self
+
+
+def assemble(method, cut):
+    """A method's parts before training. What is random in them depends on torch's seed alone."""
+    def own(name, part):
+        return copy.deepcopy(part).requires_grad_(True) if name in method.trains else part
+    return Parts(own("head", cut.head), method.send and method.send(cut),
+                 method.restore and method.restore(cut), own("tail", cut.tail))
+
+
+def state(method, parts):
+    """What a file of a run keeps of the parts: all but the base model's and what its quantizer says."""
+    return {"head": parts.head.state_dict() if "head" in method.trains else None,
+            "send": parts.send.state_dict() if method.own_node else None,
+            "compensator": None if method.restore in (None, dequantizer) else parts.restore.state_dict(),
+            "tail": parts.tail.state_dict() if "tail" in method.trains else None}
+
+
+def load(parts, saved, names=("head", "send", "restore", "tail")):
+    """Loads what `state` kept; files from before there were senders know no head and no sender."""
+    for name in names:
+        if kept := saved.get("compensator" if name == "restore" else name):
+            getattr(parts, name).load_state_dict(kept)
+    return parts
