@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include <qcnet/bits/code_planes.hpp>
 #include <qcnet/core/bitplane.hpp>
 #include <qcnet/core/conv_geometry.hpp>
 #include <qcnet/core/tensor.hpp>
@@ -35,6 +36,39 @@ inline Tensor expand(ConstBitplaneView bits, std::span<const float> low, std::sp
   for (std::size_t p = 0; p < bits.shape.pixels(); ++p)
     for (std::size_t c = 0; c < channels; ++c)
       map.view().pixel(p)[c] = value_of(bits.get(p, c) ? high : low, p, c, channels);
+  return map;
+}
+
+/// Twin of CodePlanes::encode_into.
+inline Bitplane encode(ConstTensorView map, std::size_t bits, std::span<const float> low,
+                       std::span<const float> high) {
+  const std::size_t channels = map.shape.channels();
+  Bitplane planes(CodePlanes::planes_of(map.shape, bits));
+  const float most = static_cast<float>((1u << bits) - 1);
+  for (std::size_t p = 0; p < map.shape.pixels(); ++p)
+    for (std::size_t c = 0; c < channels; ++c) {
+      const float bottom = value_of(low, p, c, channels), top = value_of(high, p, c, channels);
+      const float at = top > bottom ? (map.pixel(p)[c] - bottom) * (most / (top - bottom)) + 0.5f : 0.0f;
+      const unsigned code = at >= most ? (1u << bits) - 1 : at > 0 ? static_cast<unsigned>(at) : 0u;
+      for (std::size_t plane = 0; plane < bits; ++plane)
+        planes.set(p, plane * channels + c, ((code >> plane) & 1u) != 0);
+    }
+  return planes;
+}
+
+/// Twin of CodePlanes::decode_into, of a map of this `shape`.
+inline Tensor decode(ConstBitplaneView planes, const Shape& shape, std::size_t bits,
+                     std::span<const float> low, std::span<const float> high) {
+  const std::size_t channels = shape.channels();
+  Tensor map(shape);
+  for (std::size_t p = 0; p < shape.pixels(); ++p)
+    for (std::size_t c = 0; c < channels; ++c) {
+      float code = 0.0f;
+      for (std::size_t plane = 0; plane < bits; ++plane)
+        if (planes.get(p, plane * channels + c)) code += static_cast<float>(1u << plane);
+      const float bottom = value_of(low, p, c, channels), top = value_of(high, p, c, channels);
+      map.view().pixel(p)[c] = bottom + code * (top - bottom) / static_cast<float>((1u << bits) - 1);
+    }
   return map;
 }
 
