@@ -7,7 +7,8 @@
   yolov3_tiny.safetensors           the same of a YOLOv3-Tiny, but golden.layers.15 and golden.layers.22 for the outputs
   <name>.node.safetensors           a deployment pair of a tiny model for each kind of server,
   <name>-<method>.server.safetensors
-  <name>.golden.safetensors         picture, input, map and bits at the cut; <method>.map and <method>.logits
+  <name>.golden.safetensors         picture, input, map (or what an encoder makes of it) and bits at the cut;
+                                    <method>.map and <method>.logits
   tiny-yolo.*                       the same of a detector, the whole model too; known is picture, and of the whole
                                     model and of the pair <method>.detections, rows (class, score, x0, y0, x1, y1)
 
@@ -29,12 +30,14 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "weights"))
 
 from qcnet_train import models, safetensors  # noqa: E402
-from qcnet_train.compensator import Dequantizer, compensator, restorer, round_to_half  # noqa: E402
+from qcnet_train.compensator import (CodeDequantizer, Dequantizer, compensator, restorer,  # noqa: E402
+                                     round_to_half)
 from qcnet_train.deployment import Deployment, write_model  # noqa: E402
 from qcnet_train.detection.head import detect, heads  # noqa: E402
 from qcnet_train.detection.letterbox import Letterbox  # noqa: E402
 from qcnet_train.maps import each  # noqa: E402
 from qcnet_train.quantizer import Quantizer, binarize, fit_each  # noqa: E402
+from qcnet_train.sender import Codes, Comparison, Encoder  # noqa: E402
 
 
 class TinyResNet(torchvision.models.ResNet):
@@ -167,8 +170,11 @@ class Pictures:
 
 
 @torch.no_grad()
-def golden_deployment(name, cut, size, methods, build, channels=3):
-    """`methods` maps a server's name to (width, blocks[, block]) of its QCNet, or to None for plain dequantization."""
+def golden_deployment(name, cut, size, methods, build, channels=3, send=None):
+    """`methods` maps a server's name to (width, blocks[, block]) of its QCNet, or to None for plain dequantization.
+
+    `send(maps)` makes a node's sender; without it that compares with the quantizer's thresholds.
+    """
     torch.manual_seed(sum(map(ord, name)))
     pixels = np.random.default_rng(5).integers(0, 256, (size[0], size[1] + 5, channels), dtype=np.uint8)
     dataset = Pictures(size, channels, pixels)
@@ -176,17 +182,20 @@ def golden_deployment(name, cut, size, methods, build, channels=3):
     head, tail = models.partition(model, cut)
     maps = head(torch.randn(32, channels, *size))
     quantizer = Quantizer.fit([maps])
-    target = Deployment(dataset, model, cut, quantizer, name, 0.5)
+    send = send(maps) if send else Comparison(quantizer.thresholds)
+    target = Deployment(dataset, model, cut, quantizer, name, 0.5, send=send)
     if cut == "relu":
         target.about["qcnet.stem"] = "7x7"  # this tail begins with a pooling, which has no weights to be known by
     target.write_node(HERE / f"{name}.node.safetensors", "{}")
     z = head(dataset.input)  # not the target's, whose input is rounded
-    sent = binarize(z, quantizer.thresholds)
-    known = {"picture": pixels.astype(np.int64), "input": dataset.input, "map": z, "bits": sent}
-    bits = binarize(maps, quantizer.thresholds)
+    sent = send(z)
+    known = {"picture": pixels.astype(np.int64), "input": dataset.input, "map": send.compared(z), "bits": sent}
+    bits = send(maps)
     for method, shape in methods.items():
         restore = Dequantizer(quantizer)
-        if shape:
+        if isinstance(send, Codes):
+            restore = CodeDequantizer(Quantizer(None, send.low, send.high, None, None), send.bits)
+        elif shape:
             restore = compensator(quantizer, target.activation, maps.shape, *shape)
             if maps.ndim == 3:
                 randomize(restore)
@@ -200,6 +209,22 @@ def golden_deployment(name, cut, size, methods, build, channels=3):
         known[f"{method}.logits"] = target.tail(known[f"{method}.map"])
     safetensors.save(HERE / f"{name}.golden.safetensors",
                      {k: np.asarray(v, np.int64 if k == "picture" else np.float32) for k, v in known.items()}, {})
+
+
+def random_encoder(maps):
+    """Mixes all channels; half of its bits are set."""
+    channels = maps.shape[2 if maps.ndim == 3 else 1]
+    weight = torch.randn(channels, channels, *(() if maps.ndim == 3 else (1, 1))).half().float()
+    encoder = Encoder(torch.zeros(1), weight)
+    encoder.thresholds = nn.Parameter(Quantizer.fit([encoder.compared(maps)]).thresholds)
+    return encoder.eval()
+
+
+def even_codes(bits):
+    def make(maps):
+        levels = Quantizer.fit([maps]).even([maps], bits)
+        return Codes(levels.low, levels.high, bits)
+    return make
 
 
 class LetterboxedPicture:
@@ -279,6 +304,14 @@ def main():
                       lambda _: small_model("vit", size=10, patch=2, depth=1, heads=2, width=20))
     golden_deployment("tiny-convnext", "features.1", (20, 18), {"lloyd-max": None, "qcnet": (10, 2, "depthwise")},
                       lambda _: lively(small_model("convnext", depths=(1, 1), width=12)))
+    golden_deployment("tiny-encoder", "layer1", (8, 10), {"autoencoder": (6, 1)},
+                      resnet(block=BasicBlock, depths=(1,), planes=(7,), stem=7, kernel=3), send=random_encoder)
+    golden_deployment("tiny-token-encoder", "encoder.layers.encoder_layer_0", (8, 8), {"autoencoder": (8, 1)},
+                      lambda _: small_model("vit", size=8, patch=4, depth=1, heads=2, width=10), send=random_encoder)
+    golden_deployment("tiny-codes", "layer1", (8, 10), {"3-bit": None},
+                      resnet(block=BasicBlock, depths=(1,), planes=(7,), stem=7, kernel=3), send=even_codes(3))
+    golden_deployment("tiny-token-codes", "encoder.layers.encoder_layer_0", (8, 8), {"4-bit": None},
+                      lambda _: small_model("vit", size=8, patch=4, depth=1, heads=2, width=10), send=even_codes(4))
     golden_detector("tiny-yolo", "layers.9", (64, 96))
 
 

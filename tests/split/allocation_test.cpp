@@ -54,7 +54,8 @@ TEST_CASE("a warm node allocates nothing, resizing and converting included") {
   for (const int count : {1, 2}) {
     CAPTURE(count);
     test::Threads threads(count);
-    for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit", "tiny-conv_proj", "tiny-convnext"}) {
+    for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit", "tiny-conv_proj", "tiny-convnext",
+                             "tiny-encoder", "tiny-codes", "tiny-token-codes"}) {
       CAPTURE(name);
       Node node = Node::load(golden_path(std::string(name) + ".node")).value();
       Frame frame = node.make_frame();
@@ -71,12 +72,14 @@ TEST_CASE("a warm server allocates nothing") {
   for (const int count : {1, 2}) {
     CAPTURE(count);
     test::Threads threads(count);
-    for (const char* name : {"tiny-layer2-lloyd-max", "tiny-layer2-qcnet0", "tiny-layer2-qcnet1",
-                             "tiny-layer2-qcnet2", "tiny-vit-lloyd-max", "tiny-vit-qcnet1", "tiny-vit-qcnet2",
-                             "tiny-conv_proj-qcnet", "tiny-convnext-lloyd-max", "tiny-convnext-qcnet"}) {
+    for (const char* name :
+         {"tiny-layer2-lloyd-max", "tiny-layer2-qcnet0", "tiny-layer2-qcnet1", "tiny-layer2-qcnet2",
+          "tiny-vit-lloyd-max", "tiny-vit-qcnet1", "tiny-vit-qcnet2", "tiny-conv_proj-qcnet",
+          "tiny-convnext-lloyd-max", "tiny-convnext-qcnet", "tiny-codes-3-bit", "tiny-token-codes-4-bit"}) {
       CAPTURE(name);
       Server server = Server::load(golden_path(std::string(name) + ".server")).value();
-      const MapSpec map[] = {{server.deployment().cut, server.deployment().feature}};
+      const Deployment& about = server.deployment();
+      const MapSpec map[] = {{about.cut, about.sent(about.maps()[0])}};
       Frame frame = Frame::make(server.deployment().hash, map).value();
       frame.seal(1);
       CHECK(allocations_when_warm([&] { server.decode(frame).value(); }) == 0);

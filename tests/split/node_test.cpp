@@ -34,7 +34,8 @@ bool same_bits(ConstBitplaneView a, ConstBitplaneView b) {
 }  // namespace
 
 TEST_CASE("a node sends the bits that PyTorch computes") {
-  for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit", "tiny-conv_proj", "tiny-convnext"}) {
+  for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit", "tiny-conv_proj", "tiny-convnext",
+                           "tiny-encoder", "tiny-token-encoder"}) {
     CAPTURE(name);
     const WeightsFile golden = WeightsFile::golden(std::string(name) + ".golden");
     Node node = Node::load(golden_path(std::string(name) + ".node")).value();
@@ -92,8 +93,26 @@ TEST_CASE("a node whose last layer cannot threshold in its epilogue sends the sa
   CHECK(same_bits(node.encode(image).value().bits(0), binarize(map, node.thresholds())));
 }
 
+TEST_CASE("a node of several bits a feature sends the planes that PyTorch computes") {
+  for (const std::string name : {"tiny-codes", "tiny-token-codes"}) {
+    CAPTURE(name);
+    const WeightsFile golden = WeightsFile::golden(name + ".golden");
+    Node node = Node::load(golden_path(name + ".node")).value();
+    const std::size_t bits = node.deployment().bits;
+    CHECK(bits == (name == "tiny-codes" ? 3u : 4u));
+    const vision::Image image = picture(golden);
+    const Tensor map(node.features(image).value()), ones = golden.tensor("bits");
+    CHECK(test::relative_difference(map, golden.tensor("map")) < 1e-5);
+    const Frame frame = node.encode(image).value();
+    CHECK(frame.shape(0) == CodePlanes::planes_of(map.shape(), bits));
+    CHECK(same_bits(frame.bits(0), binarize(ones, std::vector<float>(ones.shape().channels(), 0.5f))));
+    CHECK(Frame::parse(frame.bytes()).ok());
+    CHECK(node.memory().frame == frame.bytes().size());
+  }
+}
+
 TEST_CASE("a node's frame is the same for any number of threads") {
-  for (const std::string name : {"tiny-layer2", "tiny-vit", "tiny-convnext"}) {
+  for (const std::string name : {"tiny-layer2", "tiny-vit", "tiny-convnext", "tiny-encoder", "tiny-codes"}) {
     CAPTURE(name);
     Node node = Node::load(golden_path(name + ".node")).value();
     const vision::Image image = picture(WeightsFile::golden(name + ".golden"));

@@ -29,13 +29,21 @@ Frame frame_of(const std::string& name) {
 struct Pair {
   std::string name, method, kind;
 };
-const std::vector<Pair> pairs = {
-    {"tiny-layer2", "lloyd-max", "dequantizer"},        {"tiny-layer2", "qcnet0", "convolutional QCNet"},
-    {"tiny-layer2", "qcnet1", "convolutional QCNet"},   {"tiny-layer2", "qcnet2", "convolutional QCNet"},
-    {"tiny-relu", "qcnet", "convolutional QCNet"},      {"tiny-vit", "lloyd-max", "dequantizer"},
-    {"tiny-vit", "qcnet1", "attention QCNet"},          {"tiny-vit", "qcnet2", "attention QCNet"},
-    {"tiny-conv_proj", "qcnet", "convolutional QCNet"}, {"tiny-convnext", "lloyd-max", "dequantizer"},
-    {"tiny-convnext", "qcnet", "convolutional QCNet"}};
+const std::vector<Pair> pairs = {{"tiny-layer2", "lloyd-max", "dequantizer"},
+                                 {"tiny-layer2", "qcnet0", "convolutional QCNet"},
+                                 {"tiny-layer2", "qcnet1", "convolutional QCNet"},
+                                 {"tiny-layer2", "qcnet2", "convolutional QCNet"},
+                                 {"tiny-relu", "qcnet", "convolutional QCNet"},
+                                 {"tiny-vit", "lloyd-max", "dequantizer"},
+                                 {"tiny-vit", "qcnet1", "attention QCNet"},
+                                 {"tiny-vit", "qcnet2", "attention QCNet"},
+                                 {"tiny-conv_proj", "qcnet", "convolutional QCNet"},
+                                 {"tiny-convnext", "lloyd-max", "dequantizer"},
+                                 {"tiny-convnext", "qcnet", "convolutional QCNet"},
+                                 {"tiny-encoder", "autoencoder", "convolutional QCNet"},
+                                 {"tiny-codes", "3-bit", "dequantizer of codes"},
+                                 {"tiny-token-codes", "4-bit", "dequantizer of codes"},
+                                 {"tiny-token-encoder", "autoencoder", "attention QCNet"}};
 
 }  // namespace
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <qcnet/bits/code_planes.hpp>
 #include <qcnet/io/numbers.hpp>
 #include <qcnet/io/safetensors.hpp>
 #include <qcnet/kernels/epilogue.hpp>
@@ -39,6 +40,7 @@ struct Deployment {
   std::uint64_t hash = 0;  ///< of the node's weights, thresholds and cut: what a server's bits must come from
   Shape feature;           ///< `[1, H, W, C]` of the map that crosses the cut, or `[1, T, C]` of its tokens
   kernels::Activation activation = kernels::Activation::none;  ///< relu if that map is never negative
+  std::size_t bits = 1;                                        ///< that a node sends of each feature
   std::vector<CutMap> beside;  ///< maps that cross the cut together with that one; mostly none
   vision::Preprocess preprocess;
   std::vector<std::string> classes;
@@ -50,6 +52,10 @@ struct Deployment {
     all.insert(all.end(), beside.begin(), beside.end());
     return all;
   }
+
+  /// The shape of the bits that a frame carries of a map: several bits a feature are planes, as in
+  /// CodePlanes.
+  Shape sent(const CutMap& map) const { return CodePlanes::planes_of(map.shape, bits); }
 
   /// Reads and checks the metadata; `role` is what the caller needs the file to be.
   static Result<Deployment> read(const io::Safetensors& file, std::string_view role);
@@ -177,6 +183,12 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
   QCNET_TRY(d.hash, metadata.hash("qcnet.hash"));
   QCNET_TRY(d.feature, metadata.map_shape("qcnet.feature", true));
   QCNET_TRY(d.activation, metadata.activation("qcnet.activation"));
+  if (const auto bits = file.metadata("qcnet.bits")) {
+    QCNET_TRY(const auto number, metadata.numbers<std::size_t>("qcnet.bits", 1));
+    if (number[0] < 1 || number[0] > CodePlanes::max_bits)
+      return detail::MetadataReader::malformed("qcnet.bits", *bits);
+    d.bits = number[0];
+  }
   QCNET_TRY(const auto beside, metadata.names("qcnet.beside"));
   for (const std::string& name : beside) {
     CutMap map{name, "." + name, {}, {}};

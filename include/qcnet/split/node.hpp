@@ -13,6 +13,7 @@
 #include <qcnet/models/model.hpp>
 #include <qcnet/split/check.hpp>
 #include <qcnet/split/deployment.hpp>
+#include <qcnet/split/encoder.hpp>
 #include <qcnet/split/frame.hpp>
 #include <qcnet/split/quantizer.hpp>
 
@@ -20,7 +21,8 @@ namespace qcnet::inline QCNET_ABI {
 
 /// Runs the head of a model and compares its last feature map with the thresholds: one bit per feature. The
 /// comparison sits in the epilogue of the last convolution or linear layer, so quantizing costs the node
-/// nothing; behind a normalization it is one pass over the map.
+/// nothing; behind a normalization it is one pass over the map. A file may ask for an encoder before the
+/// comparison (split/encoder.hpp), or for several bits a feature instead of it (bits/code_planes.hpp).
 /// Where a cut needs more than one map, all are in one frame. One picture at a time.
 class Node {
  public:
@@ -41,15 +43,12 @@ class Node {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "node"));
     QCNET_TRY(const Network network, models::load(file));
     QCNET_TRY(auto halves, network.partition_at(deployment.cut));
+    QCNET_TRY(Network network_of_bits, with_encoders(std::move(halves.first), file, deployment.maps()));
     QCNET_TRY(Executor head,
-              Executor::make(std::move(halves.first), deployment.preprocess.output_shape(), arithmetic));
+              Executor::make(std::move(network_of_bits), deployment.preprocess.output_shape(), arithmetic));
     QCNET_CHECK(check_maps(head, deployment));
-    std::vector<std::vector<float>> thresholds;
-    for (const CutMap& map : deployment.maps()) {
-      QCNET_TRY(auto of_map, load_thresholds(file, map.shape, map.suffix));
-      thresholds.push_back(std::move(of_map));
-    }
-    Node node(std::move(deployment), std::move(head), std::move(thresholds));
+    Node node(std::move(deployment), std::move(head));
+    QCNET_CHECK(node.load_quantizers(file));
     if (verify == Verify::yes) QCNET_CHECK(node.verify(file, check_tolerance(arithmetic, 2e-3f)));
     return node;
   }
@@ -58,7 +57,7 @@ class Node {
   /// asked to.
   Frame make_frame(Coding coding = Coding::none) const {
     std::vector<MapSpec> maps;
-    for (const CutMap& map : deployment_.maps()) maps.push_back({map.name, map.shape});
+    for (const CutMap& map : deployment_.maps()) maps.push_back({map.name, deployment_.sent(map)});
     return Frame::make(deployment_.hash, maps, coding).value();
   }
 
@@ -89,27 +88,25 @@ class Node {
                    input.shape.to_string());
     bool ours = frame.model_hash() == deployment_.hash && frame.map_count() == head_.outputs();
     for (std::size_t i = 0; ours && i < frame.map_count(); ++i)
-      ours = frame.shape(i) == head_.output_shape(i);
+      ours = frame.shape(i) == CodePlanes::planes_of(head_.output_shape(i), deployment_.bits);
     if (!ours) return Error("the frame was not made by this node's make_frame()");
-    if (head_.emits_bits())
-      head_.run_bits(input, padded_thresholds_, frame.bits(0));
+    if (deployment_.bits == 1)
+      compare(input, frame);
     else
-      binarize_into(head_.run(input), thresholds_[0], frame.bits(0));
-    for (std::size_t i = 1; i < frame.map_count(); ++i)
-      binarize_into(head_.output(i), thresholds_[i], frame.bits(i));
+      code(input, frame);
     frame.seal(++sequence_, picture);
     return {};
   }
 
-  /// The float map at the cut, before the thresholds; valid until the next call. Maps that cross beside it
-  /// are then `head().output(i)`.
+  /// The float map at the cut, before the thresholds, or what an encoder makes of it; valid until the next
+  /// call. Maps that cross beside it are then `head().output(i)`.
   Result<ConstTensorView> features(const vision::Image& image) {
     QCNET_CHECK(deployment_.preprocess.apply_into(image, input_, scratch_));
     return head_.run(input_);
   }
 
   const Deployment& deployment() const { return deployment_; }
-  /// Of a map of the frame, the cut's own being the first.
+  /// Of a map of the frame, the cut's own being the first; there are none where features have several bits.
   const std::vector<float>& thresholds(std::size_t map = 0) const { return thresholds_[map]; }
   const Executor& head() const { return head_; }
 
@@ -123,12 +120,39 @@ class Node {
   }
 
  private:
-  Node(Deployment deployment, Executor head, std::vector<std::vector<float>> thresholds)
-      : deployment_(std::move(deployment)),
-        head_(std::move(head)),
-        thresholds_(std::move(thresholds)),
-        padded_thresholds_(pad_thresholds(thresholds_[0], deployment_.feature.channels())),
-        input_(head_.input_shape()) {}
+  Node(Deployment deployment, Executor head)
+      : deployment_(std::move(deployment)), head_(std::move(head)), input_(head_.input_shape()) {}
+
+  Result<void> load_quantizers(const io::Safetensors& file) {
+    for (const CutMap& map : deployment_.maps()) {
+      if (deployment_.bits > 1) {
+        QCNET_TRY(auto codes, load_code_planes(file, map.shape, deployment_.bits, map.suffix));
+        codes_.push_back(std::move(codes));
+      } else {
+        QCNET_TRY(auto of_map, load_thresholds(file, map.shape, map.suffix));
+        thresholds_.push_back(std::move(of_map));
+      }
+    }
+    if (deployment_.bits == 1)
+      padded_thresholds_ = pad_thresholds(thresholds_[0], deployment_.feature.channels());
+    return {};
+  }
+
+  /// One bit a feature.
+  void compare(ConstTensorView input, Frame& frame) {
+    if (head_.emits_bits())
+      head_.run_bits(input, padded_thresholds_, frame.bits(0));
+    else
+      binarize_into(head_.run(input), thresholds_[0], frame.bits(0));
+    for (std::size_t i = 1; i < frame.map_count(); ++i)
+      binarize_into(head_.output(i), thresholds_[i], frame.bits(i));
+  }
+
+  /// Several.
+  void code(ConstTensorView input, Frame& frame) {
+    head_.run(input);
+    for (std::size_t i = 0; i < frame.map_count(); ++i) codes_[i].encode_into(head_.output(i), frame.bits(i));
+  }
 
   /// The maps that the head computes must be those that the metadata tells a server.
   static Result<void> check_maps(const Executor& head, const Deployment& deployment) {
@@ -165,6 +189,7 @@ class Node {
   Executor head_;
   std::vector<std::vector<float>> thresholds_;  // of each map
   std::vector<float> padded_thresholds_;        // of the first
+  std::vector<CodePlanes> codes_;               // or else these of each map
   Tensor input_;
   vision::Preprocess::Scratch scratch_;
   std::uint64_t sequence_ = 0;

@@ -1,10 +1,12 @@
-// One bit per feature: the thresholds a node compares with and the two levels a bit stands for.
+// The thresholds a node compares with, and the levels that bits stand for.
 #pragma once
 
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <qcnet/bits/code_planes.hpp>
 #include <qcnet/layers/weights.hpp>
 
 namespace qcnet::inline QCNET_ABI {
@@ -58,6 +60,14 @@ inline Result<Quantizer> load_lloyd_max(const io::Safetensors& file, const Shape
     quantizer.thresholds.push_back((levels[i] + levels[count + i]) / 2);
   }
   return quantizer;
+}
+
+/// The evenly spaced levels of several `bits` a feature, in either file: `qcnet.levels`, as above, are the
+/// lowest and the highest.
+inline Result<CodePlanes> load_code_planes(const io::Safetensors& file, const Shape& map, std::size_t bits,
+                                           const std::string& suffix = {}) {
+  QCNET_TRY(Quantizer levels, load_lloyd_max(file, map, suffix));
+  return CodePlanes(bits, map.channels(), std::move(levels.low), levels.high);
 }
 
 /// The uniform baseline from the range of the calibration set, `qcnet.range` [2] (minimum, maximum), in

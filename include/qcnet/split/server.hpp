@@ -11,6 +11,7 @@
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/models/model.hpp>
 #include <qcnet/split/check.hpp>
+#include <qcnet/split/code_dequantizer.hpp>
 #include <qcnet/split/conv_compensator.hpp>
 #include <qcnet/split/deployment.hpp>
 #include <qcnet/split/detector.hpp>
@@ -57,8 +58,9 @@ class Server {
       QCNET_TRY(server.detector_, Detector::make(server.deployment_, server.tail_));
     }
     for (const CutMap& map : maps) {
-      QCNET_TRY(auto compensator, load_compensator(file, map, options));
+      QCNET_TRY(auto compensator, server.load_compensator(file, map, options));
       server.compensators_.push_back(std::move(compensator));
+      server.sent_.push_back(server.deployment_.sent(map));
       server.maps_.emplace_back(map.shape);
       server.views_.push_back(server.maps_.back());
     }
@@ -83,9 +85,9 @@ class Server {
       if (i > 0 && frame.name(i) != deployment_.beside[i - 1].name)
         return Error("map " + std::to_string(i) + " of the frame is \"" + frame.name(i) + "\", expected \"" +
                      deployment_.beside[i - 1].name + "\"");
-      if (!(frame.shape(i) == maps_[i].shape()))
+      if (!(frame.shape(i) == sent_[i]))
         return Error("the frame's map " + (i == 0 ? std::string() : "\"" + frame.name(i) + "\" ") + "is " +
-                     frame.shape(i).to_string() + ", expected " + maps_[i].shape().to_string());
+                     frame.shape(i).to_string() + ", expected " + sent_[i].to_string());
     }
     for (std::size_t i = 0; i < maps_.size(); ++i)
       compensators_[i]->reconstruct_into(frame.bits(i), maps_[i]);
@@ -114,8 +116,16 @@ class Server {
  private:
   Server(Deployment deployment, Executor tail) : deployment_(std::move(deployment)), tail_(std::move(tail)) {}
 
-  static Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
-                                                               const Options& options) {
+  Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
+                                                        const Options& options) const {
+    const std::size_t bits = deployment_.bits;
+    if (bits > 1) {
+      if (TokenCompensator::is_in(file, map.suffix) || ConvCompensator::is_in(file, map.suffix))
+        return Error("a QCNet is for one bit a feature, metadata \"qcnet.bits\" says " +
+                     std::to_string(bits));
+      QCNET_TRY(CodePlanes codes, load_code_planes(file, map.shape, bits, map.suffix));
+      return std::unique_ptr<Compensator>(std::make_unique<CodeDequantizer>(std::move(codes)));
+    }
     if (options.compensate && TokenCompensator::is_in(file, map.suffix))
       return TokenCompensator::load(file, map.shape, map.activation, map.suffix, options.arithmetic);
     if (options.compensate && ConvCompensator::is_in(file, map.suffix))
@@ -134,7 +144,7 @@ class Server {
     if (file.find("qcnet.check.output") == nullptr) return {};
     const std::vector<CutMap> maps = deployment_.maps();
     for (std::size_t i = 0; i < maps.size(); ++i) {
-      const Shape& s = maps[i].shape;
+      const Shape& s = sent_[i];
       QCNET_TRY(const Tensor ones, load_check_map(file, "qcnet.check.map" + maps[i].suffix, s));
       Bitplane bits(s);
       for (std::size_t p = 0; p < s.pixels(); ++p)
@@ -149,6 +159,7 @@ class Server {
   Executor tail_;
   std::optional<Detector> detector_;
   std::vector<std::unique_ptr<Compensator>> compensators_;  // of each map of a frame
+  std::vector<Shape> sent_;                                 // of their bits
   std::vector<Tensor> maps_;
   std::vector<ConstTensorView> views_;  // of maps_
 };
