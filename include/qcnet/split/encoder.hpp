@@ -1,13 +1,13 @@
 // An autoencoder's first half, on the node: a learned mixture of channels before the thresholds.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <qcnet/layers/conv2d.hpp>
 #include <qcnet/layers/linear.hpp>
 #include <qcnet/split/deployment.hpp>
 
@@ -15,18 +15,15 @@ namespace qcnet::inline QCNET_ABI {
 
 namespace detail {
 
-/// The 1x1 convolution `<name>.weight` [C, C, 1, 1] for a map `[1, H, W, C]`, or for tokens the linear layer
-/// [C, C]; `<name>.bias` [C] if it is there.
+/// `<name>.weight`, [C, C, 1, 1] for a map `[1, H, W, C]`, [C, C] for tokens, and `<name>.bias` [C] if it is
+/// there. Either is a linear layer over rows of channels.
 inline Result<std::shared_ptr<const Layer>> load_encoder(const io::Safetensors& file, const std::string& name,
                                                          const Shape& map) {
   const std::size_t channels = map.channels();
-  if (map.rank() == 4) {
-    QCNET_CHECK(file.tensor(name + ".weight", {channels, channels, 1, 1}));
-    QCNET_TRY(auto layer, Conv2d::load(file, name, {}, ConvGeometry::square(1), channels, Activation::none));
-    return std::shared_ptr<const Layer>(std::move(layer));
-  }
-  LinearWeights linear{Tensor(), Tensor({channels})};
-  QCNET_TRY(linear.weights, load_tensor(file, name + ".weight", {channels, channels}));
+  const Shape stored = map.rank() == 4 ? Shape{channels, channels, 1, 1} : Shape{channels, channels};
+  QCNET_TRY(const Tensor weight, load_tensor(file, name + ".weight", stored));
+  LinearWeights linear{Tensor({channels, channels}), Tensor({channels})};
+  std::ranges::copy(weight.span(), linear.weights.data());
   if (file.find(name + ".bias") != nullptr) {
     QCNET_TRY(linear.bias, load_tensor(file, name + ".bias", {channels}));
   }
