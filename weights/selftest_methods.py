@@ -1,0 +1,109 @@
+"""Checks of what nodes send and of the methods' parts, part of selftest.py."""
+
+import unittest
+
+import torch
+
+from qcnet_train import methods, optimizers
+from qcnet_train.compensator import CodeDequantizer, Dequantizer
+from qcnet_train.latent import WINDOW
+from qcnet_train.quantizer import Quantizer, binarize, even_levels, lloyd_max
+from qcnet_train.sender import Codes, Encoder, LearnedComparison, Step
+
+
+def maps(seed=0):
+    """A map behind a ReLU whose third channel is dead, and tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(40, 6, 5, 5, generator=generator).relu() * torch.arange(1.0, 7).view(6, 1, 1)
+    z[:, 2] = 0
+    return z, torch.randn(300, 5, 6, generator=generator) + 3 * torch.randn(5, 6, generator=generator)
+
+
+def cut_of(z):
+    class Half(torch.nn.Identity):
+        pass
+    return methods.Cut(Half(), torch.nn.Conv2d(1, 1, 1), Quantizer.fit([z]), "relu", (1, *z.shape[1:]), 8, 1, "conv",
+                       lambda bits: Quantizer.fit([z]).even([z], bits))
+
+
+class Senders(unittest.TestCase):
+    def test_even_levels_are_of_least_squares(self):
+        values = torch.cat([torch.randn(3, 4000).abs() ** 2, torch.rand(1, 4000)]).double()
+        one = even_levels(values, 1)
+        torch.testing.assert_close(one, lloyd_max(values)[:, 1:], rtol=0.02, atol=0.01)
+
+        def error(row, low, high, bits):
+            levels = torch.linspace(float(low), float(high), 2 ** bits).double()
+            return float((row[:, None] - levels).abs().amin(1).square().mean())
+        for bits in (2, 4):
+            for row, (low, high) in zip(values, even_levels(values, bits)):
+                found = error(row, low, high, bits)
+                for share in (0.2, 0.4, 0.6, 0.8, 0.9, 1.0):  # of the range, clipped from above as is usual
+                    self.assertLess(found, error(row, row.min(), share * row.max(), bits) * 1.02)
+
+    def test_codes_come_back_as_the_nearest_level(self):
+        for z in maps():
+            for bits in (2, 3, 8):
+                levels = Quantizer.fit([z]).even([z], bits)
+                planes = Codes(levels.low, levels.high, bits)(z)
+                axis = 1 if z.ndim == 4 else 2
+                self.assertEqual(planes.shape[axis], bits * z.shape[axis])
+                self.assertEqual(set(planes.unique().tolist()), {0.0, 1.0})
+                back = CodeDequantizer(levels, bits)(planes)
+                step = (levels.high - levels.low) / (2 ** bits - 1)
+                low, high, step = ((v.view(-1, 1, 1) if z.ndim == 4 else v) for v in (levels.low, levels.high, step))
+                inside = (z >= low) & (z <= high)
+                self.assertTrue((((back - z).abs() <= step / 2 + 1e-5) | ~inside).all())
+                self.assertTrue(((back >= low - 1e-5) & (back <= high + 1e-5)).all())
+
+    def test_an_encoder_starts_at_the_quantizers_bits(self):
+        for z in maps():
+            quantizer = Quantizer.fit([z])
+            differ = Encoder.like(quantizer).eval()(z) != binarize(z, quantizer.thresholds)
+            self.assertLess(float(differ.float().mean()), 1e-3)  # but for what lies on a threshold
+
+    def test_bits_have_gradients_near_their_threshold(self):
+        x = torch.tensor([-2 * WINDOW, -0.1, 0.0, 0.1, 2 * WINDOW], requires_grad=True)
+        Step.apply(x).sum().backward()
+        self.assertEqual(Step.apply(x).tolist(), [0, 0, 0, 1, 1])
+        self.assertEqual([g > 0 for g in x.grad.tolist()], [False, True, True, True, False])
+        for z in maps():
+            quantizer = Quantizer.fit([z])
+            sender = LearnedComparison(quantizer.thresholds, quantizer.scale)
+            sender.train()(z).sum().backward()
+            self.assertTrue((sender.thresholds.grad <= 0).all())  # a higher threshold, fewer bits
+            self.assertTrue(torch.equal(sender.eval()(z), binarize(z, quantizer.thresholds)))
+
+
+class Methods(unittest.TestCase):
+    def test_all_start_where_lloyd_max_is(self):
+        for z in maps():
+            cut = cut_of(z)
+            plain = Dequantizer(cut.quantizer)(binarize(z, cut.quantizer.thresholds))
+            for name in ("qcnet", "autoencoder", "qat", "lloyd-max-finetuned"):
+                parts = methods.assemble(methods.METHODS[name], cut).eval()
+                far = (parts.restore(parts.send(z)) - plain).abs() > 1e-5
+                self.assertLess(float(far.float().mean()), 1e-3, name)
+
+    def test_what_is_kept_is_what_comes_back(self):
+        z = maps()[0]
+        for name, method in methods.METHODS.items():
+            torch.manual_seed(1)
+            parts = methods.assemble(method, cut_of(z))
+            for part in (parts.send, parts.restore, parts.tail):
+                for parameter in part.parameters() if part is not None and method.trains else ():
+                    torch.nn.init.normal_(parameter)
+            again = methods.load(methods.assemble(method, cut_of(maps(5)[0])), methods.state(method, parts))
+            for part in ("send", "restore"):
+                if method.own_node or part == "restore" and "restore" in method.trains:
+                    for key, value in getattr(parts, part).state_dict().items():
+                        self.assertTrue(torch.equal(value, getattr(again, part).state_dict()[key]), (name, part, key))
+
+    def test_thresholds_and_levels_do_not_decay(self):
+        cut = cut_of(maps()[1])
+        for name in ("qat", "autoencoder"):
+            parts = methods.assemble(methods.METHODS[name], cut)
+            groups = optimizers.make("sgd", parts.chain("map", "reconstruct"), 0.1, 0.1).param_groups
+            free = {id(p) for p in groups[1]["params"]}
+            for parameter in (parts.send.thresholds, parts.restore.low, parts.restore.high):
+                self.assertIn(id(parameter), free)
