@@ -1,4 +1,5 @@
-// What does one bit per feature cost? Runs a dataset through every way of crossing a cut and prints a table.
+// What do bits instead of features cost? Runs a dataset through every way of crossing a cut and prints a
+// table.
 #include "common/json.hpp"
 #include "common/measure.hpp"
 #include "common/open_benchmark.hpp"
@@ -79,9 +80,9 @@ class Evaluation {
       }
     }
     bytes_ = {raw / count, file / count, 0, 0, 0, frame.bytes().size(), compressed / count};
-    for (std::size_t m = 0; m < frame.map_count(); ++m) {
-      bytes_.eight_bit += frame.shape(m).elements();
-      bytes_.one_bit += frame.bits(m).size_bytes();
+    for (const qcnet::CutMap& map : node_.deployment().maps()) {
+      bytes_.eight_bit += map.shape.elements();
+      bytes_.one_bit += map.shape.pixels() * qcnet::packed_bytes(map.shape.channels());
     }
     bytes_.float32 = 4 * bytes_.eight_bit;
     return {};
@@ -227,7 +228,16 @@ class Evaluation {
                                    {"lloyd-max", "Lloyd-Max dequantization"},
                                    {"qcnet", "QCNet, model frozen"},
                                    {"lloyd-max-finetuned", "Lloyd-Max dequantization, tuned tail"},
-                                   {"qcnet-finetuned", "QCNet, tuned tail"}};
+                                   {"qcnet-finetuned", "QCNet, tuned tail"},
+                                   {"autoencoder", "autoencoder, model frozen"},
+                                   {"autoencoder-finetuned", "autoencoder, tuned tail"},
+                                   {"qat", "quantization-aware training"},
+                                   {"2-bit", "2 bits a feature, model frozen"},
+                                   {"4-bit", "4 bits a feature, model frozen"},
+                                   {"8-bit", "8 bits a feature, model frozen"},
+                                   {"2-bit-finetuned", "2 bits a feature, tuned tail"},
+                                   {"4-bit-finetuned", "4 bits a feature, tuned tail"},
+                                   {"8-bit-finetuned", "8 bits a feature, tuned tail"}};
   static std::string title(const std::string& key) {
     for (const Name& name : order)
       if (key == name.key) return name.title;
@@ -260,7 +270,9 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Compares the ways of crossing a cut over a labelled dataset.\n"
       "The server of method \"qcnet\" also gives the rows of the unpartitioned model and of plain\n"
-      "dequantization. Times are medians of one picture. A detector is measured by mAP@0.5 over pictures "
+      "dequantization. Methods with a node of their own (autoencoder, qat, several bits) are evaluated with "
+      "it,\n"
+      "one at a time. Times are medians of one picture. A detector is measured by mAP@0.5 over pictures "
       "with\n"
       "boxes; its interval comes from drawing the pictures anew 1000 times, the same ones for every method.",
       "evaluate");

@@ -79,12 +79,21 @@ void describe_cut(std::ostream& out, const Deployment& about) {
   char hash[17];
   std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(about.hash));
   std::string maps = about.cut + ", " + about.feature.to_string();
-  std::size_t bytes = bytes_of_bits(about.feature);
-  for (const auto& map : about.beside) {
-    maps += ", beside it " + map.name + ", " + map.shape.to_string();
-    bytes += bytes_of_bits(map.shape);
-  }
+  for (const auto& map : about.beside) maps += ", beside it " + map.name + ", " + map.shape.to_string();
+  if (about.bits > 1) maps += ", " + std::to_string(about.bits) + " bits a feature";
+  std::size_t bytes = 0;
+  for (const auto& map : about.maps()) bytes += bytes_of_bits(about.sent(map));
   line(out, "cut", maps + ", " + std::to_string(bytes) + " bytes of bits, hash " + hash);
+}
+
+/// What an autoencoder's node computes beyond the model's head, whose figures include it.
+void describe_encoder(std::ostream& out, const qcnet::Node& node) {
+  std::size_t multiply_adds = 0;
+  for (const auto& step : node.head().network().steps())
+    for (const auto& map : node.deployment().maps())
+      if (step.name == "qcnet.encoder" + map.suffix)
+        multiply_adds += step.layer->multiply_adds(std::span(&map.shape, 1));
+  if (multiply_adds != 0) line(out, "encoder", millions(multiply_adds) + " multiply-adds of these");
 }
 
 void describe_check(std::ostream& out, const Safetensors& file, const char* tensor) {
@@ -152,6 +161,7 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
     title("node of " + model_name(node.deployment()));
     describe_cut(out, node.deployment());
     describe_network(out, "head", node.head());
+    describe_encoder(out, node);
     describe_file(out, file, node.deployment().preprocess);
     describe_anchors(out, node.deployment());
     describe_classes(out, node.deployment().classes);

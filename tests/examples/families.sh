@@ -1,4 +1,4 @@
-# What programs.sh checks with a ViT and a ConvNeXt: tiny deployments of random weights from tests/golden. For the golden
+# What programs.sh checks with a ViT and a ConvNeXt, and with nodes of other kinds: tiny deployments of random weights from tests/golden. For the golden
 # picture the answers are PyTorch's; for others the whole models, put together from the pairs, say what is right.
 golden=$root/tests/golden
 
@@ -28,11 +28,26 @@ def png(path, pixels, width, height):
     open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
                            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
-random.seed(3)
-for name, method in ("tiny-vit", "qcnet1"), ("tiny-conv_proj", "qcnet"), ("tiny-convnext", "qcnet"):
-    known = read(f"{name}.golden")[1]
+def picture(name, known):
     _, (height, width, _), content = known["picture"]
     png(f"{name}.png", bytes(struct.unpack(f"<{len(content) // 8}q", content)), width, height)
+
+def answers(name, logits, classes):
+    logits = struct.unpack("<7f", logits[2])
+    total = sum(map(math.exp, logits))
+    best = sorted(((math.exp(x) / total, c) for x, c in zip(logits, classes.split("\n"))), reverse=True)
+    open(f"{name}.classify", "w").write(f"{name}.png\n" + "".join(f"{100 * p:7.1f} %  {c}\n" for p, c in best))
+    open(f"{name}.server", "w").write(f"1\t{best[0][1]}\t{best[0][0]:.4f}\n")
+
+random.seed(3)
+for name, method in ("tiny-encoder", "autoencoder"), ("tiny-token-encoder", "autoencoder"), ("tiny-codes", "3-bit"), (
+        "tiny-token-codes", "4-bit"):
+    known = read(f"{name}.golden")[1]
+    picture(name, known)
+    answers(name, known[f"{method}.logits"], read(f"{name}.node")[0]["qcnet.classes"])
+for name, method in ("tiny-vit", "qcnet1"), ("tiny-conv_proj", "qcnet"), ("tiny-convnext", "qcnet"):
+    known = read(f"{name}.golden")[1]
+    picture(name, known)
     os.makedirs(f"{name}-pictures")
     for i in range(12):  # blots of few colours, for their classes to differ
         colours = [random.randbytes(3) for _ in range(1 + i % 3)]
@@ -56,11 +71,7 @@ for name, method in ("tiny-vit", "qcnet1"), ("tiny-conv_proj", "qcnet"), ("tiny-
             changed = {key: value for key, value in {**about, **values}.items() if value}
             write(f"{name}-{change}{suffix}", changed, tensors)
 
-    logits = struct.unpack("<7f", known[f"{method}.logits"][2])
-    total = sum(map(math.exp, logits))
-    best = sorted(((math.exp(x) / total, c) for x, c in zip(logits, node["qcnet.classes"].split("\n"))), reverse=True)
-    open(f"{name}.classify", "w").write(f"{name}.png\n" + "".join(f"{100 * p:7.1f} %  {c}\n" for p, c in best))
-    open(f"{name}.server", "w").write(f"1\t{best[0][1]}\t{best[0][0]:.4f}\n")
+    answers(name, known[f"{method}.logits"], node["qcnet.classes"])
 PYTHON
 
 # What a method of table.json scores.
@@ -95,6 +106,25 @@ for name in tiny-vit tiny-conv_proj tiny-convnext; do
   cmp -s found piped || wrong "$name: classify and node | server answer differently"
   rm -f table.json predictions.tsv
 done
+
+# Methods with a node of their own: PyTorch's answers, and a row of evaluate. The bytes are those of the bits.
+own() {
+  local name=$1 method=$2 title=$3 bytes=$4 pair=("$golden/$1.node.safetensors" "$golden/$1-$2.server.safetensors")
+  "$bin/classify" "${pair[@]}" $name.png --top 7 >out 2>err
+  cmp -s out $name.classify || wrong "$name: classify does not answer what PyTorch does"
+  "$bin/node" "${pair[0]}" $name.png --quiet | "$bin/server" "${pair[1]}" --quiet >out 2>err
+  cmp -s out $name.server || wrong "$name: node | server do not answer what PyTorch does"
+  good "the recorded input gives the recorded output" "$bin/info" "${pair[@]}"
+  good "$bytes bytes of bits" "$bin/info" "${pair[@]}"
+  mkdir -p $name-set/one && cp $name.png $name-set/one
+  good "$title " evaluate $name-set "${pair[@]}"
+  rm -f table.json predictions.tsv
+}
+own tiny-encoder autoencoder "autoencoder, model frozen" 80
+own tiny-token-encoder autoencoder "autoencoder, model frozen" 10
+own tiny-codes 3-bit 3-bit "3 bits a feature, 240"
+own tiny-token-codes 4-bit "4 bits a feature, model frozen" "4 bits a feature, 25"
+good "encoder         0.00 million multiply-adds of these" "$bin/info" $golden/tiny-encoder.node.safetensors
 
 # Names of any length stand beside their maps, not in them.
 for model in tiny-vit.safetensors tiny-convnext.safetensors "$golden/resnet_basic.safetensors"; do

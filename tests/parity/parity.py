@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "weights"))
 from qcnet_train import data, deployment, models, safetensors, tasks  # noqa: E402
 from qcnet_train.detection.head import detect  # noqa: E402
 from qcnet_train.maps import each, members  # noqa: E402
-from qcnet_train.quantizer import binarize  # noqa: E402
+from qcnet_train.sender import Comparison  # noqa: E402
 from full_size import torchvision_model, yolov3_tiny  # noqa: E402
 
 RELATIVE = 1e-4  # largest difference over largest value
@@ -126,12 +126,13 @@ def check_deployment(program, node, servers, pictures, report, scratch):
     model = deployment.build_as(about)
     head, _ = models.partition(model, about["qcnet.cut"])
     own, _ = deployment.read_part(node, head)
-    thresholds = each(lambda theirs: theirs["qcnet.thresholds"], deployment.by_map(own, about))
-    sent = [each(lambda bits: bits.bool(), each(binarize, head(batch), thresholds)) for batch in images.split(250)]
+    send = deployment.read_sender(own, about)
+    sent = [each(torch.Tensor.bool, send(head(batch))) for batch in images.split(250)]
     whole = [torch.cat(parts) for parts in zip(*map(members, sent))]
     flips = sum(differing(bits, scratch / f"bits.{i}") for i, bits in enumerate(whole))
     total = sum(bits.numel() for bits in whole)
-    most = 0 if "qcnet.binary.strides" in about else FLIPS * total  # a binary head is exact
+    exact = "qcnet.binary.strides" in about and isinstance(send, Comparison)  # a binary head is
+    most = 0 if exact else FLIPS * total
     report.check(flips.sum() <= most, f"{node.name}: {flips.sum()} of {total} bits differ "
                  f"({flips.sum() / total:.1e}), in {np.count_nonzero(flips)} of {len(images)} images")
     for i, server in enumerate(servers):
@@ -168,7 +169,8 @@ def check_shipped(program, folder, limit, report, scratch):
             except SystemExit as reason:
                 loaded[name] = None
                 print(f"skipped: deployments for {name}: {reason}")
-        servers = sorted(folder.glob(node.name.replace(".node.safetensors", "-*.server.safetensors")))
+        servers = sorted(path for pattern in ("-*.server", ".server")  # methods that share a node, a node's own
+                         for path in folder.glob(node.name.replace(".node", pattern)))
         if loaded[name] and servers:
             check_deployment(program, node, servers, loaded[name], report, scratch)
 
