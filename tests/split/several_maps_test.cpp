@@ -300,6 +300,62 @@ TEST_CASE("what does not fit a cut of several maps is said plainly") {
         "the frame was not made by this node's make_frame()");
 }
 
+TEST_CASE("each of several maps may have an encoder") {
+  for (const std::vector<std::string>& encoded :
+       {std::vector<std::string>{"", ".layers.8"}, {""}, {".layers.8"}}) {
+    SeveralMaps pair(9);
+    std::vector<Tensor> expected = SeveralMaps::run(pair.head, {pair.input});
+    for (const std::string& suffix : encoded) {
+      Tensor& map = expected[suffix.empty() ? 0 : 1];
+      const std::size_t channels = map.shape().channels();
+      const std::vector<float> weight = random_values(channels * channels, 7);
+      pair.node_file.set("qcnet.encoder" + suffix + ".weight", {channels, channels, 1, 1}, weight);
+      Tensor mixed(map.shape());
+      for (std::size_t i = 0; i < mixed.span().size(); ++i)
+        for (std::size_t k = 0; k < channels; ++k)
+          mixed[i] += weight[i % channels * channels + k] * map[i / channels * channels + k];
+      map = mixed;
+    }
+    Node node = pair.node().value();
+    CHECK(node.head().emits_bits() == (encoded.front().empty()));
+    Frame frame = node.make_frame();
+    node.encode_into(ConstTensorView(pair.input), frame).value();
+    for (std::size_t i = 0; i < 2; ++i) {
+      CHECK(frame.name(i) == (i == 0 ? "layers.9" : "layers.8"));
+      const Bitplane bits = binarize(expected[i], pair.thresholds[i]);
+      CHECK(std::equal(bits.bytes().begin(), bits.bytes().end(), frame.bits(i).bytes().begin()));
+    }
+  }
+}
+
+TEST_CASE("several bits a feature of several maps") {
+  SeveralMaps pair(9);
+  std::vector<Tensor> restored;
+  const std::vector<Tensor> computed = SeveralMaps::run(pair.head, {pair.input});
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::string name = std::string("qcnet.levels") + (i == 0 ? "" : ".layers.8");
+    pair.node_file.tensors[name] = pair.server_file.tensors.at(name);
+    CodePlanes codes(2, pair.maps[i].channels(), pair.low[i], pair.high[i]);
+    Bitplane planes(CodePlanes::planes_of(pair.maps[i], 2));
+    codes.encode_into(computed[i], planes);
+    restored.emplace_back(pair.maps[i]);
+    codes.decode_into(planes, restored[i]);
+  }
+  for (WeightsFile* file : {&pair.node_file, &pair.server_file}) file->set_metadata("qcnet.bits", "2");
+  pair.node_file.drop({"qcnet.thresholds"});
+  Node node = pair.node().value();
+  Server server = pair.server().value();
+  Frame frame = node.make_frame();
+  node.encode_into(ConstTensorView(pair.input), frame).value();
+  server.decode(Frame::parse(frame.bytes()).value()).value();
+  const std::vector<Tensor> outputs = SeveralMaps::run(pair.tail, restored);
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(frame.shape(i) == CodePlanes::planes_of(pair.maps[i], 2));
+    CHECK(identical(server.features(i), restored[i]));
+    CHECK(relative_difference(server.output(i), outputs[i]) < 1e-5);
+  }
+}
+
 TEST_CASE("a warm node and server of several maps allocate nothing") {
   for (const std::size_t layer : {9ul, 10ul}) {
     SeveralMaps pair(layer);
