@@ -49,6 +49,27 @@ TEST_CASE("expand: levels for each feature of an image") {
   CHECK_THROWS_AS((expand_into(Bitplane({2, 3, 8}), wrong, wrong, map)), std::runtime_error);
 }
 
+TEST_CASE("expand: bits that did not arrive give the middle of their levels, whatever they say") {
+  test::for_image_features([](const Shape& shape, std::size_t features) {
+    const Bitplane bits = test::random_bits(shape, 1);
+    for (const std::size_t count : {features, shape.channels()}) {
+      const std::vector<float> low = test::random_values(count, 2), high = test::random_values(count, 3);
+      Tensor map(shape), whole(shape);
+      for (const Bitplane& received : {test::random_bits(shape, 4), Bitplane(shape)}) {
+        expand_into(bits, received, low, high, map);
+        CHECK(test::identical(map, bits::reference::expand(bits, received, low, high)));
+      }
+      expand_into(bits, bits::reference::all_received(shape), low, high, map);
+      expand_into(bits, low, high, whole);
+      CHECK(test::identical(map, whole));
+    }
+  });
+  Tensor map({2, 3, 8});
+  const std::vector<float> level(8);
+  CHECK_THROWS_AS((expand_into(Bitplane({2, 3, 8}), Bitplane({2, 2, 8}), level, level, map)),
+                  std::runtime_error);
+}
+
 TEST_CASE("expand: levels arrive untouched: -0, infinities and the payload of a NaN") {
   const std::uint32_t patterns[] = {0x80000000u, 0x7F800000u, 0xFF800000u,
                                     0x7FC12345u, 0x00000001u, 0xFFC54321u};

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 #include <qcnet/bits/lookup_conv.hpp>
@@ -47,11 +48,15 @@ std::vector<Case> cases() {
 }
 
 // Runs into guarded memory and checks the guards.
-std::vector<float> run(const LookupConv2d& conv, const Bitplane& bits) {
+std::vector<float> run(const LookupConv2d& conv, const Bitplane& bits, const Bitplane* received = nullptr) {
   const Shape shape = conv.output_shape(bits.shape()).value();
   const std::size_t guard = 64;
   std::vector<float> memory(shape.elements() + 2 * guard, 12345.0f);
-  conv.forward_into(bits, TensorView(memory.data() + guard, shape));
+  const TensorView out(memory.data() + guard, shape);
+  if (received != nullptr)
+    conv.forward_into(bits, *received, out);
+  else
+    conv.forward_into(bits, out);
   for (std::size_t i = 0; i < guard; ++i) {
     REQUIRE(memory[i] == 12345.0f);
     REQUIRE(memory[guard + shape.elements() + i] == 12345.0f);
@@ -82,8 +87,14 @@ TEST_CASE("lookup_conv: exact for whole-numbered weights, whatever the shape") {
     const Bitplane bits = test::random_bits({2, c.height, c.width, c.channels}, seed);
     const std::vector<float> out = run(conv, bits);
     const std::vector<double> expected = bits::reference::conv2d(bits, weights, bias, c.geometry, relu);
-    REQUIRE(std::equal(out.begin(), out.end(), expected.begin(), expected.end(),
-                       [](float a, double b) { return double{a} == b; }));
+    const auto equal = [](float a, double b) { return double{a} == b; };
+    REQUIRE(std::equal(out.begin(), out.end(), expected.begin(), expected.end(), equal));
+
+    const Bitplane received = test::random_bits(bits.shape(), seed + 1000);
+    const std::vector<float> partial = run(conv, bits, &received);
+    const std::vector<double> of_partial =
+        bits::reference::conv2d(bits, received, weights, bias, c.geometry, relu);
+    REQUIRE(std::equal(partial.begin(), partial.end(), of_partial.begin(), of_partial.end(), equal));
   }
 }
 
@@ -133,12 +144,15 @@ TEST_CASE("lookup_conv: one thread and two give the same bits, tables larger tha
   const Bitplane bits = test::random_bits({2, 31, 29, 48}, 22);
   const auto conv = LookupConv2d::make(weights, {}, ConvGeometry::square(3, 1, 1), false).value();
   CHECK(conv.table_bytes() >= weights.span().size() * 17);
-  std::vector<float> results[2];
+  std::vector<float> results[2], partial[2];
   for (const int count : {1, 2}) {
     const test::Threads threads(count);
     results[count - 1] = run(conv, bits);
+    const Bitplane received = test::random_bits(bits.shape(), 23);
+    partial[count - 1] = run(conv, bits, &received);
   }
   CHECK(results[0] == results[1]);
+  CHECK(partial[0] == partial[1]);
 }
 
 TEST_CASE("lookup_conv: empty batches, and errors that say what was expected") {
@@ -155,4 +169,6 @@ TEST_CASE("lookup_conv: empty batches, and errors that say what was expected") {
   CHECK(test::contains(conv.output_shape({1, 4, 4, 6}).error().message(), "[N, H, W, 5]"));
   CHECK(test::contains(conv.output_shape({1, 2, 4, 5}).error().message(), "does not fit"));
   CHECK(run(conv, Bitplane({0, 4, 4, 5})).empty());
+  const Bitplane other({1, 4, 3, 5});
+  CHECK_THROWS_AS(run(conv, Bitplane({1, 4, 4, 5}), &other), std::runtime_error);
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -34,6 +35,8 @@ TEST_CASE("bitplane: what is set is read back and the padding stays zero") {
     for (std::size_t i = 0; i < expected.size(); ++i)
       REQUIRE(bits.get(i / channels, i % channels) == expected[i]);
     REQUIRE(qcnet::padding_is_zero(bits));
+    REQUIRE(qcnet::count_set(bits) ==
+            static_cast<std::size_t>(std::count(expected.begin(), expected.end(), true)));
 
     // Every single bit of the last byte of every pixel: padding is found, channels are not taken for it.
     const Bitplane empty(shape);

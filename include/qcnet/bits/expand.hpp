@@ -84,4 +84,19 @@ inline void expand_into(ConstBitplaneView bits, std::span<const float> low, std:
   bits::expand_rows(bits.pixel(done), pixels - done, channels, low.data(), high.data(), out.pixel(done));
 }
 
+/// The same where only bits set in `received` are known; the others give the middle of their two levels.
+inline void expand_into(ConstBitplaneView bits, ConstBitplaneView received, std::span<const float> low,
+                        std::span<const float> high, TensorView out) {
+  expand_into(bits, low, high, out);
+  if (!(received.shape == bits.shape))
+    raise(Error("expand: the bits that arrived are " + received.shape.to_string() + ", the map is " +
+                bits.shape.to_string()));
+  const std::size_t channels = bits.shape.channels();
+  for (std::size_t p = 0; p < bits.shape.pixels(); ++p) {
+    const std::size_t first = low.size() == channels ? 0 : p % bits::image_pixels(bits.shape) * channels;
+    for (std::size_t c = 0; c < channels; ++c)
+      if (!received.get(p, c)) out.pixel(p)[c] = 0.5f * (low[first + c] + high[first + c]);
+  }
+}
+
 }  // namespace qcnet::inline QCNET_ABI

@@ -53,16 +53,27 @@ class LookupConv2d {
   /// Writes the convolution of `in` to `out`; raises unless its shape is `output_shape(in.shape)`. Allocates
   /// nothing.
   void forward_into(ConstBitplaneView in, TensorView out) const {
-    const Shape expected = output_shape(in.shape).value();
-    if (!(out.shape == expected))
-      raise(Error("lookup convolution: expected an output " + expected.to_string() + ", found " +
-                  out.shape.to_string()));
-    const std::size_t pixels = expected.pixels();
-    const std::size_t threads = std::min(static_cast<std::size_t>(num_threads()), pixels / 64 + 1);
-    const std::size_t tiles = divide_up(divide_up(pixels, bits::tile_pixels), threads) * threads;
-    parallel_for(tiles, [&](std::size_t i) {
-      const std::size_t first = i * pixels / tiles;
-      run_tile(in, out, {first, (i + 1) * pixels / tiles - first});
+    for_tiles(in.shape, out,
+              [&](const Tile& tile) { run_tile(in.shape, in.data, out, tile, Sums::from_bias, relu_); });
+  }
+
+  /// The same where only bits set in `received` are known; the others count as 0, between +1 and -1. Takes
+  /// twice the time: a sum is affine in each bit, so that of a half is the mean of those of both values, all
+  /// such bits as 0 once and once as 1.
+  void forward_into(ConstBitplaneView in, ConstBitplaneView received, TensorView out) const {
+    if (!(received.shape == in.shape))
+      raise(Error("lookup convolution: the bits that arrived are " + received.shape.to_string() +
+                  ", the input is " + in.shape.to_string()));
+    const bits::PartialBytes zeros{in.data, received.data, 0x00}, ones{in.data, received.data, 0xFF};
+    for_tiles(in.shape, out, [&](const Tile& tile) {
+      run_tile(in.shape, zeros, out, tile, Sums::from_bias, false);
+      run_tile(in.shape, ones, out, tile, Sums::go_on, false);
+      for (std::size_t p = tile.first; p < tile.first + tile.pixels; ++p)
+        for (std::size_t o = 0; o < out_channels_; ++o) {
+          float& sum = out.pixel(p)[o];
+          sum = 0.5f * (sum + bias_.data()[o]);
+          if (relu_) sum = std::max(0.0f, sum);
+        }
     });
   }
 
@@ -73,6 +84,24 @@ class LookupConv2d {
   struct Tile {
     std::size_t first, pixels;  // output pixels, counted over [N, H', W']
   };
+
+  enum class Sums { from_bias, go_on };
+
+  /// Calls `run` for tiles that make up the output of an input of shape `in`; raises unless `out` is one.
+  template <class Run>
+  void for_tiles(const Shape& in, TensorView out, const Run& run) const {
+    const Shape expected = output_shape(in).value();
+    if (!(out.shape == expected))
+      raise(Error("lookup convolution: expected an output " + expected.to_string() + ", found " +
+                  out.shape.to_string()));
+    const std::size_t pixels = expected.pixels();
+    const std::size_t threads = std::min(static_cast<std::size_t>(num_threads()), pixels / 64 + 1);
+    const std::size_t tiles = divide_up(divide_up(pixels, bits::tile_pixels), threads) * threads;
+    parallel_for(tiles, [&](std::size_t i) {
+      const std::size_t first = i * pixels / tiles;
+      run(Tile{first, (i + 1) * pixels / tiles - first});
+    });
+  }
 
   static std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
@@ -116,18 +145,21 @@ class LookupConv2d {
     }
   }
 
-  void run_tile(ConstBitplaneView in, TensorView out, const Tile& tile) const {
+  // `bytes` are the input's, of shape `in`: a pointer, or bits::PartialBytes.
+  template <class Bytes>
+  void run_tile(const Shape& in, Bytes bytes, TensorView out, const Tile& tile, Sums sums, bool relu) const {
     alignas(64) bits::Choice choices[bits::tile_pixels * bits::slice_bytes];
     for (std::size_t s = 0; s < slices_; ++s) {
       const std::size_t begin = s * slice_bytes_, end = std::min(begin + slice_bytes_, weight_bytes_);
-      gather(in, out.shape, tile, begin, end, choices);
+      gather(in, bytes, out.shape, tile, begin, end, choices);
       for (std::size_t b = 0; b < blocks_; ++b) {
         const std::size_t column = b * block_width_, i = s * blocks_ + b;
-        const bits::Slice slice{.tables = tables_.data() + i * slice_floats(),
-                                .next = tables_.data() + (i + 1) % (slices_ * blocks_) * slice_floats(),
-                                .bytes = end - begin,
-                                .initial = s == 0 ? bias_.data() + column : nullptr,
-                                .relu = relu_ && s + 1 == slices_};
+        const bits::Slice slice{
+            .tables = tables_.data() + i * slice_floats(),
+            .next = tables_.data() + (i + 1) % (slices_ * blocks_) * slice_floats(),
+            .bytes = end - begin,
+            .initial = s == 0 && sums == Sums::from_bias ? bias_.data() + column : nullptr,
+            .relu = relu && s + 1 == slices_};
         const auto accumulate = block_width_ == 32 ? bits::accumulate_tile<32> : bits::accumulate_tile<16>;
         accumulate(slice, choices, tile.pixels, out.pixel(tile.first) + column, out_channels_,
                    out_channels_ - column);
@@ -137,14 +169,15 @@ class LookupConv2d {
 
   // The choices [tile.pixels][bits::slice_bytes] of weight bytes `begin` to `end`, row of taps by row of
   // taps.
-  void gather(ConstBitplaneView in, const Shape& out, const Tile& tile, std::size_t begin, std::size_t end,
-              bits::Choice* choices) const {
+  template <class Bytes>
+  void gather(const Shape& in, Bytes bytes, const Shape& out, const Tile& tile, std::size_t begin,
+              std::size_t end, bits::Choice* choices) const {
     const std::size_t row_bytes = row_taps_ * packed_bytes(in_channels_);
     for (std::size_t byte = begin; byte < end;) {
       const std::size_t row = byte / row_bytes, at = byte % row_bytes;
       const std::size_t run = std::min(row_bytes - at, end - byte);
       const auto gather_run = [&](auto count) {
-        gather_row(in, out, tile, row, at, count, choices + (byte - begin));
+        gather_row(in, bytes, out, tile, row, at, count, choices + (byte - begin));
       };
       // Loops of constant length become a few vector instructions.
       if (run == 8)
@@ -162,10 +195,10 @@ class LookupConv2d {
   }
 
   // `count` bytes from byte `at` of a row of taps on.
-  template <class Count>
-  void gather_row(ConstBitplaneView in, const Shape& out, const Tile& tile, std::size_t row, std::size_t at,
-                  Count count, bits::Choice* choices) const {
-    const std::size_t height = in.shape[1], width = in.shape[2], pixel_bytes = packed_bytes(in_channels_);
+  template <class Bytes, class Count>
+  void gather_row(const Shape& in, Bytes bytes, const Shape& out, const Tile& tile, std::size_t row,
+                  std::size_t at, Count count, bits::Choice* choices) const {
+    const std::size_t height = in[1], width = in[2], pixel_bytes = packed_bytes(in_channels_);
     const std::size_t rows_per_line = geometry_.kernel_w / row_taps_;
     // Where the row starts, relative to the output pixel. Left of or above the input the sums below wrap to
     // numbers larger than any width or height.
@@ -178,12 +211,12 @@ class LookupConv2d {
       if (in_y >= height) {
         std::fill(choices, choices + count, bits::padding_choice);
       } else if (in_x < width && in_x + row_taps_ <= width) {
-        bits::choose(in.data + offset, count, choices);
+        bits::choose(bytes + offset, count, choices);
       } else {
         for (std::size_t i = 0; i < count; ++i) {
           choices[i] = bits::padding_choice;
           if (in_x + (at + i) / pixel_bytes < width)
-            bits::choose(in.data + (offset + i), std::size_t{1}, choices + i);
+            bits::choose(bytes + (offset + i), std::size_t{1}, choices + i);
         }
       }
       if (++x == out[2]) {

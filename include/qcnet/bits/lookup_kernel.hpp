@@ -23,9 +23,22 @@ inline constexpr std::size_t tile_pixels = 256;
 using Choice = std::uint16_t;
 inline constexpr Choice padding_choice = 0x8080;
 
-/// The choices of `count` bytes: a few vector instructions if `count` is a constant.
-template <class Count>
-void choose(const std::uint8_t* __restrict bytes, Count count, Choice* __restrict choices) {
+/// Input bytes of which not every bit arrived, and what the others count as: all 0 or all 1.
+struct PartialBytes {
+  const std::uint8_t* bits;
+  const std::uint8_t* received;
+  std::uint8_t erased;  // 0x00 or 0xFF
+
+  std::uint8_t operator[](std::size_t i) const {
+    return static_cast<std::uint8_t>((bits[i] & received[i]) | (erased & ~received[i]));
+  }
+  PartialBytes operator+(std::size_t offset) const { return {bits + offset, received + offset, erased}; }
+};
+
+/// The choices of `count` bytes, given by a pointer or partial: a few vector instructions if `count` is a
+/// constant.
+template <class Bytes, class Count>
+void choose(Bytes bytes, Count count, Choice* __restrict choices) {
   for (std::size_t i = 0; i < count; ++i)
     choices[i] = static_cast<Choice>((bytes[i] & 0x0Fu) << 3 | (bytes[i] & 0xF0u) << 7);
 }

@@ -29,14 +29,28 @@ inline Bitplane binarize(ConstTensorView map, std::span<const float> thresholds)
   return bits;
 }
 
+/// Bits that all arrived.
+inline Bitplane all_received(const Shape& shape) {
+  Bitplane received(shape);
+  for (std::size_t p = 0; p < shape.pixels(); ++p)
+    for (std::size_t c = 0; c < shape.channels(); ++c) received.set(p, c, true);
+  return received;
+}
+
 /// Twin of qcnet::expand_into.
-inline Tensor expand(ConstBitplaneView bits, std::span<const float> low, std::span<const float> high) {
+inline Tensor expand(ConstBitplaneView bits, ConstBitplaneView received, std::span<const float> low,
+                     std::span<const float> high) {
   Tensor map(bits.shape);
   const std::size_t channels = bits.shape.channels();
   for (std::size_t p = 0; p < bits.shape.pixels(); ++p)
-    for (std::size_t c = 0; c < channels; ++c)
-      map.view().pixel(p)[c] = value_of(bits.get(p, c) ? high : low, p, c, channels);
+    for (std::size_t c = 0; c < channels; ++c) {
+      const float zero = value_of(low, p, c, channels), one = value_of(high, p, c, channels);
+      map.view().pixel(p)[c] = !received.get(p, c) ? 0.5f * (zero + one) : bits.get(p, c) ? one : zero;
+    }
   return map;
+}
+inline Tensor expand(ConstBitplaneView bits, std::span<const float> low, std::span<const float> high) {
+  return expand(bits, all_received(bits.shape), low, high);
 }
 
 /// Twin of CodePlanes::encode_into.
@@ -72,9 +86,9 @@ inline Tensor decode(ConstBitplaneView planes, const Shape& shape, std::size_t b
   return map;
 }
 
-/// Twin of LookupConv2d, in double: the convolution `[N, H', W', Cout]` of +1 for a set bit and -1 for a
-/// clear one, 0 in the padding, with `weights` [Cout, Kh, Kw, Cin].
-inline std::vector<double> conv2d(ConstBitplaneView bits, ConstTensorView weights,
+/// Twin of LookupConv2d, in double: the convolution `[N, H', W', Cout]` of +1 for a set bit, -1 for a clear
+/// one and 0 for one that was not received or lies in the padding, with `weights` [Cout, Kh, Kw, Cin].
+inline std::vector<double> conv2d(ConstBitplaneView bits, ConstBitplaneView received, ConstTensorView weights,
                                   std::span<const float> bias, const ConvGeometry& g, bool relu) {
   const std::size_t height = bits.shape[1], width = bits.shape[2], channels = bits.shape[3];
   const Shape out = g.output(bits.shape, weights.shape[0]).value();
@@ -91,12 +105,17 @@ inline std::vector<double> conv2d(ConstBitplaneView bits, ConstTensorView weight
               if (in_y >= height || in_x >= width) continue;  // padding; what is negative has wrapped around
               for (std::size_t c = 0; c < channels; ++c) {
                 const double w = weights.data[((o * g.kernel_h + kh) * g.kernel_w + kw) * channels + c];
-                sum += bits.get((n * height + in_y) * width + in_x, c) ? w : -w;
+                const std::size_t pixel = (n * height + in_y) * width + in_x;
+                if (received.get(pixel, c)) sum += bits.get(pixel, c) ? w : -w;
               }
             }
           result.push_back(relu && sum < 0 ? 0.0 : sum);
         }
   return result;
+}
+inline std::vector<double> conv2d(ConstBitplaneView bits, ConstTensorView weights,
+                                  std::span<const float> bias, const ConvGeometry& g, bool relu) {
+  return conv2d(bits, all_received(bits.shape), weights, bias, g, relu);
 }
 
 /// Twin of bits::PackedBinaryConv2d: the counts `[N, H', W', Cout]` of +1 for a set bit and -1 for a clear

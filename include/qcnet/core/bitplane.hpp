@@ -1,6 +1,7 @@
 // One bit per feature, packed as it travels in a frame.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -53,6 +54,13 @@ inline bool padding_is_zero(ConstBitplaneView bits) {
   for (std::size_t i = 0, n = bits.shape.pixels(), last = bits.pixel_bytes() - 1; i < n; ++i)
     seen |= bits.pixel(i)[last];
   return (seen & mask) == 0;
+}
+
+/// How many bits are set.
+inline std::size_t count_set(ConstBitplaneView bits) {
+  std::size_t count = 0;
+  for (const std::uint8_t byte : bits.bytes()) count += static_cast<std::size_t>(std::popcount(byte));
+  return count;
 }
 
 /// Owned packed bits, all zero when made.
