@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include <qcnet/bits/reference.hpp>
 #include <qcnet/split/compensator.hpp>
 
 using namespace qcnet;
@@ -22,6 +23,10 @@ TEST_CASE("plain dequantization gives each bit its channel's level") {
       for (std::size_t c = 0; c < channels; ++c)
         same = same && map[p * channels + c] == (bits.get(p, c) ? high[c] : low[c]);
     CHECK(same);
+
+    const Bitplane received = test::random_bits(shape, 3);
+    dequantizer.reconstruct_into(bits, received, map);
+    CHECK(test::identical(map, bits::reference::expand(bits, received, low, high)));
     CHECK(dequantizer.kind() == "dequantizer");
     CHECK(dequantizer.multiply_adds() == 0);
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <qcnet/bits/pack.hpp>
+#include <qcnet/bits/reference.hpp>
 #include <qcnet/split/conv_compensator.hpp>
 
 using namespace qcnet;
@@ -73,15 +74,16 @@ WeightsFile random_compensator(std::size_t channels, std::size_t width, std::siz
 /// A QCNet in doubles and plain loops, normalization not folded.
 class Definition {
  public:
-  Definition(const WeightsFile& file, const Bitplane& bits)
-      : file_(file), bits_(bits), height_(bits.shape()[1]), breadth_(bits.shape()[2]) {}
+  Definition(const WeightsFile& file, const Bitplane& bits, const Bitplane& received)
+      : file_(file), bits_(bits), received_(received), height_(bits.shape()[1]), breadth_(bits.shape()[2]) {}
 
-  /// relu-or-identity(low + b (high - low) + S body(2b - 1))
+  /// relu-or-identity(low + b (high - low) + S body(2b - 1)), b = 1/2 for a bit that did not arrive
   Tensor map(std::size_t blocks, Block block, bool relu) const {
     const std::size_t channels = bits_.shape().channels();
     Values signs{channels, std::vector<double>(pixels() * channels)};
     for (std::size_t p = 0; p < pixels(); ++p)
-      for (std::size_t c = 0; c < channels; ++c) signs.at[p * channels + c] = bits_.get(p, c) ? 1 : -1;
+      for (std::size_t c = 0; c < channels; ++c)
+        signs.at[p * channels + c] = !received_.get(p, c) ? 0 : bits_.get(p, c) ? 1 : -1;
     Values hidden = rectified(normalized(convolved(signs, "input.conv"), "input.bn"));
     for (std::size_t i = 0; i < blocks; ++i) {
       const std::string name = "blocks." + std::to_string(i);
@@ -97,7 +99,8 @@ class Definition {
     Tensor map(bits_.shape());
     for (std::size_t i = 0; i < body.at.size(); ++i) {
       const std::size_t c = i % channels;
-      const double z = double{levels[(signs.at[i] > 0 ? channels : 0) + c]} + double{scale[c]} * body.at[i];
+      const double low = double{levels[c]}, high = double{levels[channels + c]};
+      const double z = (low + high + signs.at[i] * (high - low)) / 2 + double{scale[c]} * body.at[i];
       map[i] = static_cast<float>(relu ? std::max(0.0, z) : z);
     }
     return map;
@@ -157,7 +160,7 @@ class Definition {
   }
 
   const WeightsFile& file_;
-  const Bitplane& bits_;
+  const Bitplane &bits_, &received_;
   std::size_t height_, breadth_;
 };
 
@@ -180,11 +183,15 @@ TEST_CASE("a QCNet computes its definition") {
             CHECK(net->kind() == "convolutional QCNet");
             const std::size_t each = block == Block::conv ? 9 * width * width : (25 + 6 * width) * width;
             CHECK(net->multiply_adds() == 20 * (2 * channels * width + blocks * each));
-            const Tensor expected = Definition(file, bits).map(blocks, block, relu);
+            const Bitplane all = bits::reference::all_received(shape), some = test::random_bits(shape, 8);
+            const Tensor expected = Definition(file, bits, all).map(blocks, block, relu);
+            const Tensor partly = Definition(file, bits, some).map(blocks, block, relu);
             Tensor map(shape);
             for (int again = 0; again < 2; ++again) {  // its memory is used again
               net->reconstruct_into(bits, map);
               CHECK(test::relative_difference(map, expected) < 2e-6);
+              net->reconstruct_into(bits, some, map);
+              CHECK(test::relative_difference(map, partly) < 4e-6);  // twice the roundings
             }
           }
 }

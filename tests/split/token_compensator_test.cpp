@@ -6,6 +6,7 @@
 #include <string>
 
 #include <qcnet/bits/pack.hpp>
+#include <qcnet/bits/reference.hpp>
 #include <qcnet/kernels/reference.hpp>
 #include <qcnet/split/token_compensator.hpp>
 
@@ -36,30 +37,36 @@ TEST_CASE("without blocks the body is two linear layers around a normalization")
   WeightsFile file = WeightsFile::golden("tiny-vit-qcnet1.server").drop({tensor_prefix + "blocks"});
   const auto compensator = load_tokens(file).value();
   const Bitplane bits = binarize(random_tensor(tokens, 3), std::vector<float>(24, 0.2f));
-  Tensor map(tokens);
-  compensator->reconstruct_into(bits, map);
 
   const auto values = [&](const std::string& name) { return file.tensor(tensor_prefix + name); };
   const Tensor in = values("input.weight"), in_bias = values("input.bias"), positions = values("positions");
   const Tensor out = values("output.weight"), out_bias = values("output.bias"), scale = values("scale");
   const Tensor levels = file.tensor("qcnet.levels");
   const std::size_t width = in.shape()[0];
-  Tensor hidden({17, width}), normal({17, width}), expected(tokens);
-  for (std::size_t t = 0; t < 17; ++t)
-    for (std::size_t k = 0; k < width; ++k) {
-      float sum = in_bias[k] + positions[t * width + k];
-      for (std::size_t c = 0; c < 24; ++c) sum += bits.get(t, c) ? in[k * 24 + c] : -in[k * 24 + c];
-      hidden[t * width + k] = sum;
-    }
-  reference::layer_norm(hidden, values("norm.weight").span(), values("norm.bias").span(), 1e-6f, normal);
-  for (std::size_t t = 0; t < 17; ++t)
-    for (std::size_t c = 0; c < 24; ++c) {
-      float sum = out_bias[c];
-      for (std::size_t k = 0; k < width; ++k) sum += normal[t * width + k] * out[c * width + k];
-      const std::size_t feature = t * 24 + c;
-      expected[feature] =
-          levels[bits.get(t, c) ? expected.span().size() + feature : feature] + scale[c] * sum;
-    }
+  Tensor map(tokens), hidden({17, width}), normal({17, width}), expected(tokens);
+  for (const Bitplane& received : {random_bits(tokens, 4), bits::reference::all_received(tokens)}) {
+    const auto sign = [&](std::size_t t, std::size_t c) {
+      return !received.get(t, c) ? 0.0f : bits.get(t, c) ? 1.0f : -1.0f;
+    };
+    for (std::size_t t = 0; t < 17; ++t)
+      for (std::size_t k = 0; k < width; ++k) {
+        float sum = in_bias[k] + positions[t * width + k];
+        for (std::size_t c = 0; c < 24; ++c) sum += sign(t, c) * in[k * 24 + c];
+        hidden[t * width + k] = sum;
+      }
+    reference::layer_norm(hidden, values("norm.weight").span(), values("norm.bias").span(), 1e-6f, normal);
+    for (std::size_t t = 0; t < 17; ++t)
+      for (std::size_t c = 0; c < 24; ++c) {
+        float sum = out_bias[c];
+        for (std::size_t k = 0; k < width; ++k) sum += normal[t * width + k] * out[c * width + k];
+        const std::size_t feature = t * 24 + c;
+        const float low = levels[feature], high = levels[expected.span().size() + feature];
+        expected[feature] = 0.5f * (low + high + sign(t, c) * (high - low)) + scale[c] * sum;
+      }
+    compensator->reconstruct_into(bits, received, map);
+    CHECK(relative_difference(map, expected) < 1e-5);
+  }
+  compensator->reconstruct_into(bits, map);  // of the last round: all arrived
   CHECK(relative_difference(map, expected) < 1e-5);
 
   for (float& x : expected.span()) x = std::max(x, 0.0f);
@@ -76,6 +83,7 @@ TEST_CASE("a reconstruction of tokens allocates nothing and is the same for any 
     compensator->reconstruct_into(bits, one);
     const std::size_t before = allocations();
     compensator->reconstruct_into(bits, one);
+    compensator->reconstruct_into(bits, bits, two);
     CHECK(allocations() == before);
   }
   const Threads threads(2);

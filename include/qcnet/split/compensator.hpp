@@ -23,6 +23,10 @@ class Compensator {
   /// Writes the map for `bits`; both have the shape the compensator was made for. Allocates nothing.
   virtual void reconstruct_into(ConstBitplaneView bits, TensorView map) = 0;
 
+  /// The same from the bits that arrived, those set in `received`; each other one counts as the mean of what
+  /// both its values would give: dequantized the middle of two levels, 0 among a QCNet's inputs of +1 and -1.
+  virtual void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) = 0;
+
   /// Multiply-adds a float engine would spend on one reconstruction.
   virtual std::size_t multiply_adds() const = 0;
 };
@@ -35,6 +39,9 @@ class Dequantizer final : public Compensator {
   std::string_view kind() const override { return "dequantizer"; }
   void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
     expand_into(bits, levels_.low, levels_.high, map);
+  }
+  void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) override {
+    expand_into(bits, received, levels_.low, levels_.high, map);
   }
   std::size_t multiply_adds() const override { return 0; }
 

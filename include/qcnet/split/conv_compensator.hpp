@@ -78,10 +78,14 @@ class ConvCompensator final : public Compensator {
 
   void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
     input_.forward_into(bits, hidden_);
-    const ConstTensorView rebuilt = body_.run(hidden_);
-    // The dequantized map is the residual of the last convolution, added in its epilogue.
     expand_into(bits, levels_.low, levels_.high, map);
-    kernels::conv2d(output_, rebuilt, map, activation_, map);
+    add_body(map);
+  }
+
+  void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) override {
+    input_.forward_into(bits, received, hidden_);
+    expand_into(bits, received, levels_.low, levels_.high, map);
+    add_body(map);
   }
 
   std::size_t multiply_adds() const override {
@@ -97,6 +101,10 @@ class ConvCompensator final : public Compensator {
         output_(std::move(output)),
         activation_(activation),
         hidden_(body_.input_shape()) {}
+
+  /// From the first layer's output to the end. The dequantized map is the residual of the last convolution,
+  /// added in its epilogue.
+  void add_body(TensorView map) { kernels::conv2d(output_, body_.run(hidden_), map, activation_, map); }
 
   static std::string prefix(const std::string& suffix) { return "qcnet.compensator" + suffix + "."; }
 

@@ -73,14 +73,15 @@ class TokenCompensator final : public Compensator {
   std::string_view kind() const override { return "attention QCNet"; }
 
   void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
-    const std::size_t tokens = bits.shape[1];
-    input_.forward_into({bits.data, {1, 1, tokens, bits.shape[2]}},
-                        {hidden_.data(), {1, 1, tokens, hidden_.shape()[2]}});
-    kernels::add(hidden_, positions_, hidden_);
-    const ConstTensorView rebuilt = body_.run(hidden_);
-    // The dequantized tokens are the residual of the last layer, added in its epilogue.
+    input_.forward_into(row(bits), row(hidden_.view()));
     expand_into(bits, levels_.low, levels_.high, map);
-    kernels::linear(output_, rebuilt, map, activation_, map);
+    add_body(map);
+  }
+
+  void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) override {
+    input_.forward_into(row(bits), row(received), row(hidden_.view()));
+    expand_into(bits, received, levels_.low, levels_.high, map);
+    add_body(map);
   }
 
   std::size_t multiply_adds() const override {
@@ -97,6 +98,19 @@ class TokenCompensator final : public Compensator {
         output_(std::move(output)),
         activation_(activation),
         hidden_(positions_.shape()) {}
+
+  /// Tokens `[1, T, C]` as an image of one row.
+  template <class Array>
+  static Array row(const Array& tokens) {
+    return {tokens.data, {1, 1, tokens.shape[1], tokens.shape[2]}};
+  }
+
+  /// From the first layer's output to the end. The dequantized tokens are the residual of the last layer,
+  /// added in its epilogue.
+  void add_body(TensorView map) {
+    kernels::add(hidden_, positions_, hidden_);
+    kernels::linear(output_, body_.run(hidden_), map, activation_, map);
+  }
 
   static std::string prefix(const std::string& suffix) { return "qcnet.compensator" + suffix + "."; }
 
