@@ -2,3 +2,4 @@
 #pragma once
 
 #include <qcnet/split/node.hpp>
+#include <qcnet/split/packets.hpp>

@@ -280,6 +280,25 @@ FRAMES = {
 }
 
 
+def packets(frame, bits_size, count):
+    """The packets of an uncoded frame as docs/packets.md defines them."""
+    description, bits = frame[28:-4 - bits_size], frame[-4 - bits_size:-4]
+    model_hash, sequence, width, height = struct.unpack_from("<QQHH", frame, 8)
+    total = 8 * bits_size
+    step = total * 40503 // 65536
+    while math.gcd(step, total) != 1:
+        step += 1
+    places = [t * step % total for t in range(total)]
+    interleaved = bytes(sum((bits[place // 8] >> place % 8 & 1) << i for i, place in enumerate(places[8 * b:8 * b + 8]))
+                        for b in range(bits_size))
+    made = {}
+    for index in range(count):
+        packet = b"QCNP" + struct.pack("<HHQQHHH", 1, count, model_hash, sequence, width, height, index)
+        packet += interleaved[bits_size * index // count:bits_size * (index + 1) // count]
+        made[str(index)] = packet + struct.pack("<I", crc32c(description + packet))
+    return made
+
+
 def weights(major, minor, *numbers):
     """A Darknet .weights file of this version."""
     seen = struct.pack("<Q" if major * 10 + minor >= 2 else "<I", 9)
@@ -302,6 +321,7 @@ ANNOTATIONS = {
 for folder, suffix, cases in [
     ("safetensors", "safetensors", {"good_" + k: v for k, v in GOOD.items()} | {"bad_" + k: v for k, v in BAD.items()}),
     ("frame", "frame", FRAMES),
+    ("packet", "packet", packets(FRAMES["one_map"], 8, 3)),
     ("darknet", "weights", WEIGHTS),
     ("annotations", "txt", ANNOTATIONS),
 ]:

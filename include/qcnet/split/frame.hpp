@@ -134,6 +134,15 @@ class Frame {
   BitplaneView bits(std::size_t map) { return {bytes_.data() + maps_[map].bits_at, shape(map)}; }
   ConstBitplaneView bits(std::size_t map) const { return {bytes_.data() + maps_[map].bits_at, shape(map)}; }
 
+  /// The packed bits of all maps, one after another; and the maps' names and shapes, as they travel.
+  std::span<std::uint8_t> all_bits() { return std::span(bytes_).subspan(maps_.front().bits_at, bits_size()); }
+  std::span<const std::uint8_t> all_bits() const {
+    return std::span(bytes_).subspan(maps_.front().bits_at, bits_size());
+  }
+  std::span<const std::byte> description() const {
+    return std::as_bytes(std::span(bytes_).first(maps_.front().bits_at).subspan(header_bytes));
+  }
+
   /// Writes the sequence number, the picture's size and the checksum. Numbers must rise from frame to frame
   /// of a connection (ReplayGuard); of the size neither side may be 0, or both. Codes the bits if `make` was
   /// asked to. Allocates nothing.
