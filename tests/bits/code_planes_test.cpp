@@ -46,8 +46,15 @@ void check_like_reference(const Shape& shape, std::size_t features, std::size_t 
   CHECK(differing(planes, bits::reference::encode(map, bits, levels.low, levels.high)) < 1e-3);
   Tensor decoded(shape);
   codes.decode_into(planes, decoded);
-  const Tensor expected = bits::reference::decode(planes, shape, bits, levels.low, levels.high);
-  CHECK((shape.elements() == 0 || test::relative_difference(decoded, expected) < 1e-6));
+  const auto agrees = [&](ConstBitplaneView received) {
+    const Tensor expected = bits::reference::decode(planes, received, shape, bits, levels.low, levels.high);
+    return shape.elements() == 0 || test::relative_difference(decoded, expected) < 1e-6;
+  };
+  CHECK(agrees(bits::reference::all_received(planes.shape())));
+  for (const Bitplane& received : {test::random_bits(planes.shape(), 3), Bitplane(planes.shape())}) {
+    codes.decode_into(planes, received, decoded);
+    CHECK(agrees(received));
+  }
 }
 
 }  // namespace

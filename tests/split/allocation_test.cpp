@@ -83,6 +83,8 @@ TEST_CASE("a warm server allocates nothing") {
       Frame frame = Frame::make(server.deployment().hash, map).value();
       frame.seal(1);
       CHECK(allocations_when_warm([&] { server.decode(frame).value(); }) == 0);
+      const PartialFrame nothing{frame, frame};
+      CHECK(allocations_when_warm([&] { server.decode(nothing).value(); }) == 0);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <qcnet/bits/reference.hpp>
 #include <qcnet/node.hpp>
 #include <qcnet/server.hpp>
 
@@ -111,6 +112,48 @@ TEST_CASE("a large frame, where threads do share the work, decodes to the same l
     CHECK(test::identical(server.decode(frame).value(), expected));
     CHECK(test::identical(server.features(), features));
   }
+}
+
+TEST_CASE("a frame of which all packets arrived is decoded as ever, bit for bit") {
+  for (const Pair& pair : pairs) {
+    CAPTURE(pair.name);
+    CAPTURE(pair.method);
+    const Frame sent = frame_of(pair.name);
+    Server server = Server::load(golden_path(pair.name + "-" + pair.method + ".server")).value();
+    const Tensor expected(server.decode(sent).value());
+    const Tensor features(server.features());
+    PacketAssembler assembler = server.make_assembler().value();
+    Packetizer packetizer = Packetizer::make(sent, 40).value();
+    for (std::size_t i = packetizer.count(); i-- > 0;) assembler.add(packetizer.cut(sent, i)).value();
+    PartialFrame partial = assembler.finish();
+    CHECK(test::identical(server.decode(partial).value(), expected));
+    CHECK(test::identical(server.features(), features));
+
+    // Of one missing feature; what it should be is tested with the compensators.
+    std::uint8_t& byte = *partial.received.bits(0).pixel(1);
+    byte = static_cast<std::uint8_t>(byte & ~4u);
+    server.decode(partial).value();
+    CHECK_FALSE(test::identical(server.features(), features));
+    CHECK(test::relative_difference(server.features(), features) < 1);
+    if (pair.method == "lloyd-max") {
+      const Quantizer levels =
+          WeightsFile::golden(pair.name + "-" + pair.method + ".server")
+              .with([&](const io::Safetensors& file) { return load_lloyd_max(file, features.shape()); })
+              .value();
+      const Tensor middle =
+          bits::reference::expand(partial.frame.bits(0), partial.received.bits(0), levels.low, levels.high);
+      CHECK(test::identical(server.features(), middle));
+    }
+  }
+}
+
+TEST_CASE("what arrived of a frame of other maps is refused") {
+  Server server = Server::load(golden_path("tiny-layer2-qcnet1.server")).value();
+  const Frame ours = frame_of("tiny-layer2"), theirs = frame_of("tiny-relu");
+  CHECK(server.decode(PartialFrame{ours, ours}).ok());
+  CHECK(contains(server.decode(PartialFrame{theirs, ours}).error().message(), "another model"));
+  CHECK(contains(server.decode(PartialFrame{ours, theirs}).error().message(), "another model"));
+  CHECK(contains(server.detect(PartialFrame{ours, ours}).error().message(), "is a classifier"));
 }
 
 TEST_CASE("frames of another model, cut or size are refused") {

@@ -84,6 +84,21 @@ class CodePlanes {
     });
   }
 
+  /// The same where only bits set in `received` are known; each other one counts as a half.
+  void decode_into(ConstBitplaneView planes, ConstBitplaneView received, TensorView map) {
+    decode_into(planes, map);
+    if (!(received.shape == planes.shape))
+      raise(Error("codes: the bits that arrived are " + received.shape.to_string() + ", the planes are " +
+                  planes.shape.to_string()));
+    for (std::size_t i = 0; i < map.shape.pixels(); ++i)
+      for (std::size_t at = 0; at < bits_ * channels_; ++at)
+        if (!received.get(i, at)) {
+          const std::size_t c = at % channels_;
+          const float bit = planes.get(i, at) ? 1.0f : 0.0f;
+          map.pixel(i)[c] += (0.5f - bit) * powers_[at] * of_pixel(steps_, i)[c];
+        }
+  }
+
   /// The shape of the planes of a map, which is at least `[C]`.
   static Shape planes_of(const Shape& map, std::size_t bits) {
     std::array<std::size_t, Shape::max_rank> dims{};

@@ -70,16 +70,22 @@ inline Bitplane encode(ConstTensorView map, std::size_t bits, std::span<const fl
   return planes;
 }
 
+/// A bit as a number, a half if it did not arrive.
+inline float half_if_lost(ConstBitplaneView bits, ConstBitplaneView received, std::size_t pixel,
+                          std::size_t channel) {
+  return !received.get(pixel, channel) ? 0.5f : bits.get(pixel, channel) ? 1.0f : 0.0f;
+}
+
 /// Twin of CodePlanes::decode_into, of a map of this `shape`.
-inline Tensor decode(ConstBitplaneView planes, const Shape& shape, std::size_t bits,
-                     std::span<const float> low, std::span<const float> high) {
+inline Tensor decode(ConstBitplaneView planes, ConstBitplaneView received, const Shape& shape,
+                     std::size_t bits, std::span<const float> low, std::span<const float> high) {
   const std::size_t channels = shape.channels();
   Tensor map(shape);
   for (std::size_t p = 0; p < shape.pixels(); ++p)
     for (std::size_t c = 0; c < channels; ++c) {
       float code = 0.0f;
       for (std::size_t plane = 0; plane < bits; ++plane)
-        if (planes.get(p, plane * channels + c)) code += static_cast<float>(1u << plane);
+        code += half_if_lost(planes, received, p, plane * channels + c) * static_cast<float>(1u << plane);
       const float bottom = value_of(low, p, c, channels), top = value_of(high, p, c, channels);
       map.view().pixel(p)[c] = bottom + code * (top - bottom) / static_cast<float>((1u << bits) - 1);
     }

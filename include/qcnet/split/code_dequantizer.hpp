@@ -17,6 +17,9 @@ class CodeDequantizer final : public Compensator {
 
   std::string_view kind() const override { return "dequantizer of codes"; }
   void reconstruct_into(ConstBitplaneView bits, TensorView map) override { codes_.decode_into(bits, map); }
+  void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) override {
+    codes_.decode_into(bits, received, map);
+  }
   std::size_t multiply_adds() const override { return 0; }
 
  private:

@@ -57,6 +57,13 @@ struct Deployment {
   /// CodePlanes.
   Shape sent(const CutMap& map) const { return CodePlanes::planes_of(map.shape, bits); }
 
+  /// The same as a frame describes them.
+  std::vector<MapSpec> frame_maps() const {
+    std::vector<MapSpec> all;
+    for (const CutMap& map : maps()) all.push_back({map.name, sent(map)});
+    return all;
+  }
+
   /// Reads and checks the metadata; `role` is what the caller needs the file to be.
   static Result<Deployment> read(const io::Safetensors& file, std::string_view role);
 };

@@ -56,9 +56,7 @@ class Node {
   /// A frame of the right size, to be used again and again with `encode_into`, which codes its bits too if
   /// asked to.
   Frame make_frame(Coding coding = Coding::none) const {
-    std::vector<MapSpec> maps;
-    for (const CutMap& map : deployment_.maps()) maps.push_back({map.name, deployment_.sent(map)});
-    return Frame::make(deployment_.hash, maps, coding).value();
+    return Frame::make(deployment_.hash, deployment_.frame_maps(), coding).value();
   }
 
   /// Picture to sealed frame. Frames are numbered from 1.

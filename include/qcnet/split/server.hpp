@@ -16,6 +16,8 @@
 #include <qcnet/split/deployment.hpp>
 #include <qcnet/split/detector.hpp>
 #include <qcnet/split/frame.hpp>
+#include <qcnet/split/packet_assembler.hpp>
+#include <qcnet/split/partial_frame.hpp>
 #include <qcnet/split/token_compensator.hpp>
 
 namespace qcnet::inline QCNET_ABI {
@@ -69,9 +71,60 @@ class Server {
     return server;
   }
 
+  /// To collect the packets of a node's frames in. Error: as for Frame::make.
+  Result<PacketAssembler> make_assembler() const {
+    return PacketAssembler::make(deployment_.hash, deployment_.frame_maps());
+  }
+
   /// The tail's (first) output (logits `[1, K]`), valid until the next call. Error: the frame comes from
   /// another model, cut or size. The same frame gives the same logits for any number of threads.
   Result<ConstTensorView> decode(const Frame& frame) {
+    QCNET_CHECK(check(frame));
+    for (std::size_t i = 0; i < maps_.size(); ++i)
+      compensators_[i]->reconstruct_into(frame.bits(i), maps_[i]);
+    return tail_.run(views_);
+  }
+
+  /// The same from what arrived of a frame. A map that all arrived of is reconstructed as ever, bit for bit.
+  Result<ConstTensorView> decode(const PartialFrame& partial) {
+    QCNET_CHECK(check(partial.frame));
+    QCNET_CHECK(check(partial.received));
+    for (std::size_t i = 0; i < maps_.size(); ++i) {
+      const ConstBitplaneView bits = partial.frame.bits(i), received = partial.received.bits(i);
+      if (count_set(received) == received.shape.elements())
+        compensators_[i]->reconstruct_into(bits, maps_[i]);
+      else
+        compensators_[i]->reconstruct_into(bits, received, maps_[i]);
+    }
+    return tail_.run(views_);
+  }
+
+  /// The boxes that a detector finds, in pixels of the picture that the frame was made from, best first.
+  /// Error: as for `decode`; a classifier; a frame that does not say its picture's size.
+  Result<std::vector<vision::Detection>> detect(const Frame& frame,
+                                                const vision::DetectionOptions& options = {}) {
+    return detect(frame, frame.picture(), options);
+  }
+  Result<std::vector<vision::Detection>> detect(const PartialFrame& partial,
+                                                const vision::DetectionOptions& options = {}) {
+    return detect(partial, partial.frame.picture(), options);
+  }
+
+  /// An output of the tail for the last frame; a detector has two.
+  ConstTensorView output(std::size_t output = 0) const { return tail_.output(output); }
+
+  /// A reconstructed feature map of the last frame, `[1, H, W, C]`, the cut's own being the first.
+  ConstTensorView features(std::size_t map = 0) const { return maps_[map]; }
+
+  const Deployment& deployment() const { return deployment_; }
+  const Compensator& compensator(std::size_t map = 0) const { return *compensators_[map]; }
+  const Executor& tail() const { return tail_; }
+
+ private:
+  Server(Deployment deployment, Executor tail) : deployment_(std::move(deployment)), tail_(std::move(tail)) {}
+
+  /// Whether a frame is of this server's maps.
+  Result<void> check(const Frame& frame) const {
     if (frame.model_hash() != deployment_.hash)
       return Error("the frame comes from another model: its hash is " + hex(frame.model_hash()) +
                    ", this server's is " + hex(deployment_.hash));
@@ -89,32 +142,16 @@ class Server {
         return Error("the frame's map " + (i == 0 ? std::string() : "\"" + frame.name(i) + "\" ") + "is " +
                      frame.shape(i).to_string() + ", expected " + sent_[i].to_string());
     }
-    for (std::size_t i = 0; i < maps_.size(); ++i)
-      compensators_[i]->reconstruct_into(frame.bits(i), maps_[i]);
-    return tail_.run(views_);
+    return {};
   }
 
-  /// The boxes that a detector finds, in pixels of the picture that the frame was made from, best first.
-  /// Error: as for `decode`; a classifier; a frame that does not say its picture's size.
-  Result<std::vector<vision::Detection>> detect(const Frame& frame,
-                                                const vision::DetectionOptions& options = {}) {
+  template <class AnyFrame>
+  Result<std::vector<vision::Detection>> detect(const AnyFrame& frame, PictureSize picture,
+                                                const vision::DetectionOptions& options) {
     if (!detector_) return Error("this server is a classifier, which finds no boxes");
     QCNET_CHECK(decode(frame));
-    return (*detector_)(tail_, frame.picture().height, frame.picture().width, options);
+    return (*detector_)(tail_, picture.height, picture.width, options);
   }
-
-  /// An output of the tail for the last frame; a detector has two.
-  ConstTensorView output(std::size_t output = 0) const { return tail_.output(output); }
-
-  /// A reconstructed feature map of the last frame, `[1, H, W, C]`, the cut's own being the first.
-  ConstTensorView features(std::size_t map = 0) const { return maps_[map]; }
-
-  const Deployment& deployment() const { return deployment_; }
-  const Compensator& compensator(std::size_t map = 0) const { return *compensators_[map]; }
-  const Executor& tail() const { return tail_; }
-
- private:
-  Server(Deployment deployment, Executor tail) : deployment_(std::move(deployment)), tail_(std::move(tail)) {}
 
   Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
                                                         const Options& options) const {
