@@ -10,6 +10,7 @@
 #include <functional>
 #include <iomanip>
 #include <memory>
+#include <random>
 #include <sstream>
 
 #include <qcnet/qcnet.hpp>
@@ -17,7 +18,8 @@
 namespace {
 
 using namespace examples;
-using qcnet::ConstTensorView, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result, qcnet::Server;
+using qcnet::ConstTensorView, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::PartialFrame, qcnet::Result,
+    qcnet::Server;
 
 /// The maps at a cut; mostly one.
 using Maps = std::vector<ConstTensorView>;
@@ -25,8 +27,8 @@ using Maps = std::vector<ConstTensorView>;
 /// One way from the cut to an answer, and what became of it.
 struct Row {
   std::string key, title;
-  /// Runs a network from the float maps at the cut or from the node's frame, and returns it.
-  std::function<Result<const Executor*>(const Maps& maps, const Frame& frame)> run;
+  /// Runs a network from the float maps at the cut or from what arrived of the node's frame, and returns it.
+  std::function<Result<const Executor*>(const Maps& maps, const PartialFrame& arrived)> run;
   std::unique_ptr<Score> score;
   bool from_bits = true;
   Timings server{};
@@ -37,17 +39,56 @@ struct Bytes {
   std::size_t raw = 0, file = 0;  // means over the dataset; file is 0 for idx files
   std::size_t float32 = 0, eight_bit = 0, one_bit = 0, frame = 0;
   std::size_t compressed = 0;  // frame, mean over the dataset
+  std::size_t packets = 0;     // all of a frame
+};
+
+/// A link that loses each packet with the same probability, by itself; always the same ones.
+class Link {
+ public:
+  static Result<Link> open(const Frame& frame, const qcnet::Deployment& about, double loss, std::size_t mtu) {
+    QCNET_TRY(auto packets, qcnet::Packetizer::make(frame, mtu));
+    QCNET_TRY(auto assembler, qcnet::PacketAssembler::make(about.hash, about.frame_maps()));
+    return Link(std::move(packets), std::move(assembler), loss);
+  }
+
+  /// What arrives of a frame, perhaps nothing; valid until the next call.
+  Result<const PartialFrame*> send(const Frame& frame) {
+    bytes_ = 0;
+    for (std::size_t i = 0; i < packets_.count(); ++i) {
+      const auto packet = packets_.cut(frame, i);
+      bytes_ += packet.size();
+      // Not std::bernoulli_distribution, which libraries implement differently.
+      if (static_cast<double>(random_()) >= loss_ * 0x1p32) QCNET_CHECK(assembler_.add(packet));
+    }
+    return &assembler_.finish();
+  }
+
+  double loss() const { return loss_; }
+  std::size_t packets() const { return packets_.count(); }
+  /// Of a frame's packets, lost ones too.
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  Link(qcnet::Packetizer packets, qcnet::PacketAssembler assembler, double loss)
+      : packets_(std::move(packets)), assembler_(std::move(assembler)), loss_(loss) {}
+
+  qcnet::Packetizer packets_;
+  qcnet::PacketAssembler assembler_;
+  double loss_;
+  std::mt19937 random_{1};
+  std::size_t bytes_ = 0;
 };
 
 class Evaluation {
  public:
   static Result<Evaluation> open(const std::string& dataset_path, const std::string& split,
                                  const std::string& node_path, const std::vector<std::string>& server_paths,
-                                 bool bf16) {
+                                 double loss, std::size_t mtu, bool bf16) {
     QCNET_TRY(qcnet::Node node,
               qcnet::Node::load(node_path, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
     QCNET_TRY(auto benchmark, open_benchmark(node.deployment(), dataset_path, split));
-    Evaluation evaluation(std::move(benchmark), std::move(node), {.bf16 = bf16});
+    QCNET_TRY(Link link, Link::open(node.make_frame(), node.deployment(), loss, mtu));
+    Evaluation evaluation(std::move(benchmark), std::move(node), std::move(link), {.bf16 = bf16});
     for (const std::string& path : server_paths) QCNET_CHECK(evaluation.add_server(path, node_path));
     std::stable_sort(evaluation.rows_.begin(), evaluation.rows_.end(),
                      [](const Row& a, const Row& b) { return rank(a) < rank(b); });
@@ -73,13 +114,14 @@ class Evaluation {
       QCNET_CHECK(head_ms_([&] { return node_.features(picture.image); }));
       Maps maps;
       for (std::size_t m = 0; m < frame.map_count(); ++m) maps.push_back(node_.head().output(m));
+      QCNET_TRY(const PartialFrame* arrived, link_.send(frame));
       for (Row& row : rows_) {
-        QCNET_TRY(const Executor* network, row.server([&] { return row.run(maps, frame); }));
+        QCNET_TRY(const Executor* network, row.server([&] { return row.run(maps, *arrived); }));
         const auto judged = row.score->add(*network, pictures_.back(), frame.picture());
         if (!judged) return judged.error().in(picture.name);
       }
     }
-    bytes_ = {raw / count, file / count, 0, 0, 0, frame.bytes().size(), compressed / count};
+    bytes_ = {raw / count, file / count, 0, 0, 0, frame.bytes().size(), compressed / count, link_.bytes()};
     for (const qcnet::CutMap& map : node_.deployment().maps()) {
       bytes_.eight_bit += map.shape.elements();
       bytes_.one_bit += map.shape.pixels() * qcnet::packed_bytes(map.shape.channels());
@@ -94,13 +136,17 @@ class Evaluation {
     out << about.name << " cut after " << about.cut;
     for (const auto& map : about.maps()) out << ", " << map.shape.to_string();
     const int interval_width = benchmark_->interval_title().empty() ? 0 : 16;
-    out << ", " << pictures_.size() << " pictures\n\n"
+    out << ", " << pictures_.size() << " pictures";
+    if (link_.loss() > 0)
+      out << ", each in " << link_.packets() << " packets of which " << fixed(100 * link_.loss(), 1)
+          << " % are lost";
+    out << "\n\n"
         << std::left << std::setw(title_width) << "" << std::right << std::setw(10) << benchmark_->metric()
         << std::setw(interval_width) << benchmark_->interval_title() << "   bytes  node ms  server ms\n";
     for (const Row& row : rows_)
       out << std::left << std::setw(title_width) << row.title << std::right << std::setw(8)
           << fixed(row.score->percent(), 2) << " %" << std::setw(interval_width) << row.score->interval()
-          << std::setw(8) << (row.from_bits ? bytes_.frame : bytes_.float32) << std::setw(9)
+          << std::setw(8) << (row.from_bits ? sent_bytes() : bytes_.float32) << std::setw(9)
           << fixed((row.from_bits ? node_ms_ : head_ms_).median(), 3) << std::setw(11)
           << fixed(row.server.median(), 3) << '\n';
     out << "\nBytes per picture: raw " << bytes_.raw;
@@ -124,7 +170,11 @@ class Evaluation {
         << ", \"pictures\": " << pictures_.size() << ",\n \"bytes\": {\"raw\": " << bytes_.raw
         << ", \"file\": " << bytes_.file << ", \"float32\": " << bytes_.float32
         << ", \"eight_bit\": " << bytes_.eight_bit << ", \"one_bit\": " << bytes_.one_bit
-        << ", \"frame\": " << bytes_.frame << ", \"compressed\": " << bytes_.compressed << "},\n \"rows\": [";
+        << ", \"frame\": " << bytes_.frame << ", \"compressed\": " << bytes_.compressed << "},\n";
+    if (link_.loss() > 0)
+      out << " \"loss\": " << fixed(link_.loss(), 4) << ", \"packets\": " << link_.packets()
+          << ", \"packet_bytes\": " << bytes_.packets << ",\n";
+    out << " \"rows\": [";
     for (const Row& row : rows_)
       out << (&row == rows_.data() ? "\n" : ",\n") << "  {\"method\": " << json_quoted(row.key) << ", "
           << row.score->json()
@@ -148,8 +198,14 @@ class Evaluation {
  private:
   static constexpr int title_width = 40;
 
-  Evaluation(std::unique_ptr<Benchmark> benchmark, qcnet::Node node, const qcnet::Arithmetic& of_servers)
-      : benchmark_(std::move(benchmark)), node_(std::move(node)), of_servers_(of_servers) {}
+  std::size_t sent_bytes() const { return link_.loss() > 0 ? bytes_.packets : bytes_.frame; }
+
+  Evaluation(std::unique_ptr<Benchmark> benchmark, qcnet::Node node, Link link,
+             const qcnet::Arithmetic& of_servers)
+      : benchmark_(std::move(benchmark)),
+        node_(std::move(node)),
+        link_(std::move(link)),
+        of_servers_(of_servers) {}
 
   Result<void> add_server(const std::string& path, const std::string& node_path) {
     QCNET_TRY(Server loaded, Server::load(path, {.arithmetic = of_servers_}));
@@ -158,7 +214,7 @@ class Evaluation {
       return Error(path + ": does not belong to " + node_path + ", their qcnet.hash differ");
     if (server->deployment().method == "qcnet") QCNET_CHECK(add_frozen_rows(*server, path, node_path));
     return add_row(server->deployment().method, *server,
-                   [server](const Maps&, const Frame& frame) { return decoded(*server, frame); });
+                   [server](const Maps&, const PartialFrame& arrived) { return decoded(*server, arrived); });
   }
 
   /// `owner` is the server whose file says what the answers mean.
@@ -169,15 +225,15 @@ class Evaluation {
     return {};
   }
 
-  static Result<const Executor*> decoded(Server& server, const Frame& frame) {
-    QCNET_CHECK(server.decode(frame));
+  static Result<const Executor*> decoded(Server& server, const PartialFrame& arrived) {
+    QCNET_CHECK(server.decode(arrived));
     return &server.tail();
   }
 
   /// What the frozen model does without a QCNet: its tail is in the file of the frozen QCNet.
   Result<void> add_frozen_rows(const Server& server, const std::string& path, const std::string& node_path) {
     const auto tail = std::make_shared<Executor>(server.tail());
-    const auto run_tail = [tail](const Maps& maps, const Frame&) -> Result<const Executor*> {
+    const auto run_tail = [tail](const Maps& maps, const PartialFrame&) -> Result<const Executor*> {
       tail->run(maps);
       return tail.get();
     };
@@ -185,27 +241,28 @@ class Evaluation {
 
     QCNET_TRY(auto restored, load_uniform_maps(node_path));
     const auto uniform = std::make_shared<std::vector<UniformMap>>(std::move(restored));
-    QCNET_CHECK(add_row("uniform", server, [=](const Maps& maps, const Frame& frame) {
+    QCNET_CHECK(add_row("uniform", server, [=](const Maps& maps, const PartialFrame& arrived) {
       Maps rebuilt;
-      for (std::size_t i = 0; i < maps.size(); ++i) rebuilt.push_back((*uniform)[i](maps[i]));
-      return run_tail(rebuilt, frame);
+      for (std::size_t i = 0; i < maps.size(); ++i)
+        rebuilt.push_back((*uniform)[i](maps[i], arrived.received.bits(i)));
+      return run_tail(rebuilt, arrived);
     }));
 
     QCNET_TRY(Server loaded, Server::load(path, {.compensate = false, .arithmetic = of_servers_}));
     const auto plain = std::make_shared<Server>(std::move(loaded));
     return add_row("lloyd-max", server,
-                   [plain](const Maps&, const Frame& frame) { return decoded(*plain, frame); });
+                   [plain](const Maps&, const PartialFrame& arrived) { return decoded(*plain, arrived); });
   }
 
-  /// A map at the cut, to bits and back by the uniform quantizer.
+  /// A map at the cut, to bits, of which some may be lost, and back by the uniform quantizer.
   struct UniformMap {
     qcnet::Quantizer levels;
     qcnet::Bitplane bits;
     qcnet::Tensor restored;
 
-    ConstTensorView operator()(ConstTensorView map) {
+    ConstTensorView operator()(ConstTensorView map, qcnet::ConstBitplaneView received) {
       qcnet::binarize_into(map, levels.thresholds, bits);
-      qcnet::expand_into(bits, levels.low, levels.high, restored);
+      qcnet::expand_into(bits, received, levels.low, levels.high, restored);
       return restored;
     }
   };
@@ -257,6 +314,7 @@ class Evaluation {
 
   std::unique_ptr<Benchmark> benchmark_;
   qcnet::Node node_;
+  Link link_;
   qcnet::Arithmetic of_servers_;
   std::vector<Row> rows_;
   std::vector<std::size_t> pictures_;
@@ -281,7 +339,8 @@ int main(int argc, char** argv) {
       " resnet-cifar10-layer1-*.server.safetensors");
   std::string dataset, split, node, json = "/dev/null", predictions = "/dev/null";
   std::vector<std::string> servers;
-  std::size_t limit = 0;
+  std::size_t limit = 0, mtu = 128;
+  double loss = 0;
   bool bf16 = false;
   app.add_option(
          "DATASET", dataset,
@@ -293,13 +352,16 @@ int main(int argc, char** argv) {
   app.add_option("--split", split, "Of a detector's dataset only train, val or test");
   app.add_option("--limit", limit, "Use only this many pictures, spread over the dataset")
       ->check(CLI::PositiveNumber);
+  app.add_option("--packet-loss", loss, "Send frames in packets, of which each is lost with this probability")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--mtu", mtu, "Most bytes of such a packet")->capture_default_str();
   app.add_option("--json", json, "Also write the figures to this file");
   app.add_option("--predictions", predictions, "Also write what each picture was taken for to this file");
   add_bf16_option(app, bf16);
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
-    QCNET_TRY(Evaluation evaluation, Evaluation::open(dataset, split, node, servers, bf16));
+    QCNET_TRY(Evaluation evaluation, Evaluation::open(dataset, split, node, servers, loss, mtu, bf16));
     QCNET_TRY(OutputFile json_file, OutputFile::open(json));  // now, not after minutes of work
     QCNET_TRY(OutputFile predictions_file, OutputFile::open(predictions));
     QCNET_CHECK(evaluation.run(limit));

@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <optional>
 #include <variant>
 
 #include <qcnet/node.hpp>
@@ -63,17 +64,25 @@ class Pictures {
 
 struct Statistics {
   Timings timings;
-  std::size_t bytes = 0;  // of all frames
+  std::size_t bytes = 0;  // of all that was sent
 };
 
 Result<void> send_all(qcnet::Node& node, const Pictures& pictures, std::size_t count, std::ostream& out,
-                      qcnet::Coding coding, Statistics& statistics) {
+                      qcnet::Coding coding, std::size_t mtu, Statistics& statistics) {
   qcnet::Frame frame = node.make_frame(coding);
+  std::optional<qcnet::Packetizer> packets;
+  if (mtu != 0) {
+    QCNET_TRY(packets, qcnet::Packetizer::make(frame, mtu));
+  }
+  const auto send = [&](std::span<const std::byte> message) {
+    statistics.bytes += message.size();
+    return write_message(out, message);
+  };
   for (std::size_t i = 0; i < count; ++i) {
     QCNET_TRY(const auto image, pictures.get(i));
     QCNET_CHECK(statistics.timings([&] { return node.encode_into(image, frame); }));
-    statistics.bytes += frame.bytes().size();
-    QCNET_CHECK(write_message(out, frame.bytes()));
+    if (!packets) QCNET_CHECK(send(frame.bytes()));
+    for (std::size_t p = 0; packets && p < packets->count(); ++p) QCNET_CHECK(send(packets->cut(frame, p)));
   }
   return {};
 }
@@ -90,7 +99,7 @@ int main(int argc, char** argv) {
       " server resnet-cifar10-layer1-qcnet.server.safetensors");
   std::string weights, output, split;
   std::vector<std::string> paths;
-  std::size_t limit = 0;
+  std::size_t limit = 0, mtu = 0;
   bool compress = false, quiet = false, bf16 = false;
   app.add_option("NODE", weights, "The node's file (.node.safetensors)")->required();
   app.add_option("INPUT", paths,
@@ -100,7 +109,13 @@ int main(int argc, char** argv) {
   app.add_option("--split", split, "Of a folder of pictures with boxes only train, val or test");
   app.add_option("-o,--output", output, "File for the frames instead of stdout");
   app.add_option("--limit", limit, "Stop after this many pictures")->check(CLI::PositiveNumber);
-  app.add_flag("--compress", compress, "Send fewer bytes, for some more work; the server need not be told");
+  auto* compressed = app.add_flag("--compress", compress,
+                                  "Send fewer bytes, for some more work; the server need not be told");
+  app.add_option("--mtu", mtu,
+                 "Send frames in packets of at most this many bytes, of which any may be lost; the server\n"
+                 "need not be told")
+      ->check(CLI::PositiveNumber)
+      ->excludes(compressed);
   app.add_flag("--quiet", quiet, "No statistics at the end");
   add_bf16_option(app, bf16);
   add_threads_option(app);
@@ -116,10 +131,10 @@ int main(int argc, char** argv) {
     const auto coding = compress ? qcnet::Coding::context : qcnet::Coding::none;
     Statistics statistics;
     if (output.empty()) {
-      QCNET_CHECK(send_all(node, pictures, count, std::cout, coding, statistics));
+      QCNET_CHECK(send_all(node, pictures, count, std::cout, coding, mtu, statistics));
     } else {
       QCNET_TRY(OutputFile file, OutputFile::open(output));
-      QCNET_CHECK(send_all(node, pictures, count, file.stream(), coding, statistics));
+      QCNET_CHECK(send_all(node, pictures, count, file.stream(), coding, mtu, statistics));
       QCNET_CHECK(file.commit());
     }
     if (quiet) return {};

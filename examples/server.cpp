@@ -1,4 +1,5 @@
-// The server of a deployment: frames in, answers out. It trusts nobody: a bad frame costs one sentence.
+// The server of a deployment: frames or packets in, answers out. It trusts nobody: a bad frame costs one
+// sentence.
 #include "common/answer.hpp"
 #include "common/boxes.hpp"
 #include "common/measure.hpp"
@@ -42,14 +43,51 @@ class Referee {
 /// What one connection needs.
 class Connection {
  public:
-  Connection(qcnet::Server server, std::optional<Referee> referee, DetectionOptions options,
-             std::size_t longest)
-      : server_(std::move(server)), referee_(std::move(referee)), options_(options), longest_(longest) {}
+  Connection(qcnet::Server server, qcnet::PacketAssembler assembler, std::optional<Referee> referee,
+             DetectionOptions options, std::size_t longest)
+      : server_(std::move(server)),
+        assembler_(std::move(assembler)),
+        referee_(std::move(referee)),
+        options_(options),
+        longest_(longest) {}
 
-  /// Judges and answers one message; prints nothing unless all of it is good.
-  Result<void> answer(std::span<const std::byte> message) {
-    QCNET_TRY(const qcnet::Frame frame, qcnet::Frame::parse(message, longest_));
-    QCNET_TRY(const std::string lines, timings_([&] { return read(frame); }));
+  /// Takes one message, a frame or a packet of one, and answers what is ready for it.
+  Result<void> receive(std::span<const std::byte> message) {
+    if (!qcnet::is_packet(message)) {
+      QCNET_TRY(const qcnet::Frame frame, qcnet::Frame::parse(message, longest_));
+      return answer(frame, frame);
+    }
+    QCNET_TRY(const auto added, assembler_.add(message));
+    if (added == qcnet::PacketAssembler::Added::newer) {
+      const auto done = finish();  // what is still missing will hardly come
+      QCNET_CHECK(receive(message));
+      return done;
+    }
+    return assembler_.complete() ? finish() : Result<void>();
+  }
+
+  /// Answers the frame that packets have begun, if there is one, from what has arrived of it.
+  Result<void> finish() {
+    if (!assembler_.begun()) return {};
+    packets_ += assembler_.count();
+    lost_ += assembler_.missing();
+    const qcnet::PartialFrame& partial = assembler_.finish();
+    return answer(partial, partial.frame);
+  }
+
+  std::string report() const {
+    return std::to_string(answered_) + " frames answered, " + fixed(timings_.median(), 3) + " ms each" +
+           (packets_ == 0
+                ? std::string()
+                : ", " + std::to_string(lost_) + " of their " + std::to_string(packets_) + " packets lost") +
+           (referee_ ? "; " + referee_->report() : std::string());
+  }
+
+ private:
+  /// Judges and answers a frame, given whole or in part; prints nothing unless all of it is good.
+  template <class Received>
+  Result<void> answer(const Received& received, const qcnet::Frame& frame) {
+    QCNET_TRY(const std::string lines, timings_([&] { return read(received, frame); }));
     // Only now: a frame that is not even for this model must not spoil the numbers of those that are.
     QCNET_CHECK(guard_.accept(frame.sequence()));
     if (referee_) QCNET_CHECK(referee_->judge(server_, frame));
@@ -58,47 +96,45 @@ class Connection {
     return {};
   }
 
-  std::string report() const {
-    return std::to_string(answered_) + " frames answered, " + fixed(timings_.median(), 3) + " ms each" +
-           (referee_ ? "; " + referee_->report() : std::string());
-  }
-
- private:
   /// The answer as lines, each of which begins with the frame's number.
-  Result<std::string> read(const qcnet::Frame& frame) {
+  template <class Received>
+  Result<std::string> read(const Received& received, const qcnet::Frame& frame) {
     const auto& about = server_.deployment();
     const std::string start = std::to_string(frame.sequence()) + '\t';
     if (!about.anchors) {
-      QCNET_TRY(const auto logits, server_.decode(frame));
+      QCNET_TRY(const auto logits, server_.decode(received));
       const Answer first = best(logits, 1)[0];
       return start + class_name(about.classes, first.index) + '\t' + fixed(double{first.probability}, 4) +
              '\n';
     }
-    QCNET_TRY(const auto found, server_.detect(frame, options_));
+    QCNET_TRY(const auto found, server_.detect(received, options_));
     std::string lines;
     for (const auto& detection : found) lines += start + box_columns(detection, about.classes) + '\n';
     return found.empty() ? start + no_boxes + '\n' : lines;
   }
 
   qcnet::Server server_;
+  qcnet::PacketAssembler assembler_;
   std::optional<Referee> referee_;
   DetectionOptions options_;
   std::size_t longest_;
   qcnet::ReplayGuard guard_;
   Timings timings_;
-  std::size_t answered_ = 0;
+  std::size_t answered_ = 0, packets_ = 0, lost_ = 0;
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "Reads frames from stdin and prints a line for each: sequence number, class, probability. A "
+      "Reads frames, or packets of them, from stdin and prints a line for each: sequence number, class, "
+      "probability. A "
       "detector's\n"
       "is a line for each box: sequence number, class, score, left and upper edge, width and height in "
       "pixels\n"
       "of the node's picture.\n"
-      "A frame that is damaged, foreign or replayed is reported, skipped and makes the exit status 1.",
+      "A frame is answered from the packets that came, once a newer one begins.\n"
+      "What is damaged, foreign or replayed is reported, skipped and makes the exit status 1.",
       "server");
   app.footer(
       "Example: node resnet-cifar10-layer1.node.safetensors cifar10/test |"
@@ -124,15 +160,18 @@ int main(int argc, char** argv) {
     if (!labels.empty()) {
       QCNET_TRY(referee, Referee::open(labels, split, server));
     }
-    Connection connection(std::move(server), std::move(referee), options, longest);
+    QCNET_TRY(auto assembler, server.make_assembler());
+    Connection connection(std::move(server), std::move(assembler), std::move(referee), options, longest);
     std::size_t received = 0, refused = 0;
-    for (;; ++received) {
-      const std::string where = "frame " + std::to_string(received + 1) + " of stdin";
+    for (bool more = true; more;) {
       const auto message = read_message(std::cin, longest);
-      if (!message) return message.error().in(where);
-      if (!message->has_value()) break;
-      const auto done = connection.answer(**message);
+      if (!message) return message.error().in("frame " + std::to_string(received + 1) + " of stdin");
+      more = message->has_value();
+      if (more) ++received;
+      const auto done = more ? connection.receive(**message) : connection.finish();
       if (done) continue;
+      const std::string where = (more && qcnet::is_packet(**message) ? "packet " : "frame ") +
+                                std::to_string(received) + " of stdin";
       if (strict) return done.error().in(where);
       std::cerr << "server: " << where << ": " << done.error().message() << '\n';
       ++refused;
@@ -140,7 +179,7 @@ int main(int argc, char** argv) {
     if (received == 0) return Error("stdin: there were no frames; pipe node's output into server");
     if (!quiet) std::cerr << "server: " << connection.report() << '\n';
     if (refused != 0)
-      return Error(std::to_string(refused) + " of " + std::to_string(received) + " frames were refused");
+      return Error(std::to_string(refused) + " of " + std::to_string(received) + " messages were refused");
     return {};
   });
 }

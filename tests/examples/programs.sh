@@ -169,7 +169,7 @@ open('frames', 'wb').write($1)"; }
 damage "f[:n] + f[n:n + 40] + b'?' + f[n + 41:2 * n]"
 bad 1 "frame 1 of stdin: the frame's checksum" bash -c 'dd if=frames bs=$(($(stat -c %s frames) / 2)) skip=1 status=none | "$0" "$1" --strict' "$bin/server" "$server"
 "$bin/server" "$server" --quiet <frames >out 2>err
-[ $? = 1 ] && [ "$(wc -l <out)" = 1 ] && [ "$(wc -l <err)" = 2 ] && grep -q "1 of 2 frames were refused" err ||
+[ $? = 1 ] && [ "$(wc -l <out)" = 1 ] && [ "$(wc -l <err)" = 2 ] && grep -q "1 of 2 messages were refused" err ||
   wrong "a damaged frame is skipped and counted"
 for change in "f[:4] + b'QCNX' + f[8:n]" "struct.pack('<I', 3) + b'QCN'" "struct.pack('<I', 0)" \
   "struct.pack('<I', n - 4) + bytes(n - 4)"; do
