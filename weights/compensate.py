@@ -57,10 +57,16 @@ def parse():
     parser.add_argument("--optimizer", default="sgd", choices=optimizers.NAMES, help="of the fine-tuned methods")
     parser.add_argument("--lr", type=float, default=0.02, help="theirs")
     parser.add_argument("--weight-decay", type=float, default=5e-4, help="theirs")
+    parser.add_argument("--packet-loss", type=float, default=0, metavar="RATE",
+                        help="train for lost packets: of each picture's bits 0 to 2 RATE are erased, RATE in the mean")
     parser.add_argument("--calibration", type=int, default=2000, help="images for thresholds and levels")
     parser.add_argument("--no-test", action="store_true", help="only validation (to choose variants)")
     parser.add_argument("--resume", action="store_true", help="keep what is finished")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    own = [name for name in arguments.methods if METHODS[name].own_node]
+    if arguments.packet_loss and own:
+        parser.error(f"--packet-loss is for methods of the bits that all nodes send, not for {', '.join(own)}")
+    return arguments
 
 
 class Experiment:
@@ -79,7 +85,8 @@ class Experiment:
         self.frozen = Frozen(runtime, self.cut.head, self.cut.tail,
                              teacher and runtime.place(teacher).eval().requires_grad_(False))
         self.stages = Stages(runtime, dataset, self.frozen, self.cut.tail, self.cut.quantizer, self.task,
-                             batch=arguments.batch, cutmix=arguments.cutmix, resume=arguments.resume)
+                             batch=arguments.batch, cutmix=arguments.cutmix, resume=arguments.resume,
+                             packet_loss=arguments.packet_loss)
 
     def calibrated(self, model):
         a = self.arguments
@@ -193,6 +200,7 @@ class Experiment:
                 "reconstruction_epochs": a.reconstruction_epochs,
                 "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch, "cutmix": a.cutmix,
                 "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay,
+                **({"packet_loss": a.packet_loss} if a.packet_loss else {}),
                 "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
 
 

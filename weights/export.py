@@ -24,7 +24,7 @@ from qcnet_train.summary import FROZEN, better_frozen, summarize
 METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned")
 KNOWN = [name for name in methods.METHODS if name != "control" and not name.endswith("-mse")]
 SETTINGS = ("epochs", "reconstruction_epochs", "distillation_epochs", "width", "blocks", "block",
-            "calibration", "versions")
+            "packet_loss", "calibration", "versions")
 TOLERANCE = 1e-3
 
 
@@ -58,7 +58,7 @@ def training_record(log, source, seed):
              for method in (source, "control") if method in figures}
     return compact({"source": source, "seed": seed, "accuracy": brief,
                     "baselines": {name: value["test"] for name, value in log["baselines"].items()},
-                    **{key: log[key] for key in SETTINGS}})
+                    **{key: log[key] for key in SETTINGS if key in log}})
 
 
 def verify(runtime, dataset, task, title, forward, claimed, folder):

@@ -22,6 +22,7 @@ from selftest_methods import *  # noqa: F401, F403 - its test cases
 from qcnet_train import deployment, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
+from qcnet_train.erasure import Erasure
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
@@ -176,6 +177,42 @@ class CutMixes(unittest.TestCase):
         with self.assertRaises(SystemExit):
             CutMix(0.5, Dataset, seed=3)
         CutMix(0, Dataset, seed=3)
+
+
+class Erasures(unittest.TestCase):
+    def test_each_picture_loses_its_own_share_of_scattered_bits(self):
+        bits = (torch.ones(400, 8, 6, 6), torch.zeros(400, 10, 20))
+        erase = Erasure(0.25)
+        found = erase(bits, 1, 2, 3)
+        torch.testing.assert_close(found, erase(bits, 1, 2, 3), rtol=0, atol=0)
+        self.assertFalse(torch.equal(found[0], erase(bits, 1, 2, 4)[0]))
+        lost = [(of_map == 0.5).float() for of_map in found]
+        for of_map, was, erased in zip(found, bits, lost):
+            self.assertTrue(torch.equal(of_map[erased == 0], was[erased == 0]))
+            shares = erased.flatten(1).mean(1)
+            self.assertAlmostEqual(float(shares.mean()), 0.25, delta=0.02)
+            self.assertAlmostEqual(float(shares.std()), 0.5 / math.sqrt(12), delta=0.02)
+            self.assertLess(float(shares.max()), 0.62)
+        # Both maps of a picture lose as much, and no place or channel more than another.
+        self.assertGreater(float(torch.corrcoef(torch.stack([x.flatten(1).mean(1) for x in lost]))[0, 1]), 0.9)
+        torch.testing.assert_close(lost[0].mean((0, 2, 3)), torch.full((8,), 0.25), rtol=0, atol=0.03)
+        torch.testing.assert_close(lost[0].mean((0, 1)), torch.full((6, 6), 0.25), rtol=0, atol=0.05)
+
+    def test_without_loss_nothing_changes_and_more_than_all_cannot_be_lost(self):
+        bits = torch.ones(2, 3, 4, 4)
+        self.assertIs(Erasure(0)(bits, 0, 0, 0), bits)
+        for rate in (-0.1, 0.6, float("nan")):
+            with self.assertRaisesRegex(SystemExit, "--packet-loss"):
+                Erasure(rate)
+
+    def test_an_erased_bit_is_the_middle_of_its_levels_and_no_input_to_a_qcnet(self):
+        maps = torch.rand(6, 8, 5, 5)
+        quantizer = Quantizer.fit([maps])
+        erased = torch.full_like(maps, 0.5)
+        middle = ((quantizer.low + quantizer.high) / 2).view(1, -1, 1, 1).expand_as(maps)
+        torch.testing.assert_close(Dequantizer(quantizer)(erased), middle)
+        restore = compensator(quantizer, "relu", maps.shape, width=16, blocks=1).eval()
+        torch.testing.assert_close(restore.input(2 * erased - 1), restore.input(torch.zeros_like(maps)))
 
 
 class Partition(unittest.TestCase):

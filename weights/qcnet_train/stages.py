@@ -16,6 +16,7 @@ import torch
 from . import loop, optimizers
 from .cutmix import CutMix
 from .data.order import batch_count
+from .erasure import Erasure
 from .maps import each, members
 from .quantizer import binarize, fit_each, per_channel
 
@@ -96,18 +97,20 @@ def cosine(optimizer, steps, warmup=50):
 class Stages:
     """The stages at one cut of one model. Numbers of epochs may be fractions."""
 
-    def __init__(self, runtime, dataset, frozen, tail, quantizer, task, *, batch, cutmix, resume):
+    def __init__(self, runtime, dataset, frozen, tail, quantizer, task, *, batch, cutmix, resume, packet_loss=0):
         self.runtime, self.dataset, self.frozen, self.tail = runtime, dataset, frozen, tail
         self.task, self.batch, self.cutmix, self.resume = task, batch, cutmix, resume
         self.thresholds = each(lambda q: q.thresholds.to(runtime.device), quantizer)
         self.weights = each(lambda q: inverse(q.scale.to(runtime.device)), quantizer)
+        self.erasure = Erasure(packet_loss, runtime.rank)
 
-    def bits(self, z):
-        return each(binarize, z, self.thresholds)
+    def bits(self, z, seed, *when):
+        """The bits of a training batch, as they arrive."""
+        return self.erasure(each(binarize, z, self.thresholds), seed, *when)
 
-    def fed(self, feed, images, z):
+    def fed(self, feed, images, z, *when):
         if feed == "bits":
-            return self.bits(z)
+            return self.bits(z, *when)
         return z if feed == "map" else images
 
     def error(self, restored, z):
@@ -131,7 +134,7 @@ class Stages:
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                restored = wrapped(self.fed(feed, images, z))
+                restored = wrapped(self.fed(feed, images, z, seed, *when))
             return self.error(restored, z)
         optimizer = torch.optim.Adam(restorer.parameters(), lr)
         return self.run(restorer, loss, optimizer, seed=seed, **rest)
@@ -143,7 +146,7 @@ class Stages:
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                restored = wrapped(self.fed(feed, images, z))
+                restored = wrapped(self.fed(feed, images, z, seed, *when))
                 outputs = as_float(self.tail(restored))
             return 0.3 * self.error(restored, z) + self.task.distillation(
                 outputs, self.frozen.outputs(images, z, (seed, *when)))
@@ -157,7 +160,7 @@ class Stages:
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                outputs = as_float(wrapped(self.fed(feed, images, z)))
+                outputs = as_float(wrapped(self.fed(feed, images, z, seed, *when)))
             return 0.5 * self.task.loss(outputs, targets) + 0.5 * self.task.distillation(
                 outputs, self.frozen.outputs(images, z, (seed, *when)))
         return self.run(module, loss, optimizers.make(optimizer, module, lr, weight_decay), seed=seed, **rest)
