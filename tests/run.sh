@@ -79,7 +79,7 @@ if [ $all = 1 ]; then
   step "programs under sanitizers" tests/examples/programs.sh build/sanitize
   step "clang-tidy" bash -c "echo examples/{evaluate,server}.cpp | xargs -n 1 -P 2 clang-tidy -p build/clang --quiet"
   beside "consumers" tests/consumers/run.sh
-  step "README's code" bash -c "tests/readme.sh && tests/readme.sh docs/detection.md"
+  step "README's code" bash -c "tests/readme.sh && tests/readme.sh docs/detection.md && tests/readme.sh docs/packets.md"
   step "training scripts" /usr/bin/python3 weights/selftest.py
   joined "consumers"
   step "fuzzing" tests/fuzz/run.sh 30

@@ -103,9 +103,23 @@ good "100 pictures" "$bin/node" "$node" pictures --compress -o frames
 [ "$(stat -c %s frames)" -lt "$(stat -c %s all-frames)" ] || wrong "--compress makes frames shorter"
 receive >from-file && cmp -s piped from-file || wrong "compressed frames give different answers"
 good "compressed" "$bin/info" frames
-cp frames compressed-frames && cp all-frames frames
+cp frames compressed-frames
+good "100 pictures" "$bin/node" "$node" pictures --mtu 100 -o frames
+receive >from-file && cmp -s piped from-file || wrong "a frame in packets gives a different answer"
+python3 -c "
+import struct
+packets, at, every = open('frames', 'rb').read(), 0, []
+while at < len(packets):
+    end = at + 4 + struct.unpack_from('<I', packets, at)[0]
+    every.append(packets[at:end])
+    at = end
+open('frames', 'wb').write(b''.join(p for i, p in enumerate(every) if i % 6 != 5))"
+good "100 frames answered" "$bin/server" "$server" <frames
+grep -q "100 of their 600 packets lost" err && [ "$(wc -l <out)" = 100 ] || wrong "a frame is answered without a packet"
+cp all-frames frames
 good "QCNet, model frozen" evaluate pictures "$node" "${node%.node*}"-*.server.safetensors --limit 100
 [ "$(wc -l <predictions.tsv)" = 101 ] && python3 -m json.tool table.json >/dev/null || wrong "evaluate's files"
+good "6 packets of which 30.0 % are lost" evaluate pictures "$node" "$server" --packet-loss 0.3 --mtu 100
 rm -f table.json predictions.tsv
 good "pictures/0/0.png" "$bin/classify" "$node" "$server" pictures/0/0.png
 good "100 frames" "$bin/info" frames
@@ -146,6 +160,10 @@ bad 1 "expected a server file" "$bin/server" "$node"
 bad 1 "node's file first" "$bin/classify" "$server" pictures/0/0.png
 bad 1 "a server's file and pictures" "$bin/classify" "$node"
 bad 1 "does not belong to" evaluate pictures "$node" server-hash.safetensors
+
+bad 1 "packets of 34 bytes are too small" "$bin/node" "$node" pictures --mtu 34 -o new-frames
+bad 1 "packets of 34 bytes are too small" evaluate pictures "$node" "$server" --packet-loss 0.1 --mtu 34
+bad 2 "--compress" "$bin/node" "$node" pictures --mtu 100 --compress -o new-frames
 
 # Pictures and datasets.
 bad 1 "truncated.png" "$bin/classify" "$node" "$server" truncated.png
