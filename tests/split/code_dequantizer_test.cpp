@@ -28,8 +28,9 @@ TEST_CASE("what a node of several bits sends comes back as the nearest levels") 
 
     const Tensor levels = WeightsFile::golden(pair + ".node").tensor("qcnet.levels");
     const std::size_t count = levels.span().size() / 2, bits = server.deployment().bits;
-    const Tensor expected = bits::reference::decode(frame.bits(0), map.shape, bits,
-                                                    levels.span().first(count), levels.span().subspan(count));
+    const Tensor expected =
+        bits::reference::decode(frame.bits(0), bits::reference::all_received(frame.shape(0)), map.shape, bits,
+                                levels.span().first(count), levels.span().subspan(count));
     CHECK(test::relative_difference(server.features(), expected) < 1e-6);
     for (std::size_t i = 0; i < map.span().size(); ++i) {
       const float low = levels[i % count], high = levels[count + i % count];
