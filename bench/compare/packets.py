@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Accuracy against packet loss: collects what `evaluate --packet-loss` wrote, prints Markdown tables, draws a plot.
 
-Usage: packets.py --out packets.json --plot packets.svg [TITLE=]FILES...
-Each of FILES is a --json of evaluate; TITLE names another QCNet of the same cut, "trained with loss=run/*.json". Without
-FILES the table and the plot are made of what --out holds.
+Usage: packets.py --out packets.json --plot packets.svg [TITLE=]FILE...
+Each FILE is a --json of evaluate; TITLE tells another QCNet of the same cut apart ("trained with loss=run.json"). Without
+any the table and the plot are made of what --out holds.
 """
 import argparse
 import json
@@ -57,7 +57,8 @@ def plot(cuts, path):
         panel.set(title=f"{name}, {cut['packets']} packets", xlabel="packets lost, %", ylim=(0, 100))
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("accuracy, %")
-    panels[0][0].legend(fontsize=7, loc="lower left")
+    lines = {line.get_label(): line for panel in panels[0] for line in panel.get_lines() if line.get_label() in colors}
+    panels[0][-1].legend(lines.values(), lines.keys(), fontsize=7, loc="lower left")  # the last one's corner is empty
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
