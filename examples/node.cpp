@@ -1,15 +1,12 @@
 // The node of a deployment: pictures in, frames out.
-#include "common/dataset.hpp"
-#include "common/detection_dataset.hpp"
 #include "common/measure.hpp"
 #include "common/output_file.hpp"
+#include "common/pictures.hpp"
 #include "common/program.hpp"
 #include "common/stream.hpp"
 
 #include <csignal>
-#include <filesystem>
 #include <optional>
-#include <variant>
 
 #include <qcnet/node.hpp>
 
@@ -19,48 +16,6 @@ namespace {
 
 using namespace examples;
 using qcnet::Error, qcnet::Result;
-
-/// The pictures of a dataset, or files as they were named.
-class Pictures {
- public:
-  static Result<Pictures> open(const std::vector<std::string>& paths, const std::string& split) {
-    Pictures pictures;
-    std::error_code error;
-    const bool boxes = paths.size() == 1 && DetectionDataset::is_one(paths[0]);
-    if (!split.empty() && !boxes) return Error("--split is for a folder of pictures with boxes");
-    if (boxes) {
-      QCNET_TRY(pictures.source_, DetectionDataset::open(paths[0], split));
-    } else if (paths.size() == 1 &&
-               (std::filesystem::is_directory(paths[0], error) || paths[0].ends_with("-ubyte"))) {
-      QCNET_TRY(pictures.source_, Dataset::open(paths[0]));
-    } else {
-      pictures.source_ = Files{paths};
-    }
-    return pictures;
-  }
-  std::size_t size() const {
-    return std::visit([](const auto& source) { return source.size(); }, source_);
-  }
-  Result<qcnet::vision::Image> get(std::size_t i) const {
-    return std::visit(
-        [i](const auto& source) -> Result<qcnet::vision::Image> {
-          QCNET_TRY(auto sample, source.get(i));
-          return std::move(sample.image);
-        },
-        source_);
-  }
-
- private:
-  struct Files {
-    std::vector<std::string> paths;
-    std::size_t size() const { return paths.size(); }
-    Result<Sample> get(std::size_t i) const {
-      QCNET_TRY(auto image, qcnet::vision::read_image(paths[i]));
-      return Sample{std::move(image), 0, paths[i]};
-    }
-  };
-  std::variant<Files, Dataset, DetectionDataset> source_;
-};
 
 struct Statistics {
   Timings timings;
@@ -79,8 +34,8 @@ Result<void> send_all(qcnet::Node& node, const Pictures& pictures, std::size_t c
     return write_message(out, message);
   };
   for (std::size_t i = 0; i < count; ++i) {
-    QCNET_TRY(const auto image, pictures.get(i));
-    QCNET_CHECK(statistics.timings([&] { return node.encode_into(image, frame); }));
+    QCNET_TRY(const auto picture, pictures.get(i));
+    QCNET_CHECK(statistics.timings([&] { return node.encode_into(picture.image, frame); }));
     if (!packets) QCNET_CHECK(send(frame.bytes()));
     for (std::size_t p = 0; packets && p < packets->count(); ++p) QCNET_CHECK(send(packets->cut(frame, p)));
   }
