@@ -33,6 +33,32 @@ TEST_CASE("json: whole numbers up to 2^64 - 1") {
     CHECK_FALSE_MESSAGE(read(text).ok(), text);
 }
 
+TEST_CASE("json: any finite numbers") {
+  const auto read = [](std::string_view text) { return JsonReader(text).number(); };
+  CHECK(read("0").value() == 0);
+  CHECK(read(" -87.4125]").value() == -87.4125);
+  CHECK(read("2.5e-3,").value() == 0.0025);
+  for (const char* text : {"", "-", "+1", "x", "\"1\"", "null", "nan", "inf", "-inf", "1e999"})
+    CHECK_FALSE_MESSAGE(read(text).ok(), text);
+  CHECK(JsonReader("x", "file").number().error().message() == "not a finite number at byte 0 of the file");
+}
+
+TEST_CASE("json: what nobody asks for is passed over") {
+  const auto rest = [](std::string_view text) {
+    JsonReader json(text);
+    return json.skip().ok() ? std::string(json.rest()) : "refused";
+  };
+  CHECK(rest(" 1.5, 2") == ", 2");
+  CHECK(rest("null}") == "}");
+  CHECK(rest(R"("a]\"}" ])") == " ]");
+  CHECK(rest("[]1") == "1");
+  CHECK(rest(R"({"a": [1, {"b": null}], "c]": {}} , 2)") == " , 2");
+  for (const char* text : {"", " ", ",", "]", "[", "{\"a\": [1}", "[\"a", "{\"a\": [1, 2]"})
+    CHECK_MESSAGE(rest(text) == "refused", text);
+  CHECK(rest(std::string(1000000, '[')) == "refused");
+  CHECK(rest(std::string(1000000, '[') + std::string(1000000, ']')).empty());
+}
+
 TEST_CASE("json: objects and arrays") {
   JsonReader json("{ \"a\" : [ 1 ,2], \"b\":[], \"\": [\t3\n]\r} rest");
   std::string seen;

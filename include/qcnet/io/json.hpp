@@ -1,11 +1,15 @@
-// A strict JSON reader for as much of JSON as a file header needs: objects, arrays, strings, whole numbers.
+// A strict JSON reader for as much of JSON as file headers and our own records need.
 #pragma once
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <qcnet/core/result.hpp>
@@ -35,10 +39,11 @@ inline bool is_utf8(std::string_view text) {
 }
 
 /// Walks over a JSON text from start to end. The caller says what must come next, so nesting in a hostile
-/// text is an error, never recursion. The text must be UTF-8 (`is_utf8`). Errors name the byte.
+/// text is an error, never recursion. The text must be UTF-8 (`is_utf8`). Errors name the byte and `what` it
+/// is of.
 class JsonReader {
  public:
-  explicit JsonReader(std::string_view text) : text_(text) {}
+  explicit JsonReader(std::string_view text, std::string_view what = "header") : text_(text), what_(what) {}
 
   /// An object: `member(std::string&& key)` reads each value and returns Result<void>. Duplicate keys are
   /// left for `member` to refuse, since it keeps the keys anyway.
@@ -100,12 +105,47 @@ class JsonReader {
     return value;
   }
 
+  /// Any finite number; spellings pass that JSON does not know, "01" and "1.".
+  Result<double> number() {
+    skip_space();
+    const char *const first = text_.data() + at_, *const last = text_.data() + text_.size();
+    double value = 0;
+    const auto [next, status] = std::from_chars(first, last, value);
+    if (status != std::errc{} || !std::isfinite(value)) return fail("not a finite number");
+    at_ += static_cast<std::size_t>(next - first);
+    return value;
+  }
+
+  /// Passes over a value that nobody asks for. Of objects and arrays only strings and the order of brackets
+  /// are looked at.
+  Result<void> skip() {
+    std::string open;  // the brackets to be closed, not the call stack: a hostile text may nest deeply
+    do {
+      skip_space();
+      const char c = at_ < text_.size() ? text_[at_] : '\0';
+      if (c == '"') {
+        QCNET_CHECK(string());
+      } else if (c == '{' || c == '[') {
+        open += c == '{' ? '}' : ']';
+        ++at_;
+      } else if (!open.empty() && (c == open.back() || c == ',' || c == ':')) {
+        if (c == open.back()) open.pop_back();
+        ++at_;
+      } else {
+        const std::size_t start = at_;
+        at_ = std::min(text_.find_first_of(" \t\r\n,:\"{}[]", at_), text_.size());
+        if (at_ == start) return fail("not a value");
+      }
+    } while (!open.empty());
+    return {};
+  }
+
   /// What has not been read yet.
   std::string_view rest() const { return text_.substr(at_); }
 
  private:
   Error fail(const std::string& what) const {
-    return Error(what + " at byte " + std::to_string(at_) + " of the header");
+    return Error(what + " at byte " + std::to_string(at_) + " of the " + std::string(what_));
   }
 
   void skip_space() {
@@ -160,7 +200,7 @@ class JsonReader {
     return {};
   }
 
-  std::string_view text_;
+  std::string_view text_, what_;
   std::size_t at_ = 0;
 };
 
