@@ -1,0 +1,238 @@
+// A model with all its cuts, each ready to be tried: a whole one, or the deployments that were made of one.
+#pragma once
+
+#include "whole_model.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <qcnet/qcnet.hpp>
+
+namespace examples {
+
+/// Both sides of a cut.
+struct TriableCut {
+  std::string name;
+  /// From a picture to the message for the server; returns its bytes.
+  std::function<qcnet::Result<std::size_t>(const qcnet::vision::Image&, qcnet::Coding)> node;
+
+  struct Method {
+    std::string name;                             ///< empty: head and tail alone, with nothing between them
+    std::function<qcnet::Result<void>()> server;  ///< from the node's last message to the answer
+    std::optional<double> accuracy = {};          ///< percent
+  };
+  std::vector<Method> methods;
+  std::size_t node_bytes;  ///< weights and activations
+  bool has_bits = true;    ///< without thresholds there are none, and how short their code is cannot be known
+};
+
+struct CuttableModel {
+  std::string name;  ///< empty for a file that does not say it
+  qcnet::vision::Preprocess preprocess;
+  bool finds_boxes;
+  std::string metric = "accuracy";
+  std::optional<double> accuracy = {};                                          ///< percent, uncut
+  std::function<qcnet::Result<void>(const qcnet::vision::Image&)> answer = {};  ///< uncut
+  std::size_t node_bytes = 0;  ///< weights and activations, uncut
+  /// Each makes a cut: not all at once, as each has weights packed for its maps.
+  std::vector<std::function<qcnet::Result<TriableCut>()>> cuts = {};
+
+  /// `files` are a whole model, or nodes with their servers. Error: a file that cannot be read, a node or
+  /// server without the other, deployments of different models.
+  static qcnet::Result<CuttableModel> load(const std::vector<std::string>& files,
+                                           const PreprocessOptions& options);
+};
+
+namespace detail {
+
+/// A share in a file's metadata as percent; nothing if the key is missing.
+inline qcnet::Result<std::optional<double>> percent(const qcnet::io::Safetensors& file, const char* key) {
+  if (!file.metadata(key)) return std::optional<double>();
+  QCNET_TRY(const auto share, qcnet::detail::MetadataReader(file).numbers<double>(key, 1));
+  return std::optional(100 * share[0]);
+}
+
+inline std::size_t bytes_of(const qcnet::Executor& network) {
+  return network.network().weight_bytes() + network.workspace_bytes() +
+         sizeof(float) * network.input_shape().elements();
+}
+
+inline std::vector<qcnet::ConstTensorView> outputs_of(const qcnet::Executor& network) {
+  std::vector<qcnet::ConstTensorView> maps;
+  for (std::size_t i = 0; i < network.outputs(); ++i) maps.push_back(network.output(i));
+  return maps;
+}
+
+/// A cut of a whole model, of which neither thresholds nor levels are known: head and tail alone. To
+/// threshold takes about a percent of the head's time, to dequantize as little.
+inline qcnet::Result<TriableCut> cut_whole(const qcnet::Network& whole,
+                                           const qcnet::vision::Preprocess& preprocess,
+                                           const std::string& name) {
+  QCNET_TRY(auto halves, whole.partition_at(name));
+  QCNET_TRY(auto head, qcnet::Executor::make(std::move(halves.first), preprocess.output_shape(),
+                                             {.winograd = false}));  // as in a Node
+  std::vector<qcnet::Shape> shapes;
+  std::vector<qcnet::MapSpec> maps;
+  for (std::size_t i = 0; i < head.outputs(); ++i) {
+    shapes.push_back(head.output_shape(i));
+    maps.push_back({head.output_name(i), head.output_shape(i)});
+  }
+  QCNET_TRY(auto tail, qcnet::Executor::make(std::move(halves.second), shapes));
+  QCNET_TRY(const auto frame, qcnet::Frame::make(0, maps));
+
+  const auto first = std::make_shared<qcnet::Executor>(std::move(head));
+  const auto second = std::make_shared<qcnet::Executor>(std::move(tail));
+  const auto node =
+      [first, preprocess, bytes = frame.bytes().size(), input = qcnet::Tensor(preprocess.output_shape()),
+       scratch = qcnet::vision::Preprocess::Scratch()](const qcnet::vision::Image& image,
+                                                       qcnet::Coding) mutable -> qcnet::Result<std::size_t> {
+    QCNET_CHECK(preprocess.apply_into(image, input, scratch));
+    first->run(input);
+    return bytes;
+  };
+  const auto server = [first, second]() -> qcnet::Result<void> {
+    second->run(outputs_of(*first));
+    return {};
+  };
+  return TriableCut{name, node, {{"", server}}, bytes_of(*first), false};
+}
+
+inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const PreprocessOptions& options) {
+  // Layers as they were read: each executor turns them into what is fastest for itself.
+  QCNET_TRY(auto whole, WholeModel::load(path, options, {.winograd = false}));
+  QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
+  const qcnet::Network& layers = whole.network.network();
+  const auto preprocess = whole.about.preprocess;
+  CuttableModel model{whole.about.name, preprocess, whole.about.anchors.has_value()};
+  model.metric = file.metadata("qcnet.metric").value_or(model.metric);
+  QCNET_TRY(model.accuracy, percent(file, "qcnet.accuracy.unpartitioned"));
+  QCNET_TRY(auto network, qcnet::Executor::make(layers, preprocess.output_shape()));
+  model.node_bytes = bytes_of(network);
+  model.answer = [network = std::move(network), preprocess, input = qcnet::Tensor(preprocess.output_shape()),
+                  scratch = qcnet::vision::Preprocess::Scratch()](
+                     const qcnet::vision::Image& image) mutable -> qcnet::Result<void> {
+    QCNET_CHECK(preprocess.apply_into(image, input, scratch));
+    network.run(input);
+    return {};
+  };
+  const auto& cuts = layers.cuts();
+  for (std::size_t i = 0; i < cuts.size(); ++i) {
+    // The last block of a stage and the stage are one place with two names.
+    if (i + 1 < cuts.size() && cuts[i + 1].value == cuts[i].value) continue;
+    model.cuts.emplace_back(
+        [layers, preprocess, name = cuts[i].name] { return cut_whole(layers, preprocess, name); });
+  }
+  return model;
+}
+
+/// The files of a cut: what its node is, and its servers.
+struct Deployed {
+  std::shared_ptr<qcnet::Node> node;
+  std::string path;
+  std::vector<std::pair<std::shared_ptr<qcnet::Server>, std::optional<double>>> servers;  // accuracy
+};
+
+inline TriableCut cut_deployed(const Deployed& files) {
+  struct Frames {
+    qcnet::Frame plain, coded;
+    std::span<const std::byte> message = {};
+  };
+  const auto frames = std::make_shared<Frames>(
+      Frames{files.node->make_frame(), files.node->make_frame(qcnet::Coding::context)});
+  TriableCut cut{files.node->deployment().cut,
+                 [node = files.node, frames](const qcnet::vision::Image& image,
+                                             qcnet::Coding coding) -> qcnet::Result<std::size_t> {
+                   auto& frame = coding == qcnet::Coding::none ? frames->plain : frames->coded;
+                   QCNET_CHECK(node->encode_into(image, frame));
+                   frames->message = frame.bytes();
+                   return frames->message.size();
+                 },
+                 {},
+                 bytes_of(files.node->head())};
+  for (const auto& [server, accuracy] : files.servers)
+    cut.methods.push_back({server->deployment().method,
+                           [server, frames]() -> qcnet::Result<void> {
+                             QCNET_TRY(const auto frame, qcnet::Frame::parse(frames->message));
+                             QCNET_CHECK(server->decode(frame));
+                             return {};
+                           },
+                           accuracy});
+  return cut;
+}
+
+inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::string>& paths) {
+  std::vector<Deployed> cuts;
+  std::vector<std::string> server_paths;
+  CuttableModel model{};
+  for (const std::string& path : paths) {
+    QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
+    if (file.metadata("qcnet.role") == "server") {
+      server_paths.push_back(path);
+      continue;
+    }
+    QCNET_TRY(auto node, qcnet::Node::load(path));
+    const qcnet::Deployment& about = node.deployment();
+    if (!cuts.empty() && about.name != model.name)
+      return qcnet::Error(path + ": is of the model " + about.name + ", the files before it are of " +
+                          model.name);
+    model.name = about.name;
+    model.preprocess = about.preprocess;
+    model.finds_boxes = about.anchors.has_value();
+    model.metric = file.metadata("qcnet.metric").value_or(model.metric);
+    QCNET_TRY(model.accuracy, percent(file, "qcnet.accuracy.unpartitioned"));
+    cuts.push_back({std::make_shared<qcnet::Node>(std::move(node)), path, {}});
+  }
+  for (const std::string& path : server_paths) {
+    QCNET_TRY(auto server, qcnet::Server::load(path));
+    const auto owner = std::ranges::find(cuts, server.deployment().hash,
+                                         [](const Deployed& cut) { return cut.node->deployment().hash; });
+    if (owner == cuts.end())
+      return qcnet::Error(path + ": the file of its node (.node.safetensors) is missing");
+    QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
+    auto accuracy = percent(file, "qcnet.accuracy");
+    if (!accuracy) return accuracy.error().in(path);
+    owner->servers.emplace_back(std::make_shared<qcnet::Server>(std::move(server)), *accuracy);
+  }
+  for (const Deployed& cut : cuts)
+    if (cut.servers.empty())
+      return qcnet::Error(cut.path + ": no file of a server (.server.safetensors) belongs to it");
+  std::ranges::sort(cuts, {}, [](const Deployed& cut) { return cut.node->head().multiply_adds(); });
+
+  // Uncut it is a head, with the arithmetic of those who send no bits, and a tail.
+  QCNET_TRY(auto head, qcnet::Node::load(cuts[0].path, qcnet::Verify::no, qcnet::Arithmetic{}));
+  model.node_bytes = bytes_of(head.head()) + bytes_of(cuts[0].servers[0].first->tail());
+  model.answer = [first = std::make_shared<qcnet::Node>(std::move(head)),
+                  second = qcnet::Executor(cuts[0].servers[0].first->tail())](
+                     const qcnet::vision::Image& image) mutable -> qcnet::Result<void> {
+    QCNET_CHECK(first->features(image));
+    second.run(outputs_of(first->head()));
+    return {};
+  };
+  for (const Deployed& cut : cuts)
+    model.cuts.emplace_back([cut]() -> qcnet::Result<TriableCut> { return cut_deployed(cut); });
+  return model;
+}
+
+}  // namespace detail
+
+inline qcnet::Result<CuttableModel> CuttableModel::load(const std::vector<std::string>& files,
+                                                        const PreprocessOptions& options) {
+  std::vector<std::string> whole;
+  for (const std::string& path : files) {
+    QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
+    const auto role = file.metadata("qcnet.role");
+    if (role != "node" && role != "server") whole.push_back(path);
+  }
+  if (whole.empty()) return detail::load_deployments(files);
+  if (files.size() > 1)
+    return qcnet::Error(whole[0] + ": is a whole model, which is planned by itself; name no other file");
+  return detail::load_whole(whole[0], options);
+}
+
+}  // namespace examples
