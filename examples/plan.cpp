@@ -109,13 +109,13 @@ class Planner {
   Result<Plan> run() {
     Plan plan{model_.name, model_.metric};
     plan.pictures = pictures_.made_up() ? 0 : pictures_.count();
-    QCNET_TRY(auto whole, measure_whole(plan.picture_is_file));
-    plan.ways.push_back(std::move(whole.first));
+    std::vector<Way> on_node;
+    QCNET_CHECK(measure_uncut(plan, on_node));
     for (const auto& make_cut : model_.cuts) {
       QCNET_TRY(const TriableCut cut, make_cut());
       QCNET_CHECK(measure_cut(cut, plan.ways));
     }
-    plan.ways.push_back(std::move(whole.second));
+    plan.ways.insert(plan.ways.end(), on_node.begin(), on_node.end());
 
     const bool known = std::ranges::any_of(plan.ways, [](const Way& w) { return w.accuracy.has_value(); });
     if (options_.bounds.accuracy && !known)
@@ -134,9 +134,13 @@ class Planner {
   Planner(CuttableModel model, const Options& options, TrialPictures pictures)
       : model_(std::move(model)), options_(options), pictures_(std::move(pictures)) {}
 
-  /// The picture sent to the server, and all done on the node.
-  Result<std::pair<Way, Way>> measure_whole(bool& picture_is_file) {
-    Timings decode, answer;
+  /// The picture sent to the server, and what the node can do alone. Winograd's algorithm is faster but takes
+  /// more memory, which a server has and a node may not have.
+  Result<void> measure_uncut(Plan& plan, std::vector<Way>& on_node) const {
+    QCNET_TRY(const UncutModel fast, model_.uncut({}));
+    QCNET_TRY(const UncutModel small, model_.uncut({.winograd = false}));
+    const bool differ = small.bytes < fast.bytes;
+    Timings decode, fast_ms, small_ms;
     Sizes sizes;
     QCNET_CHECK(pictures_.repeat([&](std::size_t i, const Pictures::Picture& picture) -> Result<void> {
       std::error_code no_file;
@@ -145,16 +149,25 @@ class Planner {
         size = picture.image.pixels.size();
       else
         QCNET_CHECK(decode([&] { return qcnet::vision::read_image(picture.name); }));
-      picture_is_file = !no_file || options_.picture_bytes;
+      plan.picture_is_file = !no_file || options_.picture_bytes;
       if (i < pictures_.count()) sizes.push_back(size);
-      return answer([&] { return model_.answer(picture.image); });
+      if (differ) QCNET_CHECK(small_ms([&] { return small.answer(picture.image); }));
+      return fast_ms([&] { return fast.answer(picture.image); });
     }));
     if (options_.picture_bytes) sizes = {*options_.picture_bytes};
     const auto accuracy = accuracy_of("", "unpartitioned", model_.accuracy);
-    return std::pair{
-        way({.sends = Sends::picture, .accuracy = accuracy}, 0, sizes, decode.median() + answer.median()),
-        way({.sends = Sends::answer, .node_megabytes = mega(model_.node_bytes), .accuracy = accuracy},
-            answer.median(), {answer_bytes()}, 0)};
+    plan.ways.push_back(
+        way({.sends = Sends::picture, .accuracy = accuracy}, 0, sizes, decode.median() + fast_ms.median()));
+    const auto alone = [&](const char* method, const UncutModel& model, const Timings& ms) {
+      return way({.sends = Sends::answer,
+                  .method = method,
+                  .node_megabytes = mega(model.bytes),
+                  .accuracy = accuracy},
+                 ms.median(), {answer_bytes()}, 0);
+    };
+    if (differ) on_node.push_back(alone("", small, small_ms));
+    on_node.push_back(alone(differ ? "winograd" : "", fast, fast_ms));
+    return {};
   }
 
   /// Bits as they are, and where pictures are real also in fewer bytes.

@@ -32,14 +32,19 @@ struct TriableCut {
   bool has_bits = true;    ///< without thresholds there are none, and how short their code is cannot be known
 };
 
+/// The model uncut, in one place.
+struct UncutModel {
+  std::function<qcnet::Result<void>(const qcnet::vision::Image&)> answer;
+  std::size_t bytes;  ///< weights and activations
+};
+
 struct CuttableModel {
   std::string name;  ///< empty for a file that does not say it
   qcnet::vision::Preprocess preprocess;
   bool finds_boxes;
   std::string metric = "accuracy";
-  std::optional<double> accuracy = {};                                          ///< percent, uncut
-  std::function<qcnet::Result<void>(const qcnet::vision::Image&)> answer = {};  ///< uncut
-  std::size_t node_bytes = 0;  ///< weights and activations, uncut
+  std::optional<double> accuracy = {};  ///< percent, uncut
+  std::function<qcnet::Result<UncutModel>(const qcnet::Arithmetic&)> uncut = {};
   /// Each makes a cut: not all at once, as each has weights packed for its maps.
   std::vector<std::function<qcnet::Result<TriableCut>()>> cuts = {};
 
@@ -112,14 +117,18 @@ inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const Pr
   CuttableModel model{whole.about.name, preprocess, whole.about.anchors.has_value()};
   model.metric = file.metadata("qcnet.metric").value_or(model.metric);
   QCNET_TRY(model.accuracy, percent(file, "qcnet.accuracy.unpartitioned"));
-  QCNET_TRY(auto network, qcnet::Executor::make(layers, preprocess.output_shape()));
-  model.node_bytes = bytes_of(network);
-  model.answer = [network = std::move(network), preprocess, input = qcnet::Tensor(preprocess.output_shape()),
-                  scratch = qcnet::vision::Preprocess::Scratch()](
-                     const qcnet::vision::Image& image) mutable -> qcnet::Result<void> {
-    QCNET_CHECK(preprocess.apply_into(image, input, scratch));
-    network.run(input);
-    return {};
+  model.uncut = [layers, preprocess](const qcnet::Arithmetic& arithmetic) -> qcnet::Result<UncutModel> {
+    QCNET_TRY(auto made, qcnet::Executor::make(layers, preprocess.output_shape(), arithmetic));
+    const std::size_t bytes = bytes_of(made);
+    const auto answer = [network = std::move(made), preprocess,
+                         input = qcnet::Tensor(preprocess.output_shape()),
+                         scratch = qcnet::vision::Preprocess::Scratch()](
+                            const qcnet::vision::Image& image) mutable -> qcnet::Result<void> {
+      QCNET_CHECK(preprocess.apply_into(image, input, scratch));
+      network.run(input);
+      return {};
+    };
+    return UncutModel{answer, bytes};
   };
   const auto& cuts = layers.cuts();
   for (std::size_t i = 0; i < cuts.size(); ++i) {
@@ -131,11 +140,16 @@ inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const Pr
   return model;
 }
 
-/// The files of a cut: what its node is, and its servers.
+/// The files of a cut.
 struct Deployed {
+  struct Method {
+    std::shared_ptr<qcnet::Server> server;
+    std::string path;
+    std::optional<double> accuracy;
+  };
   std::shared_ptr<qcnet::Node> node;
   std::string path;
-  std::vector<std::pair<std::shared_ptr<qcnet::Server>, std::optional<double>>> servers;  // accuracy
+  std::vector<Method> methods = {};
 };
 
 inline TriableCut cut_deployed(const Deployed& files) {
@@ -155,7 +169,7 @@ inline TriableCut cut_deployed(const Deployed& files) {
                  },
                  {},
                  bytes_of(files.node->head())};
-  for (const auto& [server, accuracy] : files.servers)
+  for (const auto& [server, path, accuracy] : files.methods)
     cut.methods.push_back({server->deployment().method,
                            [server, frames]() -> qcnet::Result<void> {
                              QCNET_TRY(const auto frame, qcnet::Frame::parse(frames->message));
@@ -186,7 +200,7 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     model.finds_boxes = about.anchors.has_value();
     model.metric = file.metadata("qcnet.metric").value_or(model.metric);
     QCNET_TRY(model.accuracy, percent(file, "qcnet.accuracy.unpartitioned"));
-    cuts.push_back({std::make_shared<qcnet::Node>(std::move(node)), path, {}});
+    cuts.push_back({std::make_shared<qcnet::Node>(std::move(node)), path});
   }
   for (const std::string& path : server_paths) {
     QCNET_TRY(auto server, qcnet::Server::load(path));
@@ -197,22 +211,27 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
     auto accuracy = percent(file, "qcnet.accuracy");
     if (!accuracy) return accuracy.error().in(path);
-    owner->servers.emplace_back(std::make_shared<qcnet::Server>(std::move(server)), *accuracy);
+    owner->methods.push_back({std::make_shared<qcnet::Server>(std::move(server)), path, *accuracy});
   }
   for (const Deployed& cut : cuts)
-    if (cut.servers.empty())
+    if (cut.methods.empty())
       return qcnet::Error(cut.path + ": no file of a server (.server.safetensors) belongs to it");
   std::ranges::sort(cuts, {}, [](const Deployed& cut) { return cut.node->head().multiply_adds(); });
 
-  // Uncut it is a head, with the arithmetic of those who send no bits, and a tail.
-  QCNET_TRY(auto head, qcnet::Node::load(cuts[0].path, qcnet::Verify::no, qcnet::Arithmetic{}));
-  model.node_bytes = bytes_of(head.head()) + bytes_of(cuts[0].servers[0].first->tail());
-  model.answer = [first = std::make_shared<qcnet::Node>(std::move(head)),
-                  second = qcnet::Executor(cuts[0].servers[0].first->tail())](
-                     const qcnet::vision::Image& image) mutable -> qcnet::Result<void> {
-    QCNET_CHECK(first->features(image));
-    second.run(outputs_of(first->head()));
-    return {};
+  model.uncut = [head_path = cuts[0].path, tail_path = cuts[0].methods[0].path](
+                    const qcnet::Arithmetic& arithmetic) -> qcnet::Result<UncutModel> {
+    QCNET_TRY(auto node, qcnet::Node::load(head_path, qcnet::Verify::no, arithmetic));
+    QCNET_TRY(const auto server,
+              qcnet::Server::load(tail_path, {.verify = qcnet::Verify::no, .arithmetic = arithmetic}));
+    const std::size_t bytes = bytes_of(node.head()) + bytes_of(server.tail());
+    // Shared, as only what can be copied goes into a function.
+    const auto answer = [head = std::make_shared<qcnet::Node>(std::move(node)), tail = server.tail()](
+                            const qcnet::vision::Image& image) mutable -> qcnet::Result<void> {
+      QCNET_CHECK(head->features(image));
+      tail.run(outputs_of(head->head()));
+      return {};
+    };
+    return UncutModel{answer, bytes};
   };
   for (const Deployed& cut : cuts)
     model.cuts.emplace_back([cut]() -> qcnet::Result<TriableCut> { return cut_deployed(cut); });

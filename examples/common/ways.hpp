@@ -15,7 +15,7 @@ struct Way {
   enum class Sends { picture, bits, coded_bits, answer };
 
   Sends sends = Sends::bits;
-  std::string cut = {}, method = {};  ///< of bits
+  std::string cut = {}, method = {};  ///< of bits; of an answer how the node computes
   double node_ms = 0, bytes = 0, send_ms = 0, server_ms = 0;
   double node_megabytes = 0;            ///< of weights and activations
   double millijoules = 0;               ///< of the node

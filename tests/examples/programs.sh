@@ -124,10 +124,10 @@ rm -f table.json predictions.tsv
 good "pictures/0/0.png" "$bin/classify" "$node" "$server" pictures/0/0.png
 good "100 frames" "$bin/info" frames
 good "the recorded input gives the recorded output" "$bin/info" "$node" "$server"
-for program in classify detect node server evaluate info; do good "Example" "$bin/$program" --help; done
+for program in classify detect node server evaluate info plan; do good "Example" "$bin/$program" --help; done
 
 # The command line.
-for program in classify detect node server evaluate info; do
+for program in classify detect node server evaluate info plan; do
   bad 2 "--help" "$bin/$program"
   bad 2 "--no-such" "$bin/$program" x y z --no-such
 done
@@ -209,6 +209,7 @@ bad 1 "the frame's header asks for 448 bytes, at most" receive --strict --max-by
 
 . "$root/tests/examples/detectors.sh"
 . "$root/tests/examples/families.sh"
+. "$root/tests/examples/plans.sh"
 
 echo "programs.sh: $checks checks, $failures failed"
 [ $failures = 0 ]
