@@ -169,14 +169,14 @@ inline TriableCut cut_deployed(const Deployed& files) {
                  },
                  {},
                  bytes_of(files.node->head())};
-  for (const auto& [server, path, accuracy] : files.methods)
-    cut.methods.push_back({server->deployment().method,
-                           [server, frames]() -> qcnet::Result<void> {
+  for (const Deployed::Method& method : files.methods)
+    cut.methods.push_back({method.server->deployment().method,
+                           [server = method.server, frames]() -> qcnet::Result<void> {
                              QCNET_TRY(const auto frame, qcnet::Frame::parse(frames->message));
                              QCNET_CHECK(server->decode(frame));
                              return {};
                            },
-                           accuracy});
+                           method.accuracy});
   return cut;
 }
 

@@ -37,7 +37,7 @@ TEST_CASE("Every message waits and costs its session") {
 TEST_CASE("Packets are sent whole, message by message") {
   const Link lora = known("lora");
   CHECK(lora.packet_bytes == 222);
-  for (const std::size_t one : {1, 221, 222}) CHECK(lora.cost(Sizes{one}).packets == 1);
+  for (const std::size_t one : Sizes{1, 221, 222}) CHECK(lora.cost(Sizes{one}).packets == 1);
   CHECK(lora.cost(Sizes{223}).packets == 2);
   CHECK(lora.cost(Sizes{1}).ms == lora.cost(Sizes{222}).ms);
   CHECK(lora.cost(Sizes{222}).ms == doctest::Approx(1e3 * 222 * 8 / 620));
