@@ -44,7 +44,7 @@ def plot_choice(axes, plan):
     if plan["best"] is not None:
         way = plan["ways"][plan["best"]]
         axes.plot(total(way), way[height], "o", color="C3", fillstyle="none", markersize=12, label=f"best {plan['goal']}")
-        axes.legend()
+        axes.legend(loc="lower right")
     axes.set_xscale("log")
     axes.margins(0.2)  # for the names
     axes.set_xlabel("ms from picture to answer")

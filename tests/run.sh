@@ -59,7 +59,7 @@ step "rules" tests/rules.sh
 
 if [ $all = 1 ]; then
   need clang clang-tidy clang-format libclang-rt-14-dev g++-aarch64-linux-gnu qemu-user git \
-    python3-torch libopenblas0 python3-torchvision python3-tqdm python3-pil python3-numpy dataset-fashion-mnist
+    python3-torch libopenblas0 python3-torchvision python3-tqdm python3-pil python3-numpy python3-matplotlib dataset-fashion-mnist
   step "formatting" bash -c "git ls-files '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror"
   for isa in sse2 scalar; do step "tests on $isa" tests_for $isa; done
   best=
