@@ -124,7 +124,8 @@ class Experiment:
         """What needs no training: the whole model, uniform and Lloyd-Max dequantization."""
         def dequantized(quantizer):
             cut = replace(self.cut, quantizer=quantizer)
-            return self.measure(self.placed(Parts(cut.head, methods.comparison(cut), methods.dequantizer(cut), cut.tail)))
+            send, restore = methods.comparison(cut), methods.dequantizer(cut)
+            return self.measure(self.placed(Parts(cut.head, send, restore, cut.tail)))
         return {
             "unpartitioned": self.measure(Parts(self.cut.head, None, None, self.cut.tail)),
             "uniform": dequantized(each(Quantizer.uniform, self.cut.quantizer)),

@@ -13,7 +13,6 @@ from torch import nn
 
 from . import compensator
 from .compensator import CodeDequantizer, Dequantizer, LearnedDequantizer, restorer
-from .maps import each
 from .sender import Codes, Comparison, Encoder, LearnedComparison
 
 
@@ -66,8 +65,9 @@ def code_dequantizer(bits, cut):
 
 def network(make, cut):
     """make is compensator.compensator or decoder."""
-    return restorer(lambda quantizer, shape, width: make(quantizer, cut.activation, shape, width, cut.blocks, cut.block),
-                    cut.quantizer, cut.shape, cut.width)
+    def sized(quantizer, shape, width):
+        return make(quantizer, cut.activation, shape, width, cut.blocks, cut.block)
+    return restorer(sized, cut.quantizer, cut.shape, cut.width)
 
 
 qcnet, decoder = partial(network, compensator.compensator), partial(network, compensator.decoder)

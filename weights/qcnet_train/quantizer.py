@@ -58,7 +58,7 @@ def code_of(values, low, high, bits):
 
 
 def even_levels(values, bits, iterations=100):
-    """Evenly spaced quantizers of least squares of each row of `values` [F, M]: [F, 2], the lowest level and the highest.
+    """Evenly spaced quantizers of least squares of each row of `values` [F, M]: [F, 2], lowest level and highest.
 
     As in Lloyd-Max, which one bit gives: from the row's range on, each value goes to its nearest level, then the levels
     to where the regression of values on their numbers puts them. So what is rare may lie far outside of them.
