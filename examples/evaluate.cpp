@@ -1,6 +1,7 @@
 // What do bits instead of features cost? Runs a dataset through every way of crossing a cut and prints a
 // table.
 #include "common/json.hpp"
+#include "common/lossy_link.hpp"
 #include "common/measure.hpp"
 #include "common/open_benchmark.hpp"
 #include "common/output_file.hpp"
@@ -10,7 +11,6 @@
 #include <functional>
 #include <iomanip>
 #include <memory>
-#include <random>
 #include <sstream>
 
 #include <qcnet/qcnet.hpp>
@@ -30,8 +30,22 @@ struct Row {
   /// Runs a network from the float maps at the cut or from what arrived of the node's frame, and returns it.
   std::function<Result<const Executor*>(const Maps& maps, const PartialFrame& arrived)> run;
   std::unique_ptr<Score> score;
-  bool from_bits = true;
+  /// A map that the last run rebuilt from bits; without it the float maps went on as they were.
+  std::function<ConstTensorView(std::size_t map)> rebuilt;
   Timings server{};
+  double error = 0, energy = 0;  // sums over all features: of (rebuilt - map)^2, and of map^2
+
+  bool from_bits() const { return static_cast<bool>(rebuilt); }
+  void compare(const Maps& maps) {
+    for (std::size_t m = 0; rebuilt && m < maps.size(); ++m) {
+      const ConstTensorView map = maps[m], again = rebuilt(m);
+      for (std::size_t i = 0; i < map.span().size(); ++i) {
+        const double difference = again.data[i] - map.data[i], value = map.data[i];
+        error += difference * difference;
+        energy += value * value;
+      }
+    }
+  }
 };
 
 /// All that crosses a cut can weigh, in bytes per picture.
@@ -42,43 +56,6 @@ struct Bytes {
   std::size_t packets = 0;     // all of a frame
 };
 
-/// A link that loses each packet with the same probability, by itself; always the same ones.
-class Link {
- public:
-  static Result<Link> open(const Frame& frame, const qcnet::Deployment& about, double loss, std::size_t mtu) {
-    QCNET_TRY(auto packets, qcnet::Packetizer::make(frame, mtu));
-    QCNET_TRY(auto assembler, qcnet::PacketAssembler::make(about.hash, about.frame_maps()));
-    return Link(std::move(packets), std::move(assembler), loss);
-  }
-
-  /// What arrives of a frame, perhaps nothing; valid until the next call.
-  Result<const PartialFrame*> send(const Frame& frame) {
-    bytes_ = 0;
-    for (std::size_t i = 0; i < packets_.count(); ++i) {
-      const auto packet = packets_.cut(frame, i);
-      bytes_ += packet.size();
-      // Not std::bernoulli_distribution, which libraries implement differently.
-      if (static_cast<double>(random_()) >= loss_ * 0x1p32) QCNET_CHECK(assembler_.add(packet));
-    }
-    return &assembler_.finish();
-  }
-
-  double loss() const { return loss_; }
-  std::size_t packets() const { return packets_.count(); }
-  /// Of a frame's packets, lost ones too.
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  Link(qcnet::Packetizer packets, qcnet::PacketAssembler assembler, double loss)
-      : packets_(std::move(packets)), assembler_(std::move(assembler)), loss_(loss) {}
-
-  qcnet::Packetizer packets_;
-  qcnet::PacketAssembler assembler_;
-  double loss_;
-  std::mt19937 random_{1};
-  std::size_t bytes_ = 0;
-};
-
 class Evaluation {
  public:
   static Result<Evaluation> open(const std::string& dataset_path, const std::string& split,
@@ -87,8 +64,10 @@ class Evaluation {
     QCNET_TRY(qcnet::Node node,
               qcnet::Node::load(node_path, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
     QCNET_TRY(auto benchmark, open_benchmark(node.deployment(), dataset_path, split));
-    QCNET_TRY(Link link, Link::open(node.make_frame(), node.deployment(), loss, mtu));
+    QCNET_TRY(auto link, LossyLink::open(node.make_frame(), node.deployment(), loss, mtu));
     Evaluation evaluation(std::move(benchmark), std::move(node), std::move(link), {.bf16 = bf16});
+    QCNET_TRY(const auto node_file, qcnet::io::Safetensors::open(node_path));
+    evaluation.encodes_ = node_file.find("qcnet.encoder.weight") != nullptr;
     for (const std::string& path : server_paths) QCNET_CHECK(evaluation.add_server(path, node_path));
     std::stable_sort(evaluation.rows_.begin(), evaluation.rows_.end(),
                      [](const Row& a, const Row& b) { return rank(a) < rank(b); });
@@ -117,6 +96,7 @@ class Evaluation {
       QCNET_TRY(const PartialFrame* arrived, link_.send(frame));
       for (Row& row : rows_) {
         QCNET_TRY(const Executor* network, row.server([&] { return row.run(maps, *arrived); }));
+        if (!encodes_) row.compare(maps);
         const auto judged = row.score->add(*network, pictures_.back(), frame.picture());
         if (!judged) return judged.error().in(picture.name);
       }
@@ -146,8 +126,8 @@ class Evaluation {
     for (const Row& row : rows_)
       out << std::left << std::setw(title_width) << row.title << std::right << std::setw(8)
           << fixed(row.score->percent(), 2) << " %" << std::setw(interval_width) << row.score->interval()
-          << std::setw(8) << (row.from_bits ? sent_bytes() : bytes_.float32) << std::setw(9)
-          << fixed((row.from_bits ? node_ms_ : head_ms_).median(), 3) << std::setw(11)
+          << std::setw(8) << (row.from_bits() ? sent_bytes() : bytes_.float32) << std::setw(9)
+          << fixed((row.from_bits() ? node_ms_ : head_ms_).median(), 3) << std::setw(11)
           << fixed(row.server.median(), 3) << '\n';
     out << "\nBytes per picture: raw " << bytes_.raw;
     if (bytes_.file != 0) out << ", its file " << bytes_.file;
@@ -175,11 +155,15 @@ class Evaluation {
       out << " \"loss\": " << fixed(link_.loss(), 4) << ", \"packets\": " << link_.packets()
           << ", \"packet_bytes\": " << bytes_.packets << ",\n";
     out << " \"rows\": [";
-    for (const Row& row : rows_)
+    for (const Row& row : rows_) {
       out << (&row == rows_.data() ? "\n" : ",\n") << "  {\"method\": " << json_quoted(row.key) << ", "
           << row.score->json()
-          << ", \"node_ms\": " << fixed((row.from_bits ? node_ms_ : head_ms_).median(), 5)
-          << ", \"server_ms\": " << fixed(row.server.median(), 5) << "}";
+          << ", \"node_ms\": " << fixed((row.from_bits() ? node_ms_ : head_ms_).median(), 5)
+          << ", \"server_ms\": " << fixed(row.server.median(), 5)
+          << ", \"from_bits\": " << (row.from_bits() ? "true" : "false");
+      if (row.energy > 0) out << ", \"reconstruction_error\": " << fixed(row.error / row.energy, 5);
+      out << "}";
+    }
     out << "\n ]}\n";
     return out.str();
   }
@@ -200,7 +184,7 @@ class Evaluation {
 
   std::size_t sent_bytes() const { return link_.loss() > 0 ? bytes_.packets : bytes_.frame; }
 
-  Evaluation(std::unique_ptr<Benchmark> benchmark, qcnet::Node node, Link link,
+  Evaluation(std::unique_ptr<Benchmark> benchmark, qcnet::Node node, LossyLink link,
              const qcnet::Arithmetic& of_servers)
       : benchmark_(std::move(benchmark)),
         node_(std::move(node)),
@@ -213,15 +197,21 @@ class Evaluation {
     if (server->deployment().hash != node_.deployment().hash)
       return Error(path + ": does not belong to " + node_path + ", their qcnet.hash differ");
     if (server->deployment().method == "qcnet") QCNET_CHECK(add_frozen_rows(*server, path, node_path));
-    return add_row(server->deployment().method, *server,
-                   [server](const Maps&, const PartialFrame& arrived) { return decoded(*server, arrived); });
+    return add_server_row(server->deployment().method, server);
+  }
+
+  Result<void> add_server_row(const std::string& key, const std::shared_ptr<Server>& server) {
+    return add_row(
+        key, *server,
+        [server](const Maps&, const PartialFrame& arrived) { return decoded(*server, arrived); },
+        [server](std::size_t map) { return server->features(map); });
   }
 
   /// `owner` is the server whose file says what the answers mean.
   Result<void> add_row(const std::string& key, const Server& owner, decltype(Row::run) run,
-                       bool from_bits = true) {
+                       decltype(Row::rebuilt) rebuilt) {
     QCNET_TRY(auto score, benchmark_->score(owner.deployment(), owner.tail()));
-    rows_.push_back({key, title(key), std::move(run), std::move(score), from_bits});
+    rows_.push_back({key, title(key), std::move(run), std::move(score), std::move(rebuilt)});
     return {};
   }
 
@@ -237,21 +227,22 @@ class Evaluation {
       tail->run(maps);
       return tail.get();
     };
-    QCNET_CHECK(add_row("unpartitioned", server, run_tail, false));
+    QCNET_CHECK(add_row("unpartitioned", server, run_tail, {}));
 
     QCNET_TRY(auto restored, load_uniform_maps(node_path));
     const auto uniform = std::make_shared<std::vector<UniformMap>>(std::move(restored));
-    QCNET_CHECK(add_row("uniform", server, [=](const Maps& maps, const PartialFrame& arrived) {
-      Maps rebuilt;
-      for (std::size_t i = 0; i < maps.size(); ++i)
-        rebuilt.push_back((*uniform)[i](maps[i], arrived.received.bits(i)));
-      return run_tail(rebuilt, arrived);
-    }));
+    QCNET_CHECK(add_row(
+        "uniform", server,
+        [=](const Maps& maps, const PartialFrame& arrived) {
+          Maps rebuilt;
+          for (std::size_t i = 0; i < maps.size(); ++i)
+            rebuilt.push_back((*uniform)[i](maps[i], arrived.received.bits(i)));
+          return run_tail(rebuilt, arrived);
+        },
+        [uniform](std::size_t map) -> ConstTensorView { return (*uniform)[map].restored; }));
 
     QCNET_TRY(Server loaded, Server::load(path, {.compensate = false, .arithmetic = of_servers_}));
-    const auto plain = std::make_shared<Server>(std::move(loaded));
-    return add_row("lloyd-max", server,
-                   [plain](const Maps&, const PartialFrame& arrived) { return decoded(*plain, arrived); });
+    return add_server_row("lloyd-max", std::make_shared<Server>(std::move(loaded)));
   }
 
   /// A map at the cut, to bits, of which some may be lost, and back by the uniform quantizer.
@@ -314,7 +305,8 @@ class Evaluation {
 
   std::unique_ptr<Benchmark> benchmark_;
   qcnet::Node node_;
-  Link link_;
+  bool encodes_ = false;  // the node's maps are an encoder's, not those that servers rebuild
+  LossyLink link_;
   qcnet::Arithmetic of_servers_;
   std::vector<Row> rows_;
   std::vector<std::size_t> pictures_;
