@@ -1,0 +1,64 @@
+"""What the study consists of: model families, their cuts, and the options that their training takes.
+
+A cell is one cut of one family with one seed. Bases are those that are shipped: a node's file beside its frozen server's.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SEEDS = (0, 1, 2)
+ADAMW = "--optimizer adamw --lr 5e-4 --weight-decay 0.05"
+
+
+@dataclass(frozen=True)
+class Family:
+    name: str
+    dataset: str   # options of all scripts
+    base: str      # in shipped/, without ".node.safetensors"
+    budget: str    # options of compensate.py
+    cuts: dict                      # cut -> further options of compensate.py
+    quick: str                      # the cut that study.py --quick trains a QCNet at
+
+    def cells(self, seed):
+        return [Cell(self, cut, seed) for cut in self.cuts]
+
+
+@dataclass(frozen=True)
+class Cell:
+    family: Family
+    cut: str
+    seed: int
+
+    @property
+    def name(self):
+        return f"{self.family.name}-{self.cut}-seed{self.seed}"
+
+    def base(self, weights):
+        return Path(weights) / "shipped" / f"{self.family.base}.node.safetensors"
+
+    def options(self):
+        """Of compensate.py, but for files, seeds and methods."""
+        return [*self.family.dataset.split(), "--cut", self.cut, *self.family.budget.split(),
+                *self.family.cuts[self.cut].split()]
+
+
+FAMILIES = {family.name: family for family in (
+    Family("resnet-cifar10", "--dataset cifar10", "resnet-cifar10-layer1",
+           "--blocks 2 --reconstruction-epochs 1 --distillation-epochs 3 --epochs 6",
+           {"layer1": "--width 16", "layer2": "--width 32", "layer3": "--width 64"}, "layer1"),
+    Family("vit-cifar10", "--dataset cifar10", "vit-cifar10-encoder.layers.encoder_layer_1",
+           "--width 96 --blocks 2 --batch 128 --reconstruction-epochs 1 --distillation-epochs 2 --epochs 6 " + ADAMW,
+           {f"encoder.layers.encoder_layer_{i}": "" for i in range(3)}, "encoder.layers.encoder_layer_1"),
+    Family("convnext-cifar10", "--dataset cifar10", "convnext-cifar10-features.2",
+           "--block depthwise --blocks 2 --batch 128 --reconstruction-epochs 1 --epochs 4 " + ADAMW,
+           {"features.1": "--width 40 --distillation-epochs 2", "features.2": "--width 80 --distillation-epochs 3",
+            "features.3": "--width 64 --distillation-epochs 2"}, "features.2"),
+    Family("yolo-bccd", "--dataset bccd --size 416", "yolo-bccd-layers.7",
+           "--batch 16 --width 32 --blocks 2 --reconstruction-epochs 40 --distillation-epochs 100 --epochs 140 "
+           "--optimizer adamw --lr 1e-3 --weight-decay 0.05",
+           {"layers.3": "", "layers.5": "", "layers.7": ""}, "layers.7"))}
+
+
+def percent(row):
+    """The metric of a row of `evaluate --json`."""
+    return row["accuracy"] if "accuracy" in row else row["mAP@0.5"]

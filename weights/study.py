@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""The study: every method at every cut of every model family, trained here and measured by the C++ library.
+
+For each cell (family, cut, seed): compensate.py trains, export.py writes the files of a deployment, and the program
+`evaluate` runs them over the test set. What it says is kept in --results, one file a cell; cells that have one are not
+run again, interrupted ones go on where they were. docs/study.md is made of these files by study_report.py.
+
+  study.sh            all cells, some 18 hours on two cores; --families, --cuts and --seeds choose
+  study.sh --quick    a cell of each family: the frozen QCNet after its reconstruction epochs, beside what is on record
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from qcnet_train.data import cifar10, detection, locate
+from qcnet_train.study import FAMILIES, SEEDS, Cell, percent
+
+WEIGHTS = Path(__file__).resolve().parent
+METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control", "autoencoder", "autoencoder-finetuned", "qat",
+           "2-bit", "4-bit", "8-bit")
+# dataset -> names of its pictures, what to do if there are none, further options of `evaluate`
+TEST_SETS = {"cifar10": (("cifar10-test.zip", "test"), cifar10.ADVICE, ()),
+             "bccd": (("bccd.zip", "BCCD"), detection.BCCD_ADVICE, ("--split", "test"))}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one row of each family, within 20 minutes on two cores")
+    parser.add_argument("--shipped", action="store_true", help="measure the shipped files, train nothing")
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
+    parser.add_argument("--cuts", nargs="+", help="only these")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--evaluate", type=lambda path: Path(path).resolve(), required=True, help="the built program")
+    parser.add_argument("--data", help="folder of the archives of CIFAR-10 and BCCD ($QCNET_DATA, then ../shared/data)")
+    parser.add_argument("--work", type=Path, default=WEIGHTS / "runs" / "study", help="folder for what is trained")
+    parser.add_argument("--results", type=Path, default=WEIGHTS.parent / "docs" / "study", help="folder of the records")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of training")
+    return parser.parse_args()
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def run(command):
+    """Runs a command; it is printed first, as a user would type it."""
+    print("$ " + shlex.join(map(str, command)), flush=True)
+    if subprocess.run([str(word) for word in command], cwd=WEIGHTS, check=False).returncode:
+        raise SystemExit(f"study.py: {command[1] if command[0] == sys.executable else command[0]} failed, see above; "
+                         "the same command goes on from here")
+
+
+def test_set(dataset, work):
+    """The folder and options that name the test set's pictures to `evaluate`: found, or unpacked from their archive."""
+    names, advice, options = TEST_SETS[dataset]
+    found = locate.find(None, names, advice)
+    if found.suffix == ".zip":
+        folder = work / found.stem
+        if not folder.exists():
+            partial = folder.with_suffix(".partial")
+            with zipfile.ZipFile(found) as archive:
+                archive.extractall(partial)
+            partial.rename(folder)
+        found = folder / "test" if dataset == "cifar10" else folder
+    return [found, *options]
+
+
+def train(cell, methods, arguments):
+    """Trains what is not trained yet, and what that goes on from; the folder of the results."""
+    out = arguments.work / f"{cell.family.name}-{cell.cut}"
+    run([sys.executable, "compensate.py", *cell.options(), "--base", cell.base(WEIGHTS), "--seeds", cell.seed,
+         "--methods", *methods, "--threads", arguments.threads, "--out", out, "--resume"])
+    return out
+
+
+def export(cell, methods, trained, arguments):
+    """Writes each method's files; {node's file: its servers'}."""
+    out = arguments.work / "files" / cell.name
+    if out.exists():
+        shutil.rmtree(out)
+    run([sys.executable, "export.py", *cell.family.dataset.split(), "--base", cell.base(WEIGHTS), "--run", trained,
+         "--name", cell.family.name, "--seed", cell.seed, "--methods", *methods, "--threads", arguments.threads,
+         "--out", out])
+    return pairs(out)
+
+
+def pairs(folder, start=""):
+    """{node's file: its servers'} of a folder. A server belongs to the node whose name its own begins with, the longest."""
+    nodes = {node: [] for node in sorted(folder.glob(f"{start}*.node.safetensors"))}
+    for server in sorted(folder.glob(f"{start}*.server.safetensors")):
+        stems = {str(node).removesuffix(".node.safetensors"): node for node in nodes}
+        nodes[stems[max((stem for stem in stems if str(server).startswith(stem)), key=len)]].append(server)
+    return nodes
+
+
+def measure(cell, files, arguments):
+    """What `evaluate` says of these files: bytes of each node's frames, and its rows."""
+    measured = []
+    for node, servers in files.items():
+        answer = arguments.work / f"{cell.name}.json"
+        run([arguments.evaluate, *test_set(cell.family.dataset.split()[1], arguments.work), node, *servers,
+             "--threads", 1, "--json", answer])
+        measured.append(read(answer))
+    return measured
+
+
+def trained_figures(log, seed):
+    """PyTorch's own figures in a log of compensate.py, and how long training took."""
+    return {run["method"]: {"validation": run["validation"], "test": run["test"],
+                            "seconds": round(sum(epoch["seconds"] for epoch in run["history"]))}
+            for run in log["runs"] if run["seed"] == seed}
+
+
+class Record:
+    """What is known of a cell; kept in a file."""
+
+    def __init__(self, cell, folder):
+        self.path = folder / f"{cell.name}.json"
+        self.content = read(self.path) if self.path.exists() else {
+            "family": cell.family.name, "cut": cell.cut, "seed": cell.seed, "options": shlex.join(cell.options()),
+            "trained": {}, "measured": []}
+
+    def rows(self):
+        return {row["method"]: row for part in self.content["measured"] for row in part["rows"]}
+
+    def lacks(self, method):
+        """The control has no files to measure: its figure is PyTorch's."""
+        return method not in (self.content["trained"] if method == "control" else self.rows())
+
+    def add(self, trained, measured):
+        self.content["trained"].update(trained)
+        self.content["measured"] += measured
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.content, indent=1) + "\n")
+        partial.rename(self.path)
+        print(f"study.py: wrote {self.path}", flush=True)
+
+
+def run_cell(cell, methods, arguments):
+    """Trains and measures those methods that are not on record."""
+    record = Record(cell, arguments.results)
+    missing = [method for method in methods if record.lacks(method)]
+    if not missing:
+        print(f"study.py: {cell.name} is on record", flush=True)
+        return
+    trained = train(cell, missing, arguments)
+    files = export(cell, [method for method in missing if method != "control"], trained, arguments)
+    record.add(trained_figures(read(trained / "results.json"), cell.seed), measure(cell, files, arguments))
+
+
+def run_shipped(cell, arguments):
+    """Measures the shipped files of a cell, if there are any that are not on record."""
+    files = pairs(WEIGHTS / "shipped", f"{cell.family.name}-{cell.cut}")
+    record = Record(cell, arguments.results)
+    if files and not record.rows():
+        log = read(WEIGHTS / "logs" / f"{cell.family.name}.json")["cuts"][cell.cut]
+        record.add(trained_figures(log, cell.seed), measure(cell, files, arguments))
+
+
+def quick(cells, arguments):
+    """A QCNet of each family after its reconstruction epochs, measured beside the record's plain dequantization."""
+    lines = []
+    for cell in cells:
+        record = Record(cell, arguments.results)
+        files = export(cell, ["qcnet"], train(cell, ["qcnet-mse"], arguments), arguments)
+        rows = {row["method"]: percent(row) for part in measure(cell, files, arguments) for row in part["rows"]}
+        known = {method: percent(row) for method, row in record.rows().items()}
+        if of_log := record.content["trained"].get("qcnet-mse"):
+            known["qcnet"] = 100 * of_log["test"]
+        lines += [f"{cell.name:<56} {title:<24} {rows[method]:6.2f} %, on record {known.get(method, float('nan')):6.2f} %"
+                  for method, title in (("unpartitioned", "unpartitioned"), ("lloyd-max", "Lloyd-Max dequantization"),
+                                        ("qcnet", "QCNet, reconstruction"))]
+    print("\n".join(lines))
+
+
+def main():
+    arguments = parse()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    if arguments.data:
+        os.environ["QCNET_DATA"] = arguments.data
+    families = [FAMILIES[name] for name in arguments.families]
+    if arguments.quick:
+        arguments.work = arguments.work / "quick"
+        quick([Cell(family, family.quick, 0) for family in families], arguments)
+        return
+    for seed in arguments.seeds:
+        for cell in (cell for family in families for cell in family.cells(seed)):
+            if arguments.cuts and cell.cut not in arguments.cuts:
+                continue
+            if arguments.shipped:
+                run_shipped(cell, arguments)
+            else:
+                run_cell(cell, arguments.methods, arguments)
+
+
+if __name__ == "__main__":
+    main()

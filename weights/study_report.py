@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Writes the tables and plots of docs/study.md from the records of study.py, between the marks that stand there."""
+
+import argparse
+import json
+import re
+import statistics
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402: the backend comes first
+
+from qcnet_train.study import FAMILIES, percent
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+TITLES = {
+    "unpartitioned": "unpartitioned, float", "8-bit": "8 bit", "4-bit": "4 bit", "2-bit": "2 bit",
+    "uniform": "uniform dequantization", "lloyd-max": "Lloyd-Max dequantization",
+    "qcnet": "**QCNet, model frozen**",
+    "autoencoder": "autoencoder, model frozen", "lloyd-max-finetuned": "Lloyd-Max dequantization, tuned tail",
+    "autoencoder-finetuned": "autoencoder, tuned tail", "qat": "quantization-aware training of the whole model",
+    "qcnet-finetuned": "**QCNet, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
+# Of 1.2 Mbit/s, as BLE 2M has it (docs/planner.md).
+SECONDS_PER_BYTE = 8 / 1.2e6
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=DOCS / "study", help="folder of the records")
+    parser.add_argument("--page", type=Path, default=DOCS / "study.md")
+    return parser.parse_args()
+
+
+def gather(folder):
+    """{(family, cut): {method: rows of its seeds}}; a row has its frame's bytes too."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        record = json.loads(path.read_text())
+        methods = found.setdefault((record["family"], record["cut"]), {})
+        if control := record["trained"].get("control"):
+            methods.setdefault("control", []).append({"percent": 100 * control["test"], "seed": record["seed"]})
+        for part in record["measured"]:
+            for row in part["rows"]:
+                sent = part["bytes"]["frame" if row["from_bits"] else "float32"]
+                methods.setdefault(row["method"], []).append(
+                    {**row, "percent": percent(row), "seed": record["seed"], "bytes": sent, "file": part["bytes"]["file"]})
+    return found
+
+
+def mean(rows, key):
+    return statistics.mean(row[key] for row in rows)
+
+
+def cell(rows):
+    """Mean and, of several seeds, standard deviation."""
+    if not rows:
+        return ""
+    values = [row["percent"] for row in rows]
+    spread = f" ± {statistics.stdev(values):.2f}" if len(set(row["seed"] for row in rows)) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
+
+
+def table(family, found):
+    """Methods by cuts, mean ± standard deviation over the seeds, and what is sent."""
+    cuts = [cut for cut in FAMILIES[family].cuts if (family, cut) in found]
+    metric = "mAP@0.5" if "bccd" in FAMILIES[family].dataset else "accuracy"
+    lines = [f"| {family}, {metric}, % | " + " | ".join(f"`{cut}`" for cut in cuts) + " |", "|---|" + "---|" * len(cuts)]
+    for method, title in TITLES.items():
+        rows = [found[family, cut].get(method, []) for cut in cuts]
+        if any(rows):
+            lines.append(f"| {title} | " + " | ".join(map(cell, rows)) + " |")
+    seeds = [max(len({row["seed"] for row in rows}) for rows in found[family, cut].values()) for cut in cuts]
+    sent = [found[family, cut]["lloyd-max"][0]["bytes"] for cut in cuts]
+    return "\n".join([*lines, "| bytes of a frame of one bit a feature | " + " | ".join(map(str, sent)) + " |",
+                      "| most seeds of a method | " + " | ".join(map(str, seeds)) + " |"])
+
+
+def errors(found):
+    """Relative error of the reconstruction beside the accuracy that it gives the same frozen tail."""
+    lines = ["| model, cut | Lloyd-Max: error | accuracy | QCNet, frozen: error | accuracy |", "|---|---|---|---|---|"]
+    for (family, cut), methods in found.items():
+        cells = [f"{mean(methods[name], 'reconstruction_error'):.3f} | {mean(methods[name], 'percent'):.2f}"
+                 for name in ("lloyd-max", "qcnet") if name in methods]
+        if len(cells) == 2:
+            lines.append(f"| {family}, `{cut}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def style(method):
+    """Marker and colour of a method in all plots."""
+    if method.startswith("qcnet"):
+        return {"marker": "*", "s": 90, "color": "tab:green" if method == "qcnet-finetuned" else "tab:olive"}
+    if method.startswith("autoencoder"):
+        return {"marker": "^", "color": "tab:purple" if method.endswith("finetuned") else "plum"}
+    colours = {"unpartitioned": "black", "lloyd-max": "tab:orange", "lloyd-max-finetuned": "tab:red", "qat": "tab:brown"}
+    return {"marker": "o" if method in colours else "s", "color": colours.get(method, "tab:blue")}
+
+
+def plot(path, found, x, label, hidden=("uniform", "control")):
+    """Of each family the metric against x(row), a mark for each method and cut."""
+    families = [family for family in FAMILIES if any(key[0] == family for key in found)]
+    figure, all_axes = plt.subplots(1, len(families), figsize=(3.4 * len(families), 3.6), squeeze=False)
+    for axes, family in zip(all_axes[0], families):
+        for (of, _), methods in found.items():
+            for method, rows in methods.items():
+                if of == family and method not in hidden:
+                    axes.scatter(statistics.mean(map(x, rows)), mean(rows, "percent"), label=TITLES[method].strip("*"),
+                                 zorder=2, **style(method))
+        axes.set(title=family, xlabel=label, xscale="log")
+        axes.grid(alpha=0.3)
+    all_axes[0][0].set_ylabel("accuracy or mAP@0.5, %")
+    named = {}
+    for axes in all_axes[0]:
+        named.update({name: mark for mark, name in zip(*axes.get_legend_handles_labels())})
+    figure.legend(named.values(), named.keys(), loc="lower center", ncol=4, frameon=False, fontsize="small")
+    figure.tight_layout(rect=(0, 0.16, 1, 1))
+    figure.savefig(path, metadata={"Date": None})
+    print(f"study_report.py: wrote {path}")
+
+
+def main():
+    arguments = parse()
+    found = gather(arguments.results)
+    if not found:
+        raise SystemExit(f"{arguments.results}: holds no records; study.sh makes them")
+    parts = {family: table(family, found) for family in FAMILIES if any(key[0] == family for key in found)}
+    parts["errors"] = errors(found)
+    page = arguments.page.read_text()
+    for name, text in parts.items():
+        page, count = re.subn(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda m: m[1] + text + m[2], page, flags=re.S)
+        if count != 1:
+            raise SystemExit(f"{arguments.page}: has no place for {name}: <!-- {name} --> and <!-- end -->")
+    arguments.page.write_text(page)
+    print(f"study_report.py: wrote {arguments.page}")
+    plot(DOCS / "study-bytes.svg", found, lambda row: row["bytes"], "bytes a picture")
+    plot(DOCS / "study-latency.svg", found,
+         lambda row: row["node_ms"] + row["server_ms"] + 1000 * SECONDS_PER_BYTE * row["bytes"],
+         "node + link (1.2 Mbit/s) + server, ms")
+
+
+if __name__ == "__main__":
+    main()
