@@ -19,6 +19,7 @@ from selftest_binary import *  # noqa: F401, F403 - its test cases
 from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
 from selftest_methods import *  # noqa: F401, F403 - its test cases
+from selftest_study import *  # noqa: F401, F403 - its test cases
 from qcnet_train import deployment, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix

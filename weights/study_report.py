@@ -98,16 +98,20 @@ def style(method):
     return {"marker": "o" if method in colours else "s", "color": colours.get(method, "tab:blue")}
 
 
-def plot(path, found, x, label, hidden=("uniform", "control")):
-    """Of each family the metric against x(row), a mark for each method and cut."""
+def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
+    """Of each family the metric against x(row), a mark for each method and cut; of the picture as a file, `whole`(row)."""
     families = [family for family in FAMILIES if any(key[0] == family for key in found)]
-    figure, all_axes = plt.subplots(1, len(families), figsize=(3.4 * len(families), 3.6), squeeze=False)
+    figure, all_axes = plt.subplots(1, len(families), figsize=(3.4 * len(families), 3.9), squeeze=False)
     for axes, family in zip(all_axes[0], families):
-        for (of, _), methods in found.items():
+        for methods in (methods for (of, _), methods in found.items() if of == family):
             for method, rows in methods.items():
-                if of == family and method not in hidden:
+                if method not in hidden:
                     axes.scatter(statistics.mean(map(x, rows)), mean(rows, "percent"), label=TITLES[method].strip("*"),
                                  zorder=2, **style(method))
+            if whole:
+                rows = methods["unpartitioned"]
+                axes.scatter(statistics.mean(map(whole, rows)), mean(rows, "percent"), label="the picture's JPEG file",
+                             marker="x", color="black")
         axes.set(title=family, xlabel=label, xscale="log")
         axes.grid(alpha=0.3)
     all_axes[0][0].set_ylabel("accuracy or mAP@0.5, %")
@@ -115,7 +119,7 @@ def plot(path, found, x, label, hidden=("uniform", "control")):
     for axes in all_axes[0]:
         named.update({name: mark for mark, name in zip(*axes.get_legend_handles_labels())})
     figure.legend(named.values(), named.keys(), loc="lower center", ncol=4, frameon=False, fontsize="small")
-    figure.tight_layout(rect=(0, 0.16, 1, 1))
+    figure.tight_layout(rect=(0, 0.2, 1, 1))
     figure.savefig(path, metadata={"Date": None})
     print(f"study_report.py: wrote {path}")
 
@@ -129,12 +133,12 @@ def main():
     parts["errors"] = errors(found)
     page = arguments.page.read_text()
     for name, text in parts.items():
-        page, count = re.subn(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda m: m[1] + text + m[2], page, flags=re.S)
+        page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.S)
         if count != 1:
             raise SystemExit(f"{arguments.page}: has no place for {name}: <!-- {name} --> and <!-- end -->")
     arguments.page.write_text(page)
     print(f"study_report.py: wrote {arguments.page}")
-    plot(DOCS / "study-bytes.svg", found, lambda row: row["bytes"], "bytes a picture")
+    plot(DOCS / "study-bytes.svg", found, lambda row: row["bytes"], "bytes a picture", lambda row: row["file"])
     plot(DOCS / "study-latency.svg", found,
          lambda row: row["node_ms"] + row["server_ms"] + 1000 * SECONDS_PER_BYTE * row["bytes"],
          "node + link (1.2 Mbit/s) + server, ms")

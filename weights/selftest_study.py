@@ -1,0 +1,51 @@
+"""Checks of the study's records and of what it finds in a folder, part of selftest.py."""
+
+import json
+import tempfile
+import unittest
+from pathlib import Path
+
+import study
+from qcnet_train.study import FAMILIES, Cell, percent
+
+
+class Study(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.cell = Cell(FAMILIES["resnet-cifar10"], "layer1", 0)
+
+    def test_a_server_belongs_to_the_node_with_the_longest_name_in_common(self):
+        for name in ("m-layer1.node", "m-layer1-qcnet.server", "m-layer1.qat.node", "m-layer1.qat.server", "m-layer2.node"):
+            (self.folder / f"{name}.safetensors").touch()
+        found = {node.name: [server.name for server in servers]
+                 for node, servers in study.pairs(self.folder, "m-layer1").items()}
+        self.assertEqual(found, {"m-layer1.node.safetensors": ["m-layer1-qcnet.server.safetensors"],
+                                 "m-layer1.qat.node.safetensors": ["m-layer1.qat.server.safetensors"]})
+
+    def test_a_record_says_what_is_missing_and_keeps_what_was_there(self):
+        record = study.Record(self.cell, self.folder)
+        self.assertTrue(record.lacks("qcnet") and record.lacks("control"))
+        record.add({"control": {"test": 0.5}}, [{"rows": [{"method": "qcnet", "accuracy": 80.0}]}])
+        record.add({"qat": {"test": 0.6}}, [{"rows": [{"method": "qat", "accuracy": 60.0}]}])
+        again = study.Record(self.cell, self.folder)
+        self.assertFalse(any(again.lacks(method) for method in ("control", "qcnet", "qat")))
+        self.assertTrue(again.lacks("autoencoder"))
+        self.assertEqual(percent(again.rows()["qcnet"]), 80.0)
+        self.assertEqual(percent({"mAP@0.5": 70.0}), 70.0)
+
+    def test_what_was_trained_is_told_seed_by_seed(self):
+        runs = [{"method": "qcnet", "seed": seed, "validation": 0.1, "test": seed, "history": [{"seconds": 1.4}, {"seconds": 2}]}
+                for seed in (0, 1)]
+        self.assertEqual(study.trained_figures({"runs": runs}, 1),
+                         {"qcnet": {"validation": 0.1, "test": 1, "seconds": 3}})
+
+    def test_every_family_has_a_base_its_cuts_and_records_of_them(self):
+        for family in FAMILIES.values():
+            self.assertIn(family.quick, family.cuts)
+            self.assertTrue(Cell(family, family.quick, 0).base(study.WEIGHTS).exists())
+            record = json.loads((study.WEIGHTS.parent / "docs/study" / f"{family.name}-{family.quick}-seed0.json").read_text())
+            self.assertEqual(record["options"], " ".join(Cell(family, family.quick, 0).options()))
+
+
+if __name__ == "__main__":
+    unittest.main()
