@@ -11,13 +11,16 @@ namespace qcnet::inline QCNET_ABI {
 /// Kernel size, stride, padding and dilation of a 2-D sliding window, in pixels. `pad_h` and `pad_w` are the
 /// padding on every side; `extra_bottom` and `extra_right` come on top of it there. `groups` splits the
 /// channels (convolutions only).
+///
+/// Padding comes last: copying a constant geometry for AVX-512, GCC 12.2 takes eight words of which the first
+/// four are equal and the others zero for eight equal ones, and square(1) would be padded.
 struct ConvGeometry {
   std::size_t kernel_h = 1, kernel_w = 1;
   std::size_t stride_h = 1, stride_w = 1;
-  std::size_t pad_h = 0, pad_w = 0;
-  std::size_t extra_bottom = 0, extra_right = 0;
   std::size_t dilation_h = 1, dilation_w = 1;
   std::size_t groups = 1;
+  std::size_t pad_h = 0, pad_w = 0;
+  std::size_t extra_bottom = 0, extra_right = 0;
 
   /// A square window.
   static ConvGeometry square(std::size_t kernel, std::size_t stride = 1, std::size_t pad = 0) {
