@@ -46,7 +46,7 @@ Result<void> send_all(qcnet::Node& node, const Pictures& pictures, std::size_t c
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "Turns pictures into frames of one bit per feature, on stdout or into a file.\n"
+      "Turns pictures into frames of bits, mostly one per feature, on stdout or into a file.\n"
       "Each frame is preceded by its length in bytes (u32, little-endian).",
       "node");
   app.footer(

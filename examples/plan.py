@@ -41,8 +41,8 @@ def plot_choice(axes, plan):
         if way["pareto"]:
             axes.annotate(label(way), (total(way), way[height]), xytext=(0, 6), textcoords="offset points",
                           ha="center", fontsize="small")
-    if plan["best"] is not None:
-        way = plan["ways"][plan["best"]]
+    way = None if plan["best"] is None else plan["ways"][plan["best"]]
+    if way and way[height] is not None:
         axes.plot(total(way), way[height], "o", color="C3", fillstyle="none", markersize=12, label=f"best {plan['goal']}")
         axes.legend(loc="lower right")
     axes.set_xscale("log")

@@ -60,8 +60,8 @@ class Connection {
     QCNET_TRY(const auto added, assembler_.add(message));
     if (added == qcnet::PacketAssembler::Added::newer) {
       const auto done = finish();  // what is still missing will hardly come
-      QCNET_CHECK(receive(message));
-      return done;
+      const auto received = receive(message);
+      return done ? received : done;
     }
     return assembler_.complete() ? finish() : Result<void>();
   }
@@ -127,12 +127,9 @@ class Connection {
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "Reads frames, or packets of them, from stdin and prints a line for each: sequence number, class, "
-      "probability. A "
-      "detector's\n"
-      "is a line for each box: sequence number, class, score, left and upper edge, width and height in "
-      "pixels\n"
-      "of the node's picture.\n"
+      "Reads frames, or packets of them, from stdin and prints a line for each: sequence number, class,\n"
+      "probability. A detector's is a line for each box: sequence number, class, score, left and upper\n"
+      "edge, width and height in pixels of the node's picture.\n"
       "A frame is answered from the packets that came, once a newer one begins.\n"
       "What is damaged, foreign or replayed is reported, skipped and makes the exit status 1.",
       "server");
@@ -170,8 +167,9 @@ int main(int argc, char** argv) {
       if (more) ++received;
       const auto done = more ? connection.receive(**message) : connection.finish();
       if (done) continue;
-      const std::string where = (more && qcnet::is_packet(**message) ? "packet " : "frame ") +
-                                std::to_string(received) + " of stdin";
+      const std::string where = !more ? std::string("the end of stdin")
+                                      : (qcnet::is_packet(**message) ? "packet " : "frame ") +
+                                            std::to_string(received) + " of stdin";
       if (strict) return done.error().in(where);
       std::cerr << "server: " << where << ": " << done.error().message() << '\n';
       ++refused;

@@ -69,6 +69,23 @@ def parse():
     return arguments
 
 
+# What a folder of results is about: with other ones nothing in it can go on.
+SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cutmix", "cut", "width", "blocks", "block",
+            "reconstruction_epochs", "distillation_epochs", "epochs", "optimizer", "lr", "weight_decay", "packet_loss",
+            "calibration")
+
+
+def keep_settings(a):
+    """Notes the settings in --out. Exits if --resume is to go on from others."""
+    settings, path = {key: getattr(a, key) for key in SETTINGS}, a.out / "settings.json"
+    if a.resume and path.exists():
+        before = json.loads(path.read_text())
+        other = [f"--{key.replace('_', '-')}" for key in SETTINGS if before.get(key) != settings[key]]
+        if other:
+            raise SystemExit(f"{a.out}: was trained with another {', '.join(other)}; take another --out, or no --resume")
+    path.write_text(json.dumps(settings) + "\n")
+
+
 class Experiment:
     """All methods at one cut of one base model."""
 
@@ -208,10 +225,12 @@ class Experiment:
 def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if runtime.is_main:
+        keep_settings(arguments)
     experiment = Experiment(runtime, dataset, arguments)
     baselines = experiment.baselines()
     runtime.print(json.dumps(baselines))
-    arguments.out.mkdir(parents=True, exist_ok=True)
     if runtime.is_main:
         loop.save(arguments.out / "quantizer.pt", each(vars, experiment.cut.quantizer))
     experiment.write_log(baselines)

@@ -1,9 +1,13 @@
 """Checks of what nodes send and of the methods' parts, part of selftest.py."""
 
+import tempfile
 import unittest
+from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
+import compensate
 from qcnet_train import methods, optimizers
 from qcnet_train.compensator import CodeDequantizer, Dequantizer
 from qcnet_train.latent import WINDOW
@@ -98,6 +102,19 @@ class Methods(unittest.TestCase):
                 if method.own_node or part == "restore" and "restore" in method.trains:
                     for key, value in getattr(parts, part).state_dict().items():
                         self.assertTrue(torch.equal(value, getattr(again, part).state_dict()[key]), (name, part, key))
+
+    def test_a_run_goes_on_only_with_the_same_settings(self):
+        out = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        settings = {**dict.fromkeys(compensate.SETTINGS), "out": out, "resume": True, "epochs": 5.0}
+        compensate.keep_settings(SimpleNamespace(**settings))
+        compensate.keep_settings(SimpleNamespace(**settings))
+        with self.assertRaisesRegex(SystemExit, "another --epochs, --packet-loss;"):
+            compensate.keep_settings(SimpleNamespace(**{**settings, "epochs": 6.0, "packet_loss": 0.25}))
+        compensate.keep_settings(SimpleNamespace(**{**settings, "epochs": 6.0, "resume": False}))
+
+    def test_an_optimizer_is_the_one_that_was_named(self):
+        for name, kind in (("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)):
+            self.assertIs(type(optimizers.make(name, torch.nn.Linear(2, 2), 0.1, 0.1)), kind)
 
     def test_thresholds_and_levels_do_not_decay(self):
         cut = cut_of(maps()[1])

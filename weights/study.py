@@ -19,15 +19,22 @@ import sys
 import zipfile
 from pathlib import Path
 
-from qcnet_train.data import cifar10, detection, locate
+from qcnet_train.data import detection, locate
 from qcnet_train.study import FAMILIES, SEEDS, Cell, percent
 
 WEIGHTS = Path(__file__).resolve().parent
 METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control", "autoencoder", "autoencoder-finetuned", "qat",
            "2-bit", "4-bit", "8-bit")
+SHIPPED_SEED = 0
 # dataset -> names of its pictures, what to do if there are none, further options of `evaluate`
-TEST_SETS = {"cifar10": (("cifar10-test.zip", "test"), cifar10.ADVICE, ()),
+TEST_SETS = {"cifar10": (("cifar10-test.zip", "test"), "Give --data a folder with cifar10-train.zip and cifar10-test.zip, or "
+                         "train/<class>/*.jpg and test/<class>/*.jpg.", ()),
              "bccd": (("bccd.zip", "BCCD"), detection.BCCD_ADVICE, ("--split", "test"))}
+
+
+def path(text):
+    """As the user meant it: study.sh goes elsewhere, and so do the scripts that are run."""
+    return (Path(os.environ.get("STUDY_FROM", ".")) / text).resolve()
 
 
 def parse():
@@ -38,10 +45,10 @@ def parse():
     parser.add_argument("--cuts", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
-    parser.add_argument("--evaluate", type=lambda path: Path(path).resolve(), required=True, help="the built program")
-    parser.add_argument("--data", help="folder of the archives of CIFAR-10 and BCCD ($QCNET_DATA, then ../shared/data)")
-    parser.add_argument("--work", type=Path, default=WEIGHTS / "runs" / "study", help="folder for what is trained")
-    parser.add_argument("--results", type=Path, default=WEIGHTS.parent / "docs" / "study", help="folder of the records")
+    parser.add_argument("--evaluate", type=path, required=True, help="the built program")
+    parser.add_argument("--data", type=path, help="folder of the archives of CIFAR-10 and BCCD ($QCNET_DATA, then ../shared/data)")
+    parser.add_argument("--work", type=path, default=WEIGHTS / "runs" / "study", help="folder for what is trained")
+    parser.add_argument("--results", type=path, default=WEIGHTS.parent / "docs" / "study", help="folder of the records")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of training")
     return parser.parse_args()
 
@@ -75,7 +82,7 @@ def test_set(dataset, work):
 
 def train(cell, methods, arguments):
     """Trains what is not trained yet, and what that goes on from; the folder of the results."""
-    out = arguments.work / f"{cell.family.name}-{cell.cut}"
+    out = arguments.work / cell.name
     run([sys.executable, "compensate.py", *cell.options(), "--base", cell.base(WEIGHTS), "--seeds", cell.seed,
          "--methods", *methods, "--threads", arguments.threads, "--out", out, "--resume"])
     return out
@@ -106,7 +113,7 @@ def measure(cell, files, arguments):
     measured = []
     for node, servers in files.items():
         answer = arguments.work / f"{cell.name}.json"
-        run([arguments.evaluate, *test_set(cell.family.dataset.split()[1], arguments.work), node, *servers,
+        run([arguments.evaluate, *test_set(cell.family.data, arguments.work), node, *servers,
              "--threads", 1, "--json", answer])
         measured.append(read(answer))
     return measured
@@ -127,6 +134,8 @@ class Record:
         self.content = read(self.path) if self.path.exists() else {
             "family": cell.family.name, "cut": cell.cut, "seed": cell.seed, "options": shlex.join(cell.options()),
             "trained": {}, "measured": []}
+        if self.content["options"] != shlex.join(cell.options()):
+            raise SystemExit(f"{self.path}: was trained with other options, {self.content['options']}; move it away")
 
     def rows(self):
         return {row["method"]: row for part in self.content["measured"] for row in part["rows"]}
@@ -153,7 +162,8 @@ def run_cell(cell, methods, arguments):
         print(f"study.py: {cell.name} is on record", flush=True)
         return
     trained = train(cell, missing, arguments)
-    files = export(cell, [method for method in missing if method != "control"], trained, arguments)
+    deployed = [method for method in missing if method != "control"]
+    files = export(cell, deployed, trained, arguments) if deployed else {}
     record.add(trained_figures(read(trained / "results.json"), cell.seed), measure(cell, files, arguments))
 
 
@@ -185,14 +195,19 @@ def quick(cells, arguments):
 def main():
     arguments = parse()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    if arguments.data:
-        os.environ["QCNET_DATA"] = arguments.data
+    if data := arguments.data or os.environ.get("QCNET_DATA"):
+        os.environ["QCNET_DATA"] = str(path(data))
     families = [FAMILIES[name] for name in arguments.families]
+    known = {cut for family in families for cut in family.cuts}
+    if unknown := set(arguments.cuts or ()) - known:
+        raise SystemExit(f"study.py: no cut {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    for family in families:
+        test_set(family.data, arguments.work)  # now, not after hours of training
     if arguments.quick:
         arguments.work = arguments.work / "quick"
         quick([Cell(family, family.quick, 0) for family in families], arguments)
         return
-    for seed in arguments.seeds:
+    for seed in (SHIPPED_SEED,) if arguments.shipped else arguments.seeds:
         for cell in (cell for family in families for cell in family.cells(seed)):
             if arguments.cuts and cell.cut not in arguments.cuts:
                 continue

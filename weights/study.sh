@@ -2,6 +2,7 @@
 # The study of docs/study.md: builds the library's `evaluate`, then trains and measures; see study.py, which takes all options.
 #   weights/study.sh [--quick] [OPTIONS]      on Debian 12; needs CIFAR-10 and BCCD, see weights/README.md
 set -euo pipefail
+export STUDY_FROM=$PWD
 cd "$(dirname "$0")/.."
 source examples/common/apt.sh
 need g++ cmake make libxsimd-dev libstb-dev libcli11-dev libpugixml-dev libjemalloc2 \

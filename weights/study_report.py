@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
+matplotlib.rcParams["svg.hashsalt"] = "qcnet"  # the same figures give the same file
 import matplotlib.pyplot as plt  # noqa: E402: the backend comes first
 
 from qcnet_train.study import FAMILIES, percent
@@ -72,7 +73,7 @@ def table(family, found):
         if any(rows):
             lines.append(f"| {title} | " + " | ".join(map(cell, rows)) + " |")
     seeds = [max(len({row["seed"] for row in rows}) for rows in found[family, cut].values()) for cut in cuts]
-    sent = [found[family, cut]["lloyd-max"][0]["bytes"] for cut in cuts]
+    sent = [(found[family, cut].get("lloyd-max") or [{"bytes": ""}])[0]["bytes"] for cut in cuts]
     return "\n".join([*lines, "| bytes of a frame of one bit a feature | " + " | ".join(map(str, sent)) + " |",
                       "| most seeds of a method | " + " | ".join(map(str, seeds)) + " |"])
 
@@ -108,8 +109,7 @@ def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
                 if method not in hidden:
                     axes.scatter(statistics.mean(map(x, rows)), mean(rows, "percent"), label=TITLES[method].strip("*"),
                                  zorder=2, **style(method))
-            if whole:
-                rows = methods["unpartitioned"]
+            if whole and (rows := methods.get("unpartitioned")):
                 axes.scatter(statistics.mean(map(whole, rows)), mean(rows, "percent"), label="the picture's JPEG file",
                              marker="x", color="black")
         axes.set(title=family, xlabel=label, xscale="log")

@@ -199,7 +199,9 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     model.preprocess = about.preprocess;
     model.finds_boxes = about.anchors.has_value();
     model.metric = file.metadata("qcnet.metric").value_or(model.metric);
-    QCNET_TRY(model.accuracy, percent(file, "qcnet.accuracy.unpartitioned"));
+    auto accuracy = percent(file, "qcnet.accuracy.unpartitioned");
+    if (!accuracy) return accuracy.error().in(path);
+    model.accuracy = *accuracy;
     cuts.push_back({std::make_shared<qcnet::Node>(std::move(node)), path});
   }
   for (const std::string& path : server_paths) {
@@ -218,17 +220,24 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
       return qcnet::Error(cut.path + ": no file of a server (.server.safetensors) belongs to it");
   std::ranges::sort(cuts, {}, [](const Deployed& cut) { return cut.node->head().multiply_adds(); });
 
-  model.uncut = [head_path = cuts[0].path, tail_path = cuts[0].methods[0].path](
-                    const qcnet::Arithmetic& arithmetic) -> qcnet::Result<UncutModel> {
-    QCNET_TRY(auto node, qcnet::Node::load(head_path, qcnet::Verify::no, arithmetic));
+  model.uncut =
+      [head_path = cuts[0].path, tail_path = cuts[0].methods[0].path, cut = cuts[0].node->deployment().cut,
+       preprocess = model.preprocess](const qcnet::Arithmetic& arithmetic) -> qcnet::Result<UncutModel> {
+    QCNET_TRY(const auto file, qcnet::io::Safetensors::open(head_path));
+    QCNET_TRY(const qcnet::Network network, qcnet::models::load(file));
+    QCNET_TRY(auto halves, network.partition_at(cut));  // without the encoder that a Node may have there
+    QCNET_TRY(auto made,
+              qcnet::Executor::make(std::move(halves.first), preprocess.output_shape(), arithmetic));
     QCNET_TRY(const auto server,
               qcnet::Server::load(tail_path, {.verify = qcnet::Verify::no, .arithmetic = arithmetic}));
-    const std::size_t bytes = bytes_of(node.head()) + bytes_of(server.tail());
-    // Shared, as only what can be copied goes into a function.
-    const auto answer = [head = std::make_shared<qcnet::Node>(std::move(node)), tail = server.tail()](
+    const std::size_t bytes = bytes_of(made) + bytes_of(server.tail());
+    const auto answer = [head = std::move(made), tail = server.tail(), preprocess,
+                         input = qcnet::Tensor(preprocess.output_shape()),
+                         scratch = qcnet::vision::Preprocess::Scratch()](
                             const qcnet::vision::Image& image) mutable -> qcnet::Result<void> {
-      QCNET_CHECK(head->features(image));
-      tail.run(outputs_of(head->head()));
+      QCNET_CHECK(preprocess.apply_into(image, input, scratch));
+      head.run(input);
+      tail.run(outputs_of(head));
       return {};
     };
     return UncutModel{answer, bytes};

@@ -98,6 +98,9 @@ TEST_CASE("codes: what does not fit raises, and nothing is allocated") {
   const Tensor map({1, 2, 2, 8});
   Bitplane planes({1, 2, 2, 24}), other({1, 2, 2, 16});
   Tensor restored(map.shape());
+  CHECK_THROWS_AS(CodePlanes(3, 1, {0}, {1})
+                      .encode_into(ConstTensorView(nullptr, Shape{}), BitplaneView{nullptr, Shape{}}),
+                  std::runtime_error);
   CHECK_THROWS_AS(codes.encode_into(map, other), std::runtime_error);
   CHECK_THROWS_AS(codes.decode_into(other, restored), std::runtime_error);
   CHECK_THROWS_AS(codes.encode_into(Tensor({1, 2, 2, 7}), planes), std::runtime_error);

@@ -131,3 +131,12 @@ TEST_CASE("a detector's file asks for a letterbox") {
   file.set_metadata("qcnet.letterbox", "1").set_metadata("qcnet.resize", "0");
   CHECK(read(file, "node").value().preprocess.letterbox);
 }
+
+TEST_CASE("a map whose features have more bits than memory holds is refused") {
+  WeightsFile file = WeightsFile::golden("tiny-layer2.node");
+  file.set_metadata("qcnet.feature", "8192 8192 2");
+  CHECK(read(file, "node").ok());
+  file.set_metadata("qcnet.bits", "2");
+  CHECK(
+      contains(read(file, "node").error().message(), "2 bits for each feature of a map [1, 8192, 8192, 2]"));
+}

@@ -8,8 +8,8 @@ NOT_DECAYED = ("thresholds", "low", "high")  # of tokens they have two dimension
 
 def make(name, module, lr, weight_decay):
     decayed, others = [], []
-    for name, parameter in module.named_parameters():
-        is_weight = parameter.ndim > 1 and name.split(".")[-1] not in NOT_DECAYED
+    for key, parameter in module.named_parameters():
+        is_weight = parameter.ndim > 1 and key.split(".")[-1] not in NOT_DECAYED
         (decayed if is_weight else others).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     if name == "adamw":

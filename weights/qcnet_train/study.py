@@ -19,6 +19,10 @@ class Family:
     cuts: dict                      # cut -> further options of compensate.py
     quick: str                      # the cut that study.py --quick trains a QCNet at
 
+    @property
+    def data(self):
+        return self.dataset.split()[1]
+
     def cells(self, seed):
         return [Cell(self, cut, seed) for cut in self.cuts]
 

@@ -115,7 +115,7 @@ class CodePlanes {
   }
 
   void check(const Shape& map, const Shape& planes) const {
-    if (map.channels() != channels_ || !bits::fits_features(low_.size(), map) ||
+    if (map.rank() == 0 || map.channels() != channels_ || !bits::fits_features(low_.size(), map) ||
         !(planes == planes_of(map, bits_)))
       raise(Error("codes: a map " + map.to_string() + " with " + std::to_string(low_.size()) + " levels of " +
                   std::to_string(bits_) + " bits does not fit planes " + planes.to_string()));

@@ -83,6 +83,8 @@ inline std::vector<std::string> split_at(char separator, std::string_view text) 
 /// Typed access to metadata, with errors that name the key.
 class MetadataReader {
  public:
+  static constexpr std::size_t most_elements = std::size_t{1} << 27;  // half a gigabyte of floats
+
   explicit MetadataReader(const io::Safetensors& file) : file_(file) {}
 
   Result<std::string_view> text(std::string_view key) const {
@@ -105,7 +107,6 @@ class MetadataReader {
   /// "H W C" as `[1, H, W, C]`, or where tokens are allowed "T C" as `[1, T, C]`: no dimension is zero, and
   /// memory for the map is no hostile wish.
   Result<Shape> map_shape(std::string_view key, bool or_tokens = false) const {
-    constexpr std::size_t most_elements = std::size_t{1} << 27;  // half a gigabyte of floats
     QCNET_TRY(const std::string_view value, text(key));
     const bool tokens = or_tokens && std::count(value.begin(), value.end(), ' ') == 1;
     QCNET_TRY(auto dims, numbers<std::size_t>(key, tokens ? 2 : 3));
@@ -203,6 +204,10 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
     QCNET_TRY(map.activation, metadata.activation("qcnet.activation" + map.suffix));
     d.beside.push_back(std::move(map));
   }
+  for (const CutMap& map : d.maps())
+    if (map.shape.elements() > detail::MetadataReader::most_elements / d.bits)
+      return Error(std::to_string(d.bits) + " bits for each feature of a map " + map.shape.to_string() +
+                   " are too many");
   d.method = file.metadata("qcnet.method").value_or("");
   return d;
 }
