@@ -39,8 +39,8 @@ namespace qcnet::inline QCNET_ABI::bits::popcount {
 //   load_input            a pixel's step for all lanes
 //   in_register           the same value; GCC 12 would load it again for every use, or copy it around
 //   add_mismatches        sums + the number of bits in which input and weights differ, lane by lane
-//   subtract_twice        to[i] = from[i] - 2 sums[i], over the lanes of a row of registers
-//   add_to                adds each lane to a wider sum, before it overflows
+//   subtract_twice        to[i] = from[i] - 2 sums[i], over the lanes of a register, or of a row of them at
+//   once add_to                adds each lane to a wider sum, before it overflows
 
 /// Output channels of a block, and the number that all blocks' are a multiple of: bits fill whole bytes.
 inline constexpr std::size_t block_columns = block_vectors * lanes;
@@ -72,6 +72,16 @@ inline void split_halves(const std::uint8_t* __restrict bytes, std::size_t count
 template <std::size_t... I, class F>
 [[gnu::always_inline]] inline void unroll(std::index_sequence<I...>, [[maybe_unused]] F f) {
   (f(std::integral_constant<std::size_t, I>{}), ...);
+}
+
+/// subtract_twice over a row of registers.
+template <std::size_t Vectors>
+void subtract_row(const std::int32_t* from, const Register (&sums)[Vectors], std::int32_t* to) {
+  if constexpr (requires { subtract_twice(from, sums[0], to); })
+    unroll(std::make_index_sequence<Vectors>{},
+           [&](auto v) { subtract_twice(from + v * lanes, sums[v], to + v * lanes); });
+  else
+    subtract_twice(from, sums, to);
 }
 
 /// Where a block's counts start from and where they go: `counts` is [rows][Vectors * lanes]. `start` has the
@@ -120,7 +130,7 @@ void count_block(const std::uint8_t* inputs, std::size_t stride, const std::uint
   }
   count(0, steps);
   unroll(rows, [&](auto r) {
-    subtract_twice(block.start + r * block.start_stride, sums[r], block.counts + r * columns);
+    subtract_row(block.start + r * block.start_stride, sums[r], block.counts + r * columns);
   });
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include <qcnet/bits/arch/mismatch_table.hpp>
 
@@ -44,13 +43,6 @@ inline void subtract_twice(const std::int32_t* from, Register sums, std::int32_t
   part(8, _mm_srli_si128(low, 8));
   part(16, high);
   part(24, _mm_srli_si128(high, 8));
-}
-template <std::size_t Vectors>
-void subtract_twice(const std::int32_t* from, const Register (&sums)[Vectors], std::int32_t* to) {
-  [&]<std::size_t... V>(std::index_sequence<V...>) {
-    (subtract_twice(from + V * lanes, sums[V], to + V * lanes), ...);
-  }
-  (std::make_index_sequence<Vectors>());
 }
 inline void add_to(std::uint16_t* to, Register sums) {
   const auto add = [&](std::size_t i, __m128i bytes) {

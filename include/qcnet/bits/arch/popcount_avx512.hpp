@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include <qcnet/bits/arch/mismatch_table.hpp>
 
@@ -41,13 +40,6 @@ inline void subtract_twice(const std::int32_t* from, Register sums, std::int32_t
   part(16, _mm512_extracti32x4_epi32(sums, 1));
   part(32, _mm512_extracti32x4_epi32(sums, 2));
   part(48, _mm512_extracti32x4_epi32(sums, 3));
-}
-template <std::size_t Vectors>
-void subtract_twice(const std::int32_t* from, const Register (&sums)[Vectors], std::int32_t* to) {
-  [&]<std::size_t... V>(std::index_sequence<V...>) {
-    (subtract_twice(from + V * lanes, sums[V], to + V * lanes), ...);
-  }
-  (std::make_index_sequence<Vectors>());
 }
 inline void add_to(std::uint16_t* to, Register sums) {
   const auto add = [&](std::size_t i, __m256i bytes) {

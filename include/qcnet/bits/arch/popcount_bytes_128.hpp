@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include <qcnet/simd/vec.hpp>
 
@@ -33,13 +32,6 @@ inline void subtract_twice(const std::int32_t* from, Register sums, std::int32_t
   part(4, _mm_unpackhi_epi16(low, none));
   part(8, _mm_unpacklo_epi16(high, none));
   part(12, _mm_unpackhi_epi16(high, none));
-}
-template <std::size_t Vectors>
-void subtract_twice(const std::int32_t* from, const Register (&sums)[Vectors], std::int32_t* to) {
-  [&]<std::size_t... V>(std::index_sequence<V...>) {
-    (subtract_twice(from + V * lanes, sums[V], to + V * lanes), ...);
-  }
-  (std::make_index_sequence<Vectors>());
 }
 inline void add_to(std::uint16_t* to, Register sums) {
   const auto add = [&](std::size_t i, __m128i words) {

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include <qcnet/simd/vec.hpp>
 
@@ -42,13 +41,6 @@ inline void subtract_twice(const std::int32_t* from, Register sums, std::int32_t
   part(4, vget_high_u16(low));
   part(8, vget_low_u16(high));
   part(12, vget_high_u16(high));
-}
-template <std::size_t Vectors>
-void subtract_twice(const std::int32_t* from, const Register (&sums)[Vectors], std::int32_t* to) {
-  [&]<std::size_t... V>(std::index_sequence<V...>) {
-    (subtract_twice(from + V * lanes, sums[V], to + V * lanes), ...);
-  }
-  (std::make_index_sequence<Vectors>());
 }
 inline void add_to(std::uint16_t* to, Register sums) {
   vst1q_u16(to, vaddw_u8(vld1q_u16(to), vget_low_u8(sums)));

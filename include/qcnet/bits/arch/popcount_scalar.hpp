@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 #include <qcnet/simd/vec.hpp>
 
@@ -38,13 +37,6 @@ inline Register add_mismatches(Register sums, Register input, Register weights) 
 }
 inline void subtract_twice(const std::int32_t* from, Register sums, std::int32_t* to) {
   *to = *from - 2 * static_cast<std::int32_t>(sums);
-}
-template <std::size_t Vectors>
-void subtract_twice(const std::int32_t* from, const Register (&sums)[Vectors], std::int32_t* to) {
-  [&]<std::size_t... V>(std::index_sequence<V...>) {
-    (subtract_twice(from + V * lanes, sums[V], to + V * lanes), ...);
-  }
-  (std::make_index_sequence<Vectors>());
 }
 inline void add_to(std::uint16_t*, Register) {}  // 64 bits never overflow
 
