@@ -6,6 +6,7 @@
 #include <fstream>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <unistd.h>
 
@@ -13,6 +14,21 @@
 inline std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Bytes that a page of documentation shows as hexadecimal digits, block by block.
+inline std::vector<std::string> hex_blocks(const std::string& path) {
+  const std::string page = read_file(path);
+  std::vector<std::string> blocks;
+  for (std::size_t at = page.find("```hex\n"); at != std::string::npos; at = page.find("```hex\n", at + 1)) {
+    const std::size_t begin = at + 7;
+    std::string digits = page.substr(begin, page.find("```", begin) - begin);
+    std::erase_if(digits, [](char c) { return c == ' ' || c == '\n'; });
+    blocks.emplace_back();
+    for (std::size_t i = 0; i < digits.size(); i += 2)
+      blocks.back() += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+  }
+  return blocks;
 }
 
 inline std::span<const std::byte> as_bytes(const std::string& text) {

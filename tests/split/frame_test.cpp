@@ -1,4 +1,5 @@
 #include "allocations.hpp"
+#include "documented_frame.hpp"
 #include "files.hpp"
 
 #include <algorithm>
@@ -17,31 +18,6 @@ namespace {
 
 std::string text_of(const Frame& frame) {
   return {reinterpret_cast<const char*>(frame.bytes().data()), frame.bytes().size()};
-}
-
-/// The test vectors of docs/frame.md.
-std::vector<std::string> documented() {
-  const std::string page = read_file(QCNET_TEST_DATA "/../docs/frame.md");
-  std::vector<std::string> frames;
-  for (std::size_t at = page.find("```hex\n"); at != std::string::npos; at = page.find("```hex\n", at + 1)) {
-    const std::size_t begin = at + 7;
-    std::string digits = page.substr(begin, page.find("```", begin) - begin), frame;
-    std::erase_if(digits, [](char c) { return c == ' ' || c == '\n'; });
-    for (std::size_t i = 0; i < digits.size(); i += 2)
-      frame += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-    frames.push_back(frame);
-  }
-  return frames;
-}
-
-/// The first test vector, made by hand.
-Frame one_map() {
-  const MapSpec maps[] = {{"layer2", {1, 2, 2, 9}}};
-  Frame frame = Frame::make(0x0123456789ABCDEF, maps).value();
-  const std::uint8_t bits[] = {0x01, 0x00, 0x00, 0x01, 0xFF, 0x01, 0x00, 0x00};
-  std::copy(std::begin(bits), std::end(bits), frame.bits(0).data);
-  frame.seal(1, {640, 480});
-  return frame;
 }
 
 Frame three_maps() {
@@ -90,9 +66,9 @@ qcnet::Result<Frame> parse_resealed(std::string text) {
 }  // namespace
 
 TEST_CASE("frame: the test vectors of docs/frame.md, byte for byte") {
-  const auto frames = documented();
+  const auto frames = hex_blocks(QCNET_TEST_DATA "/../docs/frame.md");
   REQUIRE(frames.size() == 3);
-  CHECK(text_of(one_map()) == frames[0]);
+  CHECK(text_of(documented_frame()) == frames[0]);
   CHECK(text_of(three_maps()) == frames[1]);
   CHECK(text_of(coded_map()) == frames[2]);
   // Written by tests/corpus/make.py, which knows nothing of the C++ code.
@@ -107,7 +83,7 @@ TEST_CASE("frame: what was sealed is what is parsed") {
   CHECK(got.model_hash() == ~std::uint64_t{0});
   CHECK(got.sequence() == ~std::uint64_t{0});
   CHECK(got.picture() == qcnet::PictureSize{});
-  CHECK(Frame::parse(one_map().bytes()).value().picture() == qcnet::PictureSize{640, 480});
+  CHECK(Frame::parse(documented_frame().bytes()).value().picture() == qcnet::PictureSize{640, 480});
   REQUIRE(got.map_count() == 3);
   CHECK(got.name(1) == "encoder.layers.encoder_layer_3");
   CHECK(got.shape(1) == Shape{1, 3, 3});
@@ -118,7 +94,7 @@ TEST_CASE("frame: what was sealed is what is parsed") {
 }
 
 TEST_CASE("frame: copies and moves carry their own bytes") {
-  Frame frame = one_map();
+  Frame frame = documented_frame();
   Frame copy = frame;
   copy.bits(0).data[0] = 0;
   CHECK(frame.bits(0).data[0] == 1);
@@ -142,7 +118,7 @@ TEST_CASE("frame: writing bits and sealing allocate nothing") {
 }
 
 TEST_CASE("frame: every flipped bit, every truncation and every longer frame is refused") {
-  for (const Frame& frame : {one_map(), three_maps(), coded_map()}) {
+  for (const Frame& frame : {documented_frame(), three_maps(), coded_map()}) {
     const std::string good = text_of(frame);
     REQUIRE(Frame::parse(as_bytes(good)).ok());
     for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
@@ -161,7 +137,7 @@ TEST_CASE("frame: every flipped bit, every truncation and every longer frame is 
 }
 
 TEST_CASE("frame: hostile headers under a right checksum") {
-  const std::string good = text_of(one_map());
+  const std::string good = text_of(documented_frame());
   const std::string map = good.substr(28, 24), bits = good.substr(52, 8), crc = "....";
   REQUIRE(good.size() == 64);
   const std::string max(4, '\xFF'), one("\1\0\0\0", 4), zero(4, '\0');
@@ -215,7 +191,7 @@ TEST_CASE("frame: hostile headers under a right checksum") {
 
 TEST_CASE("frame: a small frame that asks for much memory gets none") {
   // 255 maps of the largest dimensions whose product passes for a shape
-  std::string bad = text_of(one_map()).substr(0, 28);
+  std::string bad = text_of(documented_frame()).substr(0, 28);
   bad[6] = '\xFF';
   for (int i = 0; i < 255; ++i)
     bad += std::string("\2", 1) + "0123456789abcdef"[i / 16] + "0123456789abcdef"[i % 16] + "\2" +

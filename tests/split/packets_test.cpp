@@ -1,4 +1,5 @@
 #include "allocations.hpp"
+#include "documented_frame.hpp"
 #include "files.hpp"
 #include "support.hpp"
 
@@ -11,34 +12,7 @@
 
 using namespace qcnet;
 
-namespace {
-
-/// Bytes that documentation shows as hexadecimal digits, block by block.
-std::vector<std::string> hex_blocks(const std::string& path) {
-  const std::string page = read_file(path);
-  std::vector<std::string> blocks;
-  for (std::size_t at = page.find("```hex\n"); at != std::string::npos; at = page.find("```hex\n", at + 1)) {
-    const std::size_t begin = at + 7;
-    std::string digits = page.substr(begin, page.find("```", begin) - begin);
-    std::erase_if(digits, [](char c) { return c == ' ' || c == '\n'; });
-    blocks.emplace_back();
-    for (std::size_t i = 0; i < digits.size(); i += 2)
-      blocks.back() += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  }
-  return blocks;
-}
-
-/// The frame whose packets docs/packets.md shows: the first test vector of docs/frame.md.
-Frame documented_frame() {
-  const MapSpec maps[] = {{"layer2", {1, 2, 2, 9}}};
-  Frame frame = Frame::make(0x0123456789ABCDEF, maps).value();
-  const std::uint8_t bits[] = {0x01, 0x00, 0x00, 0x01, 0xFF, 0x01, 0x00, 0x00};
-  std::copy(std::begin(bits), std::end(bits), frame.bits(0).data);
-  frame.seal(1, {640, 480});
-  return frame;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("packets: the test vectors of docs/packets.md, byte for byte") {
   const auto documented = hex_blocks(QCNET_TEST_DATA "/../docs/packets.md");
