@@ -296,16 +296,19 @@ class EndToEnd(unittest.TestCase):
                     pixels[..., 0 if name == "red" else 2] += 50
                     Image.fromarray(pixels).save(folder / f"{i:03}.png")
 
+    def dataset(self, root, size, boxes):
+        """Makes a small dataset; returns the options that name it."""
+        if boxes:
+            write_voc(root, (32, 6, 6))
+            return "--dataset", "detection-folder", "--data", root, "--size", size
+        self.pictures(root)
+        return "--dataset", "folder", "--data", root, "--resize", size + 4, "--size", size
+
     def chain(self, ranks=1, model=("--set", "depths=1,1,1,1", "width=8"), cut="layer2", size=32, boxes=False,
               block="conv"):
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch)
-            if boxes:
-                write_voc(root, (32, 6, 6))
-                data = ("--dataset", "detection-folder", "--data", root, "--size", size)
-            else:
-                self.pictures(root)
-                data = ("--dataset", "folder", "--data", root, "--resize", size + 4, "--size", size)
+            data = self.dataset(root, size, boxes)
             base, run, out = root / "base.pt", root / "run", root / "out"
             training = ("--batch", 16, "--threads", 1, "--resume")
             for epochs in (1, 2):
@@ -348,12 +351,7 @@ class EndToEnd(unittest.TestCase):
                                   "encoder.layers.encoder_layer_0", 32), (DETECTOR, "layers.9", 64)):
             with self.subTest(cut), tempfile.TemporaryDirectory() as scratch:
                 root = Path(scratch)
-                if model is DETECTOR:
-                    write_voc(root, (16, 6, 6))
-                    data = ("--dataset", "detection-folder", "--data", root, "--size", size)
-                else:
-                    self.pictures(root)
-                    data = ("--dataset", "folder", "--data", root, "--resize", size + 4, "--size", size)
+                data = self.dataset(root, size, model is DETECTOR)
                 base, run, out = root / "base.pt", root / "run", root / "out"
                 self.run_script("train.py", *data, "--batch", 16, "--threads", 1, *model, "--epochs", 1, "--out", base)
                 compensate = ("compensate.py", *data, "--batch", 16, "--threads", 1, "--base", base, "--cut", cut,
