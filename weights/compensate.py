@@ -14,6 +14,12 @@ To compare with, if named in --methods; each has a node of its own:
   qat                   head, thresholds, levels and tail, fine-tuned as the others
   2-bit, 4-bit, 8-bit   evenly spaced levels, as many bits a feature; nothing is trained
   2-bit-finetuned, ...  the same, fine-tuned tail
+Of principal components instead of features, one bit a feature on average, if named; a node does what it did (of a ViT's blocks
+and a ConvNeXt's downsamplings only):
+  klt                   linear dequantization; nothing is trained
+  klt-finetuned         the same, fine-tuned tail
+  klt-qcnet-mse, klt-qcnet, klt-qcnet-finetuned
+                        as the QCNet's three
 What a method goes on from is trained first if it is not there. Writes one file for each method and seed, and
 results.json, to --out. --resume skips what is finished.
 """
@@ -28,6 +34,7 @@ import torch
 
 from qcnet_train import base, loop, methods, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, round_to_half
+from qcnet_train.components import Components
 from qcnet_train.maps import each
 from qcnet_train.methods import METHODS, Cut, Parts
 from qcnet_train.models.binary_head import BinaryHeaded
@@ -59,6 +66,8 @@ def parse():
     parser.add_argument("--weight-decay", type=float, default=5e-4, help="theirs")
     parser.add_argument("--packet-loss", type=float, default=0, metavar="RATE",
                         help="train for lost packets: of each picture's bits 0 to 2 RATE are erased, RATE in the mean")
+    parser.add_argument("--rate", type=float, default=1,
+                        help="bits a feature of the klt methods, on average; they need not be whole")
     parser.add_argument("--calibration", type=int, default=2000, help="images for thresholds and levels")
     parser.add_argument("--no-test", action="store_true", help="only validation (to choose variants)")
     parser.add_argument("--resume", action="store_true", help="keep what is finished")
@@ -72,7 +81,7 @@ def parse():
 # What a folder of results is about: with other ones nothing in it can go on.
 SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cutmix", "cut", "width", "blocks", "block",
             "reconstruction_epochs", "distillation_epochs", "epochs", "optimizer", "lr", "weight_decay", "packet_loss",
-            "calibration")
+            "rate", "calibration")
 
 
 def keep_settings(a):
@@ -119,7 +128,14 @@ class Experiment:
         quantizer = fit_each(found)
         shape = each(lambda z: (1, *z.shape[1:]), found[0])
         width = each(lambda q: a.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), quantizer)
-        return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even)
+
+        @functools.cache
+        def components():
+            if isinstance(quantizer, tuple):
+                raise SystemExit(f"cut '{a.cut}': principal components are for cuts that one map crosses")
+            return Components.fit(maps(), a.rate)
+        return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even, components,
+                   a.rate, functools.partial(models.in_basis, model, a.cut))
 
     def measure(self, parts):
         """The task's metric on each split, inference in fp32."""
@@ -190,7 +206,7 @@ class Experiment:
             for part in ("head", "send", "restore", "tail"):
                 if part in method.trains:
                     round_to_half(getattr(parts, part))
-            figures = self.measure(parts.eval())
+            figures = self.measure(methods.deployed(self.cut, parts.eval()))
             loop.save(path, {**methods.state(method, parts),
                              "result": {"method": name, "seed": seed, **figures, "history": history}})
             path.with_suffix(".running").unlink(missing_ok=True)
@@ -219,6 +235,7 @@ class Experiment:
                 "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch, "cutmix": a.cutmix,
                 "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay,
                 **({"packet_loss": a.packet_loss} if a.packet_loss else {}),
+                **({"rate": a.rate} if a.rate != 1 else {}),
                 "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
 
 

@@ -4,13 +4,14 @@
   <name>.safetensors                          the whole unpartitioned model, with --whole
   <name>-<cut>.node.safetensors               head and thresholds, one for all methods
   <name>-<cut>-<method>.server.safetensors    levels, QCNet and tail
-  <name>-<cut>.<method>.node.safetensors      of methods with a node of their own: the pair
-  <name>-<cut>.<method>.server.safetensors
+  <name>-<cut>.<method>.node.safetensors      of methods with a node of their own: the pair; methods that send the same share
+  <name>-<cut>.<method>.server.safetensors    the first one's node
 Each server file is read back and its accuracy (or mAP) over the test set compared with its metadata.
 """
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from qcnet_train.summary import FROZEN, better_frozen, summarize
 METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned")
 KNOWN = [name for name in methods.METHODS if name != "control" and not name.endswith("-mse")]
 SETTINGS = ("epochs", "reconstruction_epochs", "distillation_epochs", "width", "blocks", "block",
-            "packet_loss", "calibration", "versions")
+            "packet_loss", "rate", "calibration", "versions")
 TOLERANCE = 1e-3
 
 
@@ -79,7 +80,8 @@ def read_cut(dataset, model, log, quantizer):
     head, tail = models.partition(model, log["cut"])
     with torch.no_grad():
         shape = each(lambda z: tuple(z.shape), head(torch.zeros(1, dataset.channels, *dataset.size)))
-    return methods.Cut(head, tail, quantizer, log["activation"], shape, log["width"], log["blocks"], log["block"])
+    return methods.Cut(head, tail, quantizer, log["activation"], shape, log["width"], log["blocks"], log["block"],
+                       rate=log.get("rate", 1), in_basis=partial(models.in_basis, model, log["cut"]))
 
 
 def write_deployment(arguments, runtime, dataset, model, task, whole):
@@ -92,9 +94,10 @@ def write_deployment(arguments, runtime, dataset, model, task, whole):
         source = better_frozen(log["runs"], name) if name in FROZEN else name
         method = methods.METHODS[source]
         saved = torch.load(arguments.run / f"{source}-seed{arguments.seed}.pt", map_location="cpu")
-        parts, figure = methods.load(methods.assemble(method, cut), saved).eval(), saved["result"]["test"]
-        title = f"{stem}{'.' if method.own_node else '-'}{name}"
-        node = arguments.out / f"{title if method.own_node else stem}.node.safetensors"
+        parts = methods.deployed(cut, methods.load(methods.assemble(method, cut), saved).eval())
+        figure, of_node = saved["result"]["test"], methods.node_of(name)
+        title = f"{stem}{'.' if of_node else '-'}{name}"
+        node = arguments.out / f"{stem}{'.' if of_node else ''}{of_node}.node.safetensors"
         server = arguments.out / f"{title}.server.safetensors"
         target = deployment.Deployment(dataset, model, log["cut"], quantizer, arguments.name, whole,
                                        parts.head, parts.send)

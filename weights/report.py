@@ -19,6 +19,11 @@ ROWS = (("qcnet-mse", "QCNet, model frozen, reconstruction error only"),
         ("autoencoder", "autoencoder, model frozen, + distillation"),
         ("autoencoder-finetuned", "autoencoder + fine-tuned tail"),
         ("qat", "quantization-aware training of head and tail"),
+        ("klt", "principal components, linear dequantization"),
+        ("klt-qcnet-mse", "QCNet on principal components, model frozen, reconstruction error only"),
+        ("klt-qcnet", "QCNet on principal components, model frozen, + distillation"),
+        ("klt-finetuned", "principal components + fine-tuned tail"),
+        ("klt-qcnet-finetuned", "QCNet on principal components + fine-tuned tail"),
         *((f"{bits}-bit{tuned}", f"{bits} bits a feature, evenly spaced levels{what}")
           for bits in (2, 4, 8) for tuned, what in (("", ""), ("-finetuned", " + fine-tuned tail"))),
         ("control", "control: float map, fine-tuned tail"))

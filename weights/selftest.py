@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 
 from selftest_binary import *  # noqa: F401, F403 - its test cases
+from selftest_components import *  # noqa: F401, F403 - its test cases
 from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
 from selftest_methods import *  # noqa: F401, F403 - its test cases
 from selftest_study import *  # noqa: F401, F403 - its test cases
-from qcnet_train import deployment, models, safetensors
+from qcnet_train import deployment, methods, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
 from qcnet_train.erasure import Erasure
@@ -137,7 +138,8 @@ class QuantizerTest(unittest.TestCase):
         for maps, block in ((image, "conv"), (image, "depthwise"), (tokens, "conv")):
             quantizer = Quantizer.fit([maps])
             bits = binarize(maps, quantizer.thresholds)
-            restore = compensator(quantizer, "relu", maps.shape, width=16, blocks=2, block=block).eval()
+            restore = compensator(Dequantizer(quantizer), quantizer.scale, "relu", maps.shape, width=16, blocks=2,
+                                  block=block).eval()
             torch.testing.assert_close(restore(bits), Dequantizer(quantizer)(bits))
 
 
@@ -212,7 +214,7 @@ class Erasures(unittest.TestCase):
         erased = torch.full_like(maps, 0.5)
         middle = ((quantizer.low + quantizer.high) / 2).view(1, -1, 1, 1).expand_as(maps)
         torch.testing.assert_close(Dequantizer(quantizer)(erased), middle)
-        restore = compensator(quantizer, "relu", maps.shape, width=16, blocks=1).eval()
+        restore = compensator(Dequantizer(quantizer), quantizer.scale, "relu", maps.shape, width=16, blocks=1).eval()
         torch.testing.assert_close(restore.input(2 * erased - 1), restore.input(torch.zeros_like(maps)))
 
 
@@ -345,10 +347,14 @@ class EndToEnd(unittest.TestCase):
             return about, np.load(root / f"tiny-{cut}-qcnet.npy")
 
     def test_methods_with_nodes_of_their_own(self):
-        asked = ("autoencoder", "autoencoder-finetuned", "qat", "2-bit", "4-bit-finetuned")
-        for model, cut, size in ((("--set", "depths=1,1,1,1", "width=8"), "layer2", 32),
-                                 (("--architecture", "vit", "--set", "depth=1", "width=32", "heads=2"),
-                                  "encoder.layers.encoder_layer_0", 32), (DETECTOR, "layers.9", 64)):
+        trained = ("autoencoder", "autoencoder-finetuned", "qat", "2-bit", "4-bit-finetuned")
+        components = ("klt", "klt-finetuned", "klt-qcnet", "klt-qcnet-finetuned")
+        for model, cut, size, asked in (
+                (("--set", "depths=1,1,1,1", "width=8"), "layer2", 32, trained),
+                (("--architecture", "vit", "--set", "depth=1", "width=32", "heads=2"),
+                 "encoder.layers.encoder_layer_0", 32, (*trained, *components)),
+                (("--architecture", "convnext", "--set", "depths=1,1", "width=8"), "features.2", 32, components),
+                (DETECTOR, "layers.9", 64, trained)):
             with self.subTest(cut), tempfile.TemporaryDirectory() as scratch:
                 root = Path(scratch)
                 data = self.dataset(root, size, model is DETECTOR)
@@ -357,24 +363,30 @@ class EndToEnd(unittest.TestCase):
                 compensate = ("compensate.py", *data, "--batch", 16, "--threads", 1, "--base", base, "--cut", cut,
                               "--epochs", 2, "--distillation-epochs", 1, "--calibration", 32, "--out", run)
                 self.run_script(*compensate, "--methods", *asked)
-                self.assertEqual(len(list(run.glob("*-seed0.pt"))), len(asked) + 1)  # autoencoder-mse came along
+                starts = {methods.METHODS[method].start for method in asked} - {None}
+                self.assertEqual(len(list(run.glob("*-seed0.pt"))), len(asked) + len(starts))  # those came along
                 self.assertNotIn("seed 0", self.run_script(*compensate, "--resume", "--methods", *asked))
                 # Each export verifies its files against the figures of the run.
                 self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny", "--out", out,
                                 "--methods", *asked)
-                self.assertEqual(sorted(path.name for path in out.iterdir()), sorted(
-                    f"tiny-{cut}.{method}.{role}.safetensors" for method in asked for role in ("node", "server")))
-                nodes = {method: safetensors.load(out / f"tiny-{cut}.{method}.node.safetensors") for method in asked}
-                self.assertEqual(len({about["qcnet.hash"] for _, about in nodes.values()}), len(asked))
-                self.assertEqual([about.get("qcnet.bits") for _, about in nodes.values()], [None] * 3 + ["2", "4"])
+                nodes = {method: f"tiny-{cut}.{methods.node_of(method)}.node.safetensors" for method in asked}
+                servers = [f"tiny-{cut}.{method}.server.safetensors" for method in asked]
+                self.assertEqual(sorted(path.name for path in out.iterdir()), sorted({*nodes.values(), *servers}))
+                nodes = {method: safetensors.load(out / name) for method, name in nodes.items()}
+                self.assertEqual(len({about["qcnet.hash"] for _, about in nodes.values()}),
+                                 len(set(map(methods.node_of, asked))))
                 for method, (node, about) in nodes.items():
+                    bits = {"2-bit": "2", "4-bit-finetuned": "4"}.get(method)
+                    self.assertEqual((about.get("qcnet.bits"), "qcnet.planes" in about), (bits, method in components))
                     server, _ = safetensors.load(out / f"tiny-{cut}.{method}.server.safetensors")
                     for key in (key for key in node if key.startswith("qcnet.check.map")):
                         channels = 1 if node[key].ndim == 4 else 2
-                        self.assertEqual(node[key].shape[channels] * int(about.get("qcnet.bits", 1)),
-                                         server[key].shape[channels])
-                self.assertIn("quantization-aware training", self.run_script(
-                    "report.py", "--name", "tiny", "--base", base, "--runs", run, "--out", root / "log.json"))
+                        self.assertEqual(node[key].shape[channels] * int(bits or 1), server[key].shape[channels])
+                said = self.run_script("report.py", "--name", "tiny", "--base", base, "--runs", run,
+                                       "--out", root / "log.json")
+                for title in (("quantization-aware training",) if "qat" in asked else ()) + (
+                        ("principal components",) if "klt" in asked else ()):
+                    self.assertIn(title, said)
 
     def test_small_resnet(self):
         self.chain()

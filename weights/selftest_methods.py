@@ -120,7 +120,8 @@ class Methods(unittest.TestCase):
         cut = cut_of(maps()[1])
         for name in ("qat", "autoencoder"):
             parts = methods.assemble(methods.METHODS[name], cut)
+            levels = getattr(parts.restore, "dequantizer", parts.restore)
             groups = optimizers.make("sgd", parts.chain("map", "reconstruct"), 0.1, 0.1).param_groups
             free = {id(p) for p in groups[1]["params"]}
-            for parameter in (parts.send.thresholds, parts.restore.low, parts.restore.high):
+            for parameter in (parts.send.thresholds, levels.low, levels.high):
                 self.assertIn(id(parameter), free)

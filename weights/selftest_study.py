@@ -42,6 +42,7 @@ class Study(unittest.TestCase):
     def test_every_family_has_a_base_its_cuts_and_records_of_them(self):
         for family in FAMILIES.values():
             self.assertIn(family.quick, family.cuts)
+            self.assertLessEqual(set(family.components), set(family.cuts))
             self.assertTrue(Cell(family, family.quick, 0).base(study.WEIGHTS).exists())
             record = json.loads((study.WEIGHTS.parent / "docs/study" / f"{family.name}-{family.quick}-seed0.json").read_text())
             self.assertEqual(record["options"], " ".join(Cell(family, family.quick, 0).options()))

@@ -20,11 +20,9 @@ import zipfile
 from pathlib import Path
 
 from qcnet_train.data import detection, locate
-from qcnet_train.study import FAMILIES, SEEDS, Cell, percent
+from qcnet_train.study import FAMILIES, METHODS, OF_COMPONENTS, SEEDS, Cell, percent
 
 WEIGHTS = Path(__file__).resolve().parent
-METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control", "autoencoder", "autoencoder-finetuned", "qat",
-           "2-bit", "4-bit", "8-bit")
 SHIPPED_SEED = 0
 # dataset -> names of its pictures, what to do if there are none, further options of `evaluate`
 TEST_SETS = {"cifar10": (("cifar10-test.zip", "test"), "Give --data a folder with cifar10-train.zip and cifar10-test.zip, or "
@@ -44,7 +42,8 @@ def parse():
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--cuts", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=METHODS + OF_COMPONENTS, choices=METHODS + OF_COMPONENTS,
+                        metavar="METHOD", help=f"only these of {' '.join(METHODS + OF_COMPONENTS)}")
     parser.add_argument("--evaluate", type=path, required=True, help="the built program")
     parser.add_argument("--data", type=path, help="folder of the archives of CIFAR-10 and BCCD ($QCNET_DATA, then ../shared/data)")
     parser.add_argument("--work", type=path, default=WEIGHTS / "runs" / "study", help="folder for what is trained")
@@ -157,7 +156,7 @@ class Record:
 def run_cell(cell, methods, arguments):
     """Trains and measures those methods that are not on record."""
     record = Record(cell, arguments.results)
-    missing = [method for method in methods if record.lacks(method)]
+    missing = [method for method in cell.methods if method in methods and record.lacks(method)]
     if not missing:
         print(f"study.py: {cell.name} is on record", flush=True)
         return

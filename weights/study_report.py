@@ -22,7 +22,10 @@ TITLES = {
     "qcnet": "**QCNet, model frozen**",
     "autoencoder": "autoencoder, model frozen", "lloyd-max-finetuned": "Lloyd-Max dequantization, tuned tail",
     "autoencoder-finetuned": "autoencoder, tuned tail", "qat": "quantization-aware training of the whole model",
-    "qcnet-finetuned": "**QCNet, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
+    "qcnet-finetuned": "**QCNet, tuned tail**",
+    "klt": "principal components, model frozen, nothing trained", "klt-qcnet": "**QCNet on principal components, model frozen**",
+    "klt-finetuned": "principal components, tuned tail",
+    "klt-qcnet-finetuned": "**QCNet on principal components, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
 # Of 1.2 Mbit/s, as BLE 2M has it (docs/planner.md).
 SECONDS_PER_BYTE = 8 / 1.2e6
 
@@ -91,6 +94,8 @@ def errors(found):
 
 def style(method):
     """Marker and colour of a method in all plots."""
+    if method.startswith("klt"):
+        return {"marker": "P" if "qcnet" in method else "D", "color": "tab:cyan" if method.endswith("finetuned") else "teal"}
     if method.startswith("qcnet"):
         return {"marker": "*", "s": 90, "color": "tab:green" if method == "qcnet-finetuned" else "tab:olive"}
     if method.startswith("autoencoder"):

@@ -30,14 +30,15 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "weights"))
 
 from qcnet_train import models, safetensors  # noqa: E402
-from qcnet_train.compensator import (CodeDequantizer, Dequantizer, compensator, restorer,  # noqa: E402
-                                     round_to_half)
+from qcnet_train.compensator import (CodeDequantizer, Dequantizer, LinearDequantizer,  # noqa: E402
+                                     compensator, restorer, round_to_half)
+from qcnet_train.components import Components  # noqa: E402
 from qcnet_train.deployment import Deployment, write_model  # noqa: E402
 from qcnet_train.detection.head import detect, heads  # noqa: E402
 from qcnet_train.detection.letterbox import Letterbox  # noqa: E402
 from qcnet_train.maps import each  # noqa: E402
 from qcnet_train.quantizer import Quantizer, binarize, fit_each  # noqa: E402
-from qcnet_train.sender import Codes, Comparison, Encoder  # noqa: E402
+from qcnet_train.sender import Codes, Comparison, ComponentCodes, Encoder  # noqa: E402
 
 
 class TinyResNet(torchvision.models.ResNet):
@@ -170,20 +171,26 @@ class Pictures:
 
 
 @torch.no_grad()
-def golden_deployment(name, cut, size, methods, build, channels=3, send=None):
+def golden_deployment(name, cut, size, methods, build, channels=3, send=None, rate=None):
     """`methods` maps a server's name to (width, blocks[, block]) of its QCNet, or to None for plain dequantization.
 
-    `send(maps)` makes a node's sender; without it that compares with the quantizer's thresholds.
+    `send(maps)` makes a node's sender; without it that compares with the quantizer's thresholds, or with a `rate` sends
+    principal components.
     """
     torch.manual_seed(sum(map(ord, name)))
     pixels = np.random.default_rng(5).integers(0, 256, (size[0], size[1] + 5, channels), dtype=np.uint8)
     dataset = Pictures(size, channels, pixels)
     model = build(torch.randn(32, channels, *size))
     head, tail = models.partition(model, cut)
-    maps = head(torch.randn(32, channels, *size))
+    inputs = torch.randn(32, channels, *size)
+    maps = head(inputs)
     quantizer = Quantizer.fit([maps])
-    send = send(maps) if send else Comparison(quantizer.thresholds)
-    target = Deployment(dataset, model, cut, quantizer, name, 0.5, send=send)
+    send, dequantizer = send(maps) if send else Comparison(quantizer.thresholds), Dequantizer(quantizer)
+    if rate:
+        components = Components.fit([maps], rate)
+        head = round_to_half(models.in_basis(model, cut, components.mix))
+        send, dequantizer, maps = ComponentCodes(components).folded(), LinearDequantizer(components), head(inputs)
+    target = Deployment(dataset, model, cut, quantizer, name, 0.5, head, send)
     if cut == "relu":
         target.about["qcnet.stem"] = "7x7"  # this tail begins with a pooling, which has no weights to be known by
     target.write_node(HERE / f"{name}.node.safetensors", "{}")
@@ -192,11 +199,11 @@ def golden_deployment(name, cut, size, methods, build, channels=3, send=None):
     known = {"picture": pixels.astype(np.int64), "input": dataset.input, "map": send.compared(z), "bits": sent}
     bits = send(maps)
     for method, shape in methods.items():
-        restore = Dequantizer(quantizer)
+        restore = dequantizer
         if isinstance(send, Codes):
             restore = CodeDequantizer(Quantizer(None, send.low, send.high, None, None), send.bits)
         elif shape:
-            restore = compensator(quantizer, target.activation, maps.shape, *shape)
+            restore = compensator(dequantizer, quantizer.scale, target.activation, maps.shape, *shape)
             if maps.ndim == 3:
                 randomize(restore)
             else:
@@ -260,7 +267,8 @@ def golden_detector(name, cut, size):
     quantizer = fit_each([maps])
     target = Deployment(dataset, model, cut, quantizer, name, 0.5)
     target.write_node(HERE / f"{name}.node.safetensors", "{}")
-    restore = restorer(lambda q, shape, width: compensator(q, target.activation, shape, width, 1), quantizer,
+    restore = restorer(lambda q, shape, width: compensator(Dequantizer(q), q.scale, target.activation, shape, width, 1),
+                       quantizer,
                        each(lambda z: tuple(z.shape), maps), each(lambda q: 6, quantizer))
     for one in restore:
         nn.init.normal_(one.output.weight, 0, 0.2)
@@ -312,6 +320,10 @@ def main():
                       resnet(block=BasicBlock, depths=(1,), planes=(7,), stem=7, kernel=3), send=even_codes(3))
     golden_deployment("tiny-token-codes", "encoder.layers.encoder_layer_0", (8, 8), {"4-bit": None},
                       lambda _: small_model("vit", size=8, patch=4, depth=1, heads=2, width=10), send=even_codes(4))
+    golden_deployment("tiny-components", "features.2", (16, 20), {"klt": None, "klt-qcnet": (9, 1, "depthwise")},
+                      lambda _: lively(small_model("convnext", depths=(1, 1), width=6)), rate=1)
+    golden_deployment("tiny-token-components", "encoder.layers.encoder_layer_0", (8, 8), {"klt": None, "klt-qcnet": (8, 1)},
+                      lambda _: small_model("vit", size=8, patch=4, depth=2, heads=2, width=10), rate=1.5)
     golden_detector("tiny-yolo", "layers.9", (64, 96))
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models.vision_transformer import EncoderBlock
 
+from .components import pixels, rows
 from .maps import each
 from .quantizer import per_channel
 
@@ -22,6 +23,11 @@ class Dequantizer(nn.Module):
         super().__init__()
         self.register_buffer("low", quantizer.low.clone())
         self.register_buffer("high", quantizer.high.clone())
+
+    @property
+    def inputs(self):
+        """Bits a pixel or token."""
+        return self.low.shape[-1]
 
     def forward(self, bits):
         return per_channel(self.low, bits) + bits.float() * per_channel(self.high - self.low, bits)
@@ -48,24 +54,42 @@ class CodeDequantizer(Dequantizer):
         return per_channel(self.low, code) + code * per_channel(self.high - self.low, code) / (2 ** self.bits - 1)
 
 
-class Compensator(Dequantizer):
-    """QCNet: z' = act(low + b (high - low) + S body(2b - 1)), S the channels' standard deviation.
+class LinearDequantizer(nn.Module):
+    """z' = bias + weight (2b - 1) of components.Components; bits b [N, P, H, W] or [N, T, P] -> [N, C, H, W] or [N, T, C]."""
+
+    def __init__(self, components):
+        super().__init__()
+        self.register_buffer("weight", components.weight.clone())
+        self.register_buffer("bias", components.bias.clone())
+
+    @property
+    def inputs(self):
+        return self.weight.shape[1]
+
+    def forward(self, bits):
+        with torch.autocast(bits.device.type, enabled=False):
+            return pixels(rows(2 * bits.float() - 1) @ self.weight.T + self.bias, bits)
+
+
+class Compensator(nn.Module):
+    """QCNet: z' = act(dequantizer(b) + S body(2b - 1)), S the channels' standard deviation.
 
     What makes up `body` is the subclass's; its last layer, `output`, starts at zero, so that training starts
     at plain dequantization.
     """
 
-    def __init__(self, quantizer, activation, output):
-        super().__init__(quantizer)
+    def __init__(self, dequantizer, scale, activation, output):
+        super().__init__()
+        self.dequantizer = dequantizer
         self.activation = {"relu": F.relu, "identity": lambda z: z}[activation]
-        self.register_buffer("scale", quantizer.scale.clone())
+        self.register_buffer("scale", scale.clone())
         self.output = output
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, bits):
         body = self.output(self.hidden(2 * bits - 1)).float()
-        return self.activation(super().forward(bits) + per_channel(self.scale, bits) * body)
+        return self.activation(self.dequantizer(bits) + per_channel(self.scale, bits) * body)
 
 
 def convolution(inputs, outputs, kernel, groups=1):
@@ -104,10 +128,9 @@ BLOCKS = {"conv": ConvBlock, "depthwise": DepthwiseBlock}
 class ConvCompensator(Compensator):
     """For feature maps: 1x1 convolution C -> width with BN and ReLU, residual blocks, 1x1 convolution width -> C."""
 
-    def __init__(self, quantizer, activation, width, blocks, block):
-        channels = len(quantizer.thresholds)
-        super().__init__(quantizer, activation, nn.Conv2d(width, channels, 1))
-        self.input = convolution(channels, width, 1)
+    def __init__(self, dequantizer, scale, activation, width, blocks, block):
+        super().__init__(dequantizer, scale, activation, nn.Conv2d(width, len(scale), 1))
+        self.input = convolution(dequantizer.inputs, width, 1)
         self.blocks = nn.ModuleList([BLOCKS[block](width) for _ in range(blocks)])
 
     def hidden(self, signs):
@@ -122,10 +145,9 @@ class TokenCompensator(Compensator):
     (MLP ratio 2), layer normalization, linear width -> C.
     """
 
-    def __init__(self, quantizer, tokens, width, blocks, heads):
-        channels = quantizer.thresholds.shape[-1]
-        super().__init__(quantizer, "identity", nn.Linear(width, channels))
-        self.input = nn.Linear(channels, width)
+    def __init__(self, dequantizer, scale, tokens, width, blocks, heads):
+        super().__init__(dequantizer, scale, "identity", nn.Linear(width, len(scale)))
+        self.input = nn.Linear(dequantizer.inputs, width)
         self.positions = nn.Parameter(torch.empty(1, tokens, width).normal_(std=0.02))
         self.blocks = nn.ModuleList([EncoderBlock(heads, width, 2 * width, 0.0, 0.0) for _ in range(blocks)])
         self.norm = nn.LayerNorm(width, eps=1e-6)
@@ -156,23 +178,13 @@ def apart(module):
     return tuple(module) if isinstance(module, SideBySide) else module
 
 
-def compensator(quantizer, activation, shape, width, blocks, block="conv"):
+def compensator(dequantizer, scale, activation, shape, width, blocks, block="conv"):
     """The QCNet for a map [N, C, H, W], of one of BLOCKS, or tokens [N, T, C] of this shape, with at least 32 channels
     a head."""
     if len(shape) == 4:
-        return ConvCompensator(quantizer, activation, width, blocks, block)
+        return ConvCompensator(dequantizer, scale, activation, width, blocks, block)
     heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
-    return TokenCompensator(quantizer, shape[1], width, blocks, heads)
-
-
-def decoder(*arguments):
-    """compensator(*arguments) whose levels learn too, for bits of an encoder that learns what they mean."""
-    made = compensator(*arguments)
-    for name in ("low", "high"):
-        level = getattr(made, name)
-        delattr(made, name)
-        setattr(made, name, nn.Parameter(level))
-    return made
+    return TokenCompensator(dequantizer, scale, shape[1], width, blocks, heads)
 
 
 @torch.no_grad()

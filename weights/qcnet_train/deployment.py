@@ -11,15 +11,16 @@ import numpy as np
 import torch
 
 from . import models, safetensors, tasks
-from .compensator import (CodeDequantizer, Compensator, ConvCompensator, Dequantizer, TokenCompensator, apart,
-                          restorer)
+from .compensator import (CodeDequantizer, Compensator, ConvCompensator, Dequantizer, LinearDequantizer,
+                          TokenCompensator, apart, restorer)
+from .components import Components, counts
 from .maps import each, members
 from .models.binary_head import BinaryHeaded, pack, unpack
 from .quantizer import Quantizer
-from .sender import Codes, Comparison, Encoder
+from .sender import Codes, Comparison, ComponentCodes, Encoder
 
 PREFIX = "qcnet.compensator."
-GROUPS = ("compensator", "encoder")  # of tensors of a map: its name stands behind the group's
+GROUPS = ("compensator", "dequantizer", "encoder")  # of tensors of a map: its name stands behind the group's
 
 # Parts of a model that are no modules of their own there: the name in a head or tail -> the model's.
 RENAMED = {"tokens.class_token": "class_token", "tokens.pos_embedding": "encoder.pos_embedding"}
@@ -105,13 +106,16 @@ def node_tensors(quantizer, send, z):
 
 def server_tensors(quantizer, bits, restore):
     """`restore` is a Dequantizer of any kind, or a Compensator."""
-    tensors = {"range": quantizer.range.numpy(), "check.map": bits.numpy().astype(np.float16),
-               "levels": torch.stack([restore.low, restore.high]).detach().numpy()}
+    tensors = {"range": quantizer.range.numpy(), "check.map": bits.numpy().astype(np.float16)}
     if isinstance(restore, Compensator):
-        learned = {k: v for k, v in restore.state_dict().items() if k not in ("low", "high", "scale")}
+        learned = {k: v for k, v in restore.state_dict().items() if k != "scale" and not k.startswith("dequantizer.")}
         tensors.update(as_arrays(learned, "compensator."))
         tensors["compensator.scale"] = quantizer.scale.numpy()
-    return tensors
+        restore = restore.dequantizer
+    if isinstance(restore, LinearDequantizer):
+        weight = restore.weight[:, :, None, None] if bits.ndim == 4 else restore.weight
+        return {**tensors, "dequantizer.weight": weight.half().numpy(), "dequantizer.bias": restore.bias.numpy()}
+    return {**tensors, "levels": torch.stack([restore.low, restore.high]).detach().numpy()}
 
 
 def output_tensors(model, outputs):
@@ -192,6 +196,8 @@ class Deployment:
             "qcnet.accuracy.unpartitioned": f"{unpartitioned:g}"}
         if isinstance(members(self.senders)[0], Codes):
             self.about["qcnet.bits"] = str(members(self.senders)[0].bits)
+        if isinstance(self.senders, ComponentCodes):
+            self.about["qcnet.planes"] = " ".join(map(str, counts(self.senders.bits)))
         if len(self.maps) > 1:
             self.about["qcnet.beside"] = " ".join(self.maps[1:])
         if "conv1.weight" in self.head_arrays:  # a ResNet's stem: behind a 7x7 one stands a pool without weights
@@ -257,12 +263,22 @@ def bits_a_feature(about):
 def read_sender(own, about):
     """What turns maps into bits, as a node file's own tensors and metadata describe it."""
     def read_one(own):
+        if "qcnet.planes" in about:
+            return ComponentCodes(components_of(own, about)).folded()
         if bits_a_feature(about) > 1:
             return Codes(*own["qcnet.levels"], bits_a_feature(about))
         if "qcnet.encoder.weight" in own:
             return Encoder(own["qcnet.thresholds"], own["qcnet.encoder.weight"])
         return Comparison(own["qcnet.thresholds"])
     return restorer(read_one, by_map(own, about)).eval()
+
+
+def components_of(own, about):
+    """What a node's file says of the components that it sends."""
+    low, high = own["qcnet.levels"]
+    planes = list(map(int, about["qcnet.planes"].split()))
+    bits = torch.tensor([sum(n > c for n in planes) for c in range(low.shape[-1])])
+    return Components(torch.eye(len(bits)), bits, low, high, None, None)
 
 
 def read_restore(own, about):
@@ -273,24 +289,31 @@ def read_restore(own, about):
 
 def read_one(own, about, bits):
     """The Dequantizer of any kind or Compensator of one map."""
-    low, high = own["qcnet.levels"]
-    if bits > 1:
-        return CodeDequantizer(Quantizer(low, low, high, None, own["qcnet.range"]), bits)
+    dequantizer = read_dequantizer(own, bits)
     if PREFIX + "scale" not in own:
-        return Dequantizer(Quantizer(low, low, high, None, own["qcnet.range"]))
-    quantizer = Quantizer(low, low, high, own[PREFIX + "scale"], own["qcnet.range"])
+        return dequantizer
+    scale = own[PREFIX + "scale"]
     learned = {name[len(PREFIX):]: value for name, value in own.items() if name.startswith(PREFIX)}
     del learned["scale"]
     blocks = len({name.split(".")[1] for name in learned if name.startswith("blocks.")})
     if "positions" in learned:
         _, tokens, width = learned["positions"].shape
-        restore = TokenCompensator(quantizer, tokens, width, blocks, int(about[PREFIX + "heads"]))
+        restore = TokenCompensator(dequantizer, scale, tokens, width, blocks, int(about[PREFIX + "heads"]))
     else:
         width = learned["input.conv.weight"].shape[0]
         block = "depthwise" if "blocks.0.up.weight" in learned else "conv"
-        restore = ConvCompensator(quantizer, about["qcnet.activation"], width, blocks, block)
+        restore = ConvCompensator(dequantizer, scale, about["qcnet.activation"], width, blocks, block)
     restore.load_state_dict(learned, strict=False)
     return restore
+
+
+def read_dequantizer(own, bits):
+    if "qcnet.dequantizer.weight" in own:
+        weight = own["qcnet.dequantizer.weight"].flatten(1)
+        return LinearDequantizer(Components(None, None, None, None, weight, own["qcnet.dequantizer.bias"]))
+    low, high = own["qcnet.levels"]
+    quantizer = Quantizer(low, low, high, None, own["qcnet.range"])
+    return CodeDequantizer(quantizer, bits) if bits > 1 else Dequantizer(quantizer)
 
 
 def server_forward(node_path, server_path, model):

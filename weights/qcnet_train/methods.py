@@ -12,15 +12,17 @@ from typing import Any, Callable
 from torch import nn
 
 from . import compensator
-from .compensator import CodeDequantizer, Dequantizer, LearnedDequantizer, restorer
-from .sender import Codes, Comparison, Encoder, LearnedComparison
+from .compensator import CodeDequantizer, Dequantizer, LearnedDequantizer, LinearDequantizer, restorer
+from .components import Components
+from .sender import Codes, Comparison, ComponentCodes, Encoder, LearnedComparison
 
 
 @dataclass
 class Cut:
     """What methods build on: a base model's halves, the quantizer of its map (of several: tuples), a QCNet's sizes.
 
-    `even(bits)` gives a quantizer of evenly spaced levels; without it they are to be loaded.
+    `even(bits)` gives a quantizer of evenly spaced levels, `components()` a map's principal components; without them
+    they are to be loaded, with `rate` bits a feature. `in_basis(mix)` is the head that gives these.
     """
     head: nn.Module
     tail: nn.Module
@@ -31,6 +33,9 @@ class Cut:
     blocks: int
     block: str
     even: Callable = None
+    components: Callable = None
+    rate: float = 1
+    in_basis: Callable = None
 
 
 # Senders and restorers of a cut. A None is a float map that crosses as it is.
@@ -63,14 +68,32 @@ def code_dequantizer(bits, cut):
     return restorer(lambda q: CodeDequantizer(q, bits), cut.even(bits) if cut.even else cut.quantizer)
 
 
+def components(cut):
+    return cut.components() if cut.components else Components.like(cut.quantizer, cut.rate)
+
+
+def component_codes(cut):
+    return ComponentCodes(components(cut))
+
+
+def linear_dequantizer(cut):
+    return LinearDequantizer(components(cut))
+
+
 def network(make, cut):
-    """make is compensator.compensator or decoder."""
+    """QCNets that start from what make(quantizer) dequantizes."""
     def sized(quantizer, shape, width):
-        return make(quantizer, cut.activation, shape, width, cut.blocks, cut.block)
+        return compensator.compensator(make(quantizer), quantizer.scale, cut.activation, shape, width, cut.blocks,
+                                       cut.block)
     return restorer(sized, cut.quantizer, cut.shape, cut.width)
 
 
-qcnet, decoder = partial(network, compensator.compensator), partial(network, compensator.decoder)
+qcnet = partial(network, Dequantizer)
+decoder = partial(network, LearnedDequantizer)  # its bits are an encoder's, which learns what they mean
+
+
+def component_qcnet(cut):
+    return network(lambda quantizer: linear_dequantizer(cut), cut)
 
 
 @dataclass(frozen=True)
@@ -109,9 +132,22 @@ METHODS = {
     "autoencoder": Method(encoder, decoder, ("send", "restore"), "distil", "autoencoder-mse"),
     "autoencoder-finetuned": Method(encoder, decoder, ("send", "restore", "tail"), "finetune", "autoencoder-mse"),
     "qat": Method(learned_comparison, learned_dequantizer, ("head", "send", "restore", "tail"), "finetune"),
-    **of_codes(2), **of_codes(4), **of_codes(8)}
+    **of_codes(2), **of_codes(4), **of_codes(8),
+    "klt": Method(component_codes, linear_dequantizer),
+    "klt-finetuned": Method(component_codes, linear_dequantizer, ("tail",), "finetune"),
+    "klt-qcnet-mse": Method(component_codes, component_qcnet, ("restore",), "reconstruct"),
+    "klt-qcnet": Method(component_codes, component_qcnet, ("restore",), "distil", "klt-qcnet-mse"),
+    "klt-qcnet-finetuned": Method(component_codes, component_qcnet, ("restore", "tail"), "finetune", "klt-qcnet-mse")}
 
 DEFAULT = ("qcnet-mse", "qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control")
+
+
+def node_of(name):
+    """The node that a method needs: "" for that of the quantizer's bits, else the first method of those that send the same."""
+    method = METHODS[name]
+    if not method.own_node or "send" in method.trains:
+        return name if method.own_node else ""
+    return next(other for other, like in METHODS.items() if like.send is method.send)
 
 
 class Still(nn.Sequential):
@@ -159,6 +195,14 @@ def assemble(method, cut):
         return copy.deepcopy(part).requires_grad_(True) if name in method.trains else part
     return Parts(own("head", cut.head), method.send and method.send(cut),
                  method.restore and method.restore(cut), own("tail", cut.tail))
+
+
+def deployed(cut, parts):
+    """The parts as a node and a server have them: a basis is in the head's weights, rounded as files hold them."""
+    if not isinstance(parts.send, ComponentCodes):
+        return parts
+    head = compensator.round_to_half(cut.in_basis(parts.send.mix))
+    return Parts(head, parts.send.folded(), parts.restore, parts.tail)
 
 
 def state(method, parts):

@@ -4,14 +4,18 @@
     LearnedComparison   the same, with thresholds that learn
     Encoder             a bit for each mixture of a pixel's (token's) channels, mixtures and thresholds learned
     Codes               several bits a feature: its place among evenly spaced levels
+    ComponentCodes      the same of principal components, as many bits as each is worth
 
 Maps are [N, C, H, W] or tokens [N, T, C]; tensors() is what a node's file holds of a sender, named behind "qcnet.".
 """
+
+import copy
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .components import pixels, planes_of, rows
 from .latent import WINDOW
 from .quantizer import binarize, code_of, per_channel
 
@@ -117,6 +121,37 @@ class Codes(Sender):
         code = code_of(z, per_channel(self.low, z), per_channel(self.high, z), self.bits).int()
         planes = [(code >> plane & 1).to(z.dtype) for plane in range(self.bits)]
         return torch.cat(planes, 1 if z.ndim == 4 else 2)
+
+    def tensors(self):
+        return {"levels": as_array(torch.stack([self.low, self.high]))}
+
+
+class ComponentCodes(Sender):
+    """The bits of components.Components, as planes: plane p holds bit p of those that have one, least significant first.
+
+    Until `folded` it mixes the map itself; then the head has been given the basis (models.in_basis).
+    """
+
+    def __init__(self, components):
+        super().__init__()
+        for name in ("mix", "bits", "low", "high"):
+            self.register_buffer(name, getattr(components, name).clone())
+        self.is_folded = False
+
+    def folded(self):
+        made = copy.deepcopy(self)
+        made.is_folded = True
+        return made
+
+    def compared(self, z):
+        if self.is_folded:
+            return z
+        with torch.autocast(z.device.type, enabled=False):
+            return pixels(rows(z.float()) @ self.mix.T, z)
+
+    def forward(self, z):
+        y = self.compared(z).float()
+        return pixels(planes_of(rows(y), self.low, self.high, self.bits), y)
 
     def tensors(self):
         return {"levels": as_array(torch.stack([self.low, self.high]))}

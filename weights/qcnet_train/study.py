@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEEDS = (0, 1, 2)
+METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned", "control", "autoencoder", "autoencoder-finetuned", "qat",
+           "2-bit", "4-bit", "8-bit")
+OF_COMPONENTS = ("klt", "klt-qcnet", "klt-finetuned", "klt-qcnet-finetuned")
+VIT_CUTS = tuple(f"encoder.layers.encoder_layer_{i}" for i in range(3))
 ADAMW = "--optimizer adamw --lr 5e-4 --weight-decay 0.05"
 
 
@@ -18,6 +22,7 @@ class Family:
     budget: str    # options of compensate.py
     cuts: dict                      # cut -> further options of compensate.py
     quick: str                      # the cut that study.py --quick trains a QCNet at
+    components: tuple = ()          # cuts whose map can be had in another basis: models.in_basis
 
     @property
     def data(self):
@@ -37,6 +42,10 @@ class Cell:
     def name(self):
         return f"{self.family.name}-{self.cut}-seed{self.seed}"
 
+    @property
+    def methods(self):
+        return METHODS + (OF_COMPONENTS if self.cut in self.family.components else ())
+
     def base(self, weights):
         return Path(weights) / "shipped" / f"{self.family.base}.node.safetensors"
 
@@ -52,11 +61,11 @@ FAMILIES = {family.name: family for family in (
            {"layer1": "--width 16", "layer2": "--width 32", "layer3": "--width 64"}, "layer1"),
     Family("vit-cifar10", "--dataset cifar10", "vit-cifar10-encoder.layers.encoder_layer_1",
            "--width 96 --blocks 2 --batch 128 --reconstruction-epochs 1 --distillation-epochs 2 --epochs 6 " + ADAMW,
-           {f"encoder.layers.encoder_layer_{i}": "" for i in range(3)}, "encoder.layers.encoder_layer_1"),
+           {cut: "" for cut in VIT_CUTS}, "encoder.layers.encoder_layer_1", VIT_CUTS),
     Family("convnext-cifar10", "--dataset cifar10", "convnext-cifar10-features.2",
            "--block depthwise --blocks 2 --batch 128 --reconstruction-epochs 1 --epochs 4 " + ADAMW,
-           {"features.1": "--width 40 --distillation-epochs 2", "features.2": "--width 80 --distillation-epochs 3",
-            "features.3": "--width 64 --distillation-epochs 2"}, "features.2"),
+           {"features.2": "--width 80 --distillation-epochs 3", "features.3": "--width 64 --distillation-epochs 2",
+            "features.4": "--width 80 --distillation-epochs 3"}, "features.2", ("features.2", "features.4")),
     Family("yolo-bccd", "--dataset bccd --size 416", "yolo-bccd-layers.7",
            "--batch 16 --width 32 --blocks 2 --reconstruction-epochs 40 --distillation-epochs 100 --epochs 140 "
            "--optimizer adamw --lr 1e-3 --weight-decay 0.05",

@@ -17,7 +17,7 @@ def summarize(runs, split="test"):
     return summary
 
 
-FROZEN = ("qcnet", "autoencoder")  # whose tail is the base model's, after distillation; before it they are "...-mse"
+FROZEN = ("qcnet", "autoencoder", "klt-qcnet")  # whose tail is the base model's, after distillation; before it they are "...-mse"
 
 
 def better_frozen(runs, method="qcnet"):

@@ -7,6 +7,7 @@ A family is a module with these functions; everything else in this package is fa
     cuts(model)   -> {cut name: (number of stages in the head, "relu" | "identity")}
     metadata(model) -> {key: text}             only if the weights alone do not tell the model
     maps(model, cut) -> (name, ...)            only if several maps can cross a cut, or (cut None) leave the model
+    in_basis(head, mix) -> head                only if its maps can be had in another basis; None at cuts where not
     TASK = "detection"                         only if it is not "classification"; see qcnet_train/tasks
 
 What passes between two stages, and so between head and tail, is a tensor, or where several cross a cut a
@@ -18,6 +19,7 @@ the names they have in the whole model.
 A specification with "binary_head" is of a model whose head is binary (see binary_head.py); it has one cut alone.
 """
 
+import copy
 import inspect
 from collections import OrderedDict
 
@@ -140,6 +142,20 @@ def partition(model, cut):
     family = FAMILIES[model.spec["architecture"]]
     length, chain = family.cuts(model)[cut][0], family.stages(model)
     return nest(chain[:length]), nest(chain[length:])
+
+
+def in_basis(model, cut, mix):
+    """A head whose map has mix z, [C, C], for each pixel's channels z, and that does no other work than the model's own.
+
+    Exits where a node would have to multiply by it.
+    """
+    family = FAMILIES[model.spec["architecture"]]
+    if not isinstance(model, BinaryHeaded) and hasattr(family, "in_basis"):
+        made = family.in_basis(copy.deepcopy(partition(model, cut)[0]), mix)
+        if made is not None:
+            return made
+    raise SystemExit(f"cut '{cut}': its map cannot be had in another basis for free, because what the head ends in is not "
+                     "linear; a ViT's blocks and a ConvNeXt's downsampling (features.2, .4, .6) can be cut so")
 
 
 def nest(chain):

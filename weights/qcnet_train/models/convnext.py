@@ -1,5 +1,6 @@
 """ConvNeXts: torchvision's, and small ones for small images."""
 
+import torch
 import torchvision
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
@@ -40,3 +41,14 @@ def cuts(model):
             length += 1
         found[f"features.{i}"] = (length, "identity")
     return found
+
+
+@torch.no_grad()
+def in_basis(head, mix):
+    """Behind a downsampling, whose convolution is the last layer, that gives the other basis at once."""
+    last = list(head.features.children())[-1]
+    if len(last) != 2 or not isinstance(last[1], nn.Conv2d):
+        return None
+    last[1].weight.copy_((mix @ last[1].weight.flatten(1)).view_as(last[1].weight))
+    last[1].bias.copy_(mix @ last[1].bias)
+    return head

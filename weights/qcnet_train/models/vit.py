@@ -47,6 +47,36 @@ def cuts(model):
     return found
 
 
+@torch.no_grad()
+def in_basis(head, mix):
+    """The residual stream of all blocks in another basis: of mean 0, which is what layer normalizations make of it anyway.
+
+    What adds to the stream is multiplied by `mix`, what reads it, behind a normalization, by its transpose (as Ashkboos et
+    al., "SliceGPT", ICLR 2024, do to prune).
+    """
+    if not hasattr(head, "tokens"):
+        return None
+
+    def write(weight, bias):
+        weight.copy_((mix @ weight.flatten(1)).view_as(weight))
+        bias.copy_(mix @ bias)
+
+    def read(norm, weight, bias):
+        bias += weight @ norm.bias
+        weight.copy_(weight * norm.weight @ mix.T)
+        norm.weight.fill_(1), norm.bias.fill_(0)
+    write(head.conv_proj.weight, head.conv_proj.bias)
+    for embedding in (head.tokens.class_token, head.tokens.pos_embedding):
+        embedding.copy_(embedding @ mix.T)
+    for block in head.encoder.layers.children() if hasattr(head, "encoder") else ():
+        attention, mlp = block.self_attention, block.mlp
+        read(block.ln_1, attention.in_proj_weight, attention.in_proj_bias)
+        write(attention.out_proj.weight, attention.out_proj.bias)
+        read(block.ln_2, mlp[0].weight, mlp[0].bias)
+        write(mlp[3].weight, mlp[3].bias)
+    return head
+
+
 def metadata(model):
     block = next(model.encoder.layers.children())
     return {"qcnet.heads": str(block.self_attention.num_heads)}
