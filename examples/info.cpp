@@ -75,12 +75,22 @@ std::size_t bytes_of_bits(const qcnet::Shape& map) {
   return map.pixels() * qcnet::packed_bytes(map.channels());
 }
 
+/// How many bits a feature has, where that is not one: ", 4 bits a feature".
+std::string bits_text(const Deployment& about) {
+  const std::size_t channels = about.feature.channels(), planes = about.planes.size();
+  if (about.planes.back() == channels)
+    return planes == 1 ? "" : ", " + std::to_string(planes) + " bits a feature";
+  return ", " + std::to_string(about.sent(about.maps()[0]).channels()) + " bits a " +
+         (about.feature.rank() == 3 ? "token" : "pixel") + " for " + std::to_string(about.planes.front()) +
+         " of " + std::to_string(channels) + " channels";
+}
+
 void describe_cut(std::ostream& out, const Deployment& about) {
   char hash[17];
   std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(about.hash));
   std::string maps = about.cut + ", " + about.feature.to_string();
   for (const auto& map : about.beside) maps += ", beside it " + map.name + ", " + map.shape.to_string();
-  if (about.bits > 1) maps += ", " + std::to_string(about.bits) + " bits a feature";
+  maps += bits_text(about);
   std::size_t bytes = 0;
   for (const auto& map : about.maps()) bytes += bytes_of_bits(about.sent(map));
   line(out, "cut", maps + ", " + std::to_string(bytes) + " bytes of bits, hash " + hash);

@@ -27,14 +27,15 @@ TEST_CASE("what a node of several bits sends comes back as the nearest levels") 
     const ConstTensorView map = node.head().output();
 
     const Tensor levels = WeightsFile::golden(pair + ".node").tensor("qcnet.levels");
-    const std::size_t count = levels.span().size() / 2, bits = server.deployment().bits;
+    const std::size_t count = levels.span().size() / 2;
+    const std::vector<std::size_t>& planes = server.deployment().planes;
     const Tensor expected =
-        bits::reference::decode(frame.bits(0), bits::reference::all_received(frame.shape(0)), map.shape, bits,
-                                levels.span().first(count), levels.span().subspan(count));
+        bits::reference::decode(frame.bits(0), bits::reference::all_received(frame.shape(0)), map.shape,
+                                planes, levels.span().first(count), levels.span().subspan(count));
     CHECK(test::relative_difference(server.features(), expected) < 1e-6);
     for (std::size_t i = 0; i < map.span().size(); ++i) {
       const float low = levels[i % count], high = levels[count + i % count];
-      const float half = (high - low) / static_cast<float>((1u << bits) - 1) / 2;
+      const float half = (high - low) / static_cast<float>((1u << planes.size()) - 1) / 2;
       if (map.data[i] < low || map.data[i] > high) continue;  // it came back as the last level
       CHECK(std::abs(server.features().data[i] - map.data[i]) <= half * 1.001f + 1e-6f);
     }
@@ -60,7 +61,7 @@ TEST_CASE("what is wrong with files of several bits is one sentence") {
     CHECK(node_said(WeightsFile(node).set_metadata("qcnet.bits", bits)) == expected);
   }
   CHECK(server_said(WeightsFile(server).set("qcnet.compensator.scale", {7})) ==
-        "a QCNet is for one bit a feature, metadata \"qcnet.bits\" says 3");
+        "a QCNet is for one bit a feature, this file is for codes of several");
   CHECK(node_said(WeightsFile(node).drop({"qcnet.levels"})) == "qcnet.levels: there is no such tensor");
   CHECK(node_said(WeightsFile(node).set("qcnet.levels", {2, 6})) ==
         "qcnet.levels: expected shape [2, 7], found [2, 6]");

@@ -2,6 +2,8 @@
 #include "weights_file.hpp"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <qcnet/split/deployment.hpp>
 
@@ -124,6 +126,46 @@ TEST_CASE("malformed metadata is an error that names the key") {
   CHECK(preprocessing("qcnet.letterbox", "1") == "preprocessing: a letterbox takes no resize, found 16");
 }
 
+TEST_CASE("planes of bits are of the first channels, none of more than the one before") {
+  WeightsFile file = WeightsFile::golden("tiny-layer2.node");
+  const auto planes = [&] { return read(file, "node").value().planes; };
+  using Counts = std::vector<std::size_t>;
+  CHECK(planes() == Counts{12});
+  CHECK_FALSE(read(file, "node").value().codes);
+  for (const auto& [text, counts] : {std::pair<const char*, Counts>{"12", {12}},
+                                     {"1", {1}},
+                                     {"7 5 5 1", {7, 5, 5, 1}},
+                                     {"8 7 6 5 4 3 2 1", {8, 7, 6, 5, 4, 3, 2, 1}}}) {
+    const Deployment about = read(file.set_metadata("qcnet.planes", text), "node").value();
+    CHECK(about.planes == counts);
+    CHECK(about.codes);
+    std::size_t bits = 0;
+    for (const std::size_t count : counts) bits += count;
+    CHECK(about.sent(about.maps()[0]) == Shape{1, 8, 7, bits});
+    CHECK(about.frame_maps()[0].shape == Shape{1, 8, 7, bits});
+  }
+
+  const auto said = [&](const char* text) {
+    return read(file.set_metadata("qcnet.planes", text), "node").error().message();
+  };
+  for (const char* bad : {"", "5 7", "7 0", "0", "13", "13 2", "9 8 7 6 5 4 3 2 1"})
+    CHECK(said(bad) ==
+          std::string("metadata \"qcnet.planes\" must be 1 to 8 numbers of channels, from 12 down "
+                      "to 1, none above the one before, found \"") +
+              bad + "\"");
+  for (const char* bad : {" ", "7 five", "7  5", "7,5", "-1", "7.5", "99999999999999999999"})
+    CHECK(said(bad) == std::string("metadata \"qcnet.planes\" cannot be read: \"") + bad + "\"");
+  file.set_metadata("qcnet.bits", "1");
+  CHECK(said("7 5") == "metadata \"qcnet.planes\" and \"qcnet.bits\" exclude each other");
+  file.metadata.erase("qcnet.bits");
+  file.set_metadata("qcnet.beside", "b");
+  CHECK(said("7 5") == "metadata \"qcnet.planes\" and \"qcnet.beside\" exclude each other");
+  file.metadata.erase("qcnet.planes");
+  file.set_metadata("qcnet.feature.b", "2 3 4").set_metadata("qcnet.activation.b", "relu");
+  CHECK(read(file.set_metadata("qcnet.bits", "2"), "node").value().maps()[1].planes == Counts{4, 4});
+  CHECK(planes() == Counts{12, 12});
+}
+
 TEST_CASE("a detector's file asks for a letterbox") {
   WeightsFile file = WeightsFile::golden("tiny-layer2.node");
   CHECK_FALSE(read(file, "node").value().preprocess.letterbox);
@@ -137,6 +179,5 @@ TEST_CASE("a map whose features have more bits than memory holds is refused") {
   file.set_metadata("qcnet.feature", "8192 8192 2");
   CHECK(read(file, "node").ok());
   file.set_metadata("qcnet.bits", "2");
-  CHECK(
-      contains(read(file, "node").error().message(), "2 bits for each feature of a map [1, 8192, 8192, 2]"));
+  CHECK(contains(read(file, "node").error().message(), "4 bits for each pixel of a map [1, 8192, 8192, 2]"));
 }

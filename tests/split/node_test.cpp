@@ -98,13 +98,14 @@ TEST_CASE("a node of several bits a feature sends the planes that PyTorch comput
     CAPTURE(name);
     const WeightsFile golden = WeightsFile::golden(name + ".golden");
     Node node = Node::load(golden_path(name + ".node")).value();
-    const std::size_t bits = node.deployment().bits;
-    CHECK(bits == (name == "tiny-codes" ? 3u : 4u));
+    const std::vector<std::size_t>& planes = node.deployment().planes;
+    CHECK(planes ==
+          (name == "tiny-codes" ? std::vector<std::size_t>(3, 7) : std::vector<std::size_t>(4, 10)));
     const vision::Image image = picture(golden);
     const Tensor map(node.features(image).value()), ones = golden.tensor("bits");
     CHECK(test::relative_difference(map, golden.tensor("map")) < 1e-5);
     const Frame frame = node.encode(image).value();
-    CHECK(frame.shape(0) == CodePlanes::planes_of(map.shape(), bits));
+    CHECK(frame.shape(0) == CodePlanes::planes_of(map.shape(), planes));
     CHECK(same_bits(frame.bits(0), binarize(ones, std::vector<float>(ones.shape().channels(), 0.5f))));
     CHECK(Frame::parse(frame.bytes()).ok());
     CHECK(node.memory().frame == frame.bytes().size());

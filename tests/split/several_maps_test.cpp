@@ -335,8 +335,9 @@ TEST_CASE("several bits a feature of several maps") {
   for (std::size_t i = 0; i < 2; ++i) {
     const std::string name = std::string("qcnet.levels") + (i == 0 ? "" : ".layers.8");
     pair.node_file.tensors[name] = pair.server_file.tensors.at(name);
-    CodePlanes codes(2, pair.maps[i].channels(), pair.low[i], pair.high[i]);
-    Bitplane planes(CodePlanes::planes_of(pair.maps[i], 2));
+    const std::vector<std::size_t> counts(2, pair.maps[i].channels());
+    CodePlanes codes(counts, pair.maps[i].channels(), pair.low[i], pair.high[i]);
+    Bitplane planes(CodePlanes::planes_of(pair.maps[i], counts));
     codes.encode_into(computed[i], planes);
     restored.emplace_back(pair.maps[i]);
     codes.decode_into(planes, restored[i]);
@@ -350,7 +351,7 @@ TEST_CASE("several bits a feature of several maps") {
   server.decode(Frame::parse(frame.bytes()).value()).value();
   const std::vector<Tensor> outputs = SeveralMaps::run(pair.tail, restored);
   for (std::size_t i = 0; i < 2; ++i) {
-    CHECK(frame.shape(i) == CodePlanes::planes_of(pair.maps[i], 2));
+    CHECK(frame.shape(i).channels() == 2 * pair.maps[i].channels());
     CHECK(identical(server.features(i), restored[i]));
     CHECK(relative_difference(server.output(i), outputs[i]) < 1e-5);
   }

@@ -53,19 +53,35 @@ inline Tensor expand(ConstBitplaneView bits, std::span<const float> low, std::sp
   return expand(bits, all_received(bits.shape), low, high);
 }
 
+/// The bits of a channel of CodePlanes.
+inline std::size_t bits_of(std::span<const std::size_t> counts, std::size_t channel) {
+  std::size_t bits = 0;
+  while (bits < counts.size() && counts[bits] > channel) ++bits;
+  return bits;
+}
+
+/// The channel of CodePlanes' planes that is bit `plane` of a channel.
+inline std::size_t plane_channel(std::span<const std::size_t> counts, std::size_t plane,
+                                 std::size_t channel) {
+  std::size_t first = 0;
+  for (std::size_t p = 0; p < plane; ++p) first += counts[p];
+  return first + channel;
+}
+
 /// Twin of CodePlanes::encode_into.
-inline Bitplane encode(ConstTensorView map, std::size_t bits, std::span<const float> low,
+inline Bitplane encode(ConstTensorView map, std::span<const std::size_t> counts, std::span<const float> low,
                        std::span<const float> high) {
   const std::size_t channels = map.shape.channels();
-  Bitplane planes(CodePlanes::planes_of(map.shape, bits));
-  const float most = static_cast<float>((1u << bits) - 1);
+  Bitplane planes(CodePlanes::planes_of(map.shape, counts));
   for (std::size_t p = 0; p < map.shape.pixels(); ++p)
     for (std::size_t c = 0; c < channels; ++c) {
+      const std::size_t bits = bits_of(counts, c);
+      const float most = static_cast<float>((1u << bits) - 1);
       const float bottom = value_of(low, p, c, channels), top = value_of(high, p, c, channels);
       const float at = top > bottom ? (map.pixel(p)[c] - bottom) * (most / (top - bottom)) + 0.5f : 0.0f;
       const unsigned code = at >= most ? (1u << bits) - 1 : at > 0 ? static_cast<unsigned>(at) : 0u;
       for (std::size_t plane = 0; plane < bits; ++plane)
-        planes.set(p, plane * channels + c, ((code >> plane) & 1u) != 0);
+        planes.set(p, plane_channel(counts, plane, c), ((code >> plane) & 1u) != 0);
     }
   return planes;
 }
@@ -78,16 +94,21 @@ inline float half_if_lost(ConstBitplaneView bits, ConstBitplaneView received, st
 
 /// Twin of CodePlanes::decode_into, of a map of this `shape`.
 inline Tensor decode(ConstBitplaneView planes, ConstBitplaneView received, const Shape& shape,
-                     std::size_t bits, std::span<const float> low, std::span<const float> high) {
+                     std::span<const std::size_t> counts, std::span<const float> low,
+                     std::span<const float> high) {
   const std::size_t channels = shape.channels();
   Tensor map(shape);
   for (std::size_t p = 0; p < shape.pixels(); ++p)
     for (std::size_t c = 0; c < channels; ++c) {
-      float code = 0.0f;
-      for (std::size_t plane = 0; plane < bits; ++plane)
-        code += half_if_lost(planes, received, p, plane * channels + c) * static_cast<float>(1u << plane);
+      const std::size_t bits = bits_of(counts, c);
+      float code = 0.0f, most = 0.0f;
+      for (std::size_t plane = 0; plane < bits; ++plane) {
+        const float power = static_cast<float>(1u << plane);
+        code += half_if_lost(planes, received, p, plane_channel(counts, plane, c)) * power;
+        most += power;
+      }
       const float bottom = value_of(low, p, c, channels), top = value_of(high, p, c, channels);
-      map.view().pixel(p)[c] = bottom + code * (top - bottom) / static_cast<float>((1u << bits) - 1);
+      map.view().pixel(p)[c] = bottom + (bits > 0 ? code / most : 0.5f) * (top - bottom);
     }
   return map;
 }

@@ -29,6 +29,7 @@ struct CutMap {
   std::string suffix;  ///< of the names of its metadata and tensors: ".layers.8", empty for the cut's own map
   Shape shape;         ///< `[1, H, W, C]`, or `[1, T, C]` for tokens
   kernels::Activation activation = kernels::Activation::none;  ///< relu if it is never negative
+  std::vector<std::size_t> planes = {};  ///< of how many channels each plane of its bits is, as in CodePlanes
 };
 
 /// The description that node and server file of a deployment share. Keys and values: docs/deployment.md.
@@ -40,22 +41,22 @@ struct Deployment {
   std::uint64_t hash = 0;  ///< of the node's weights, thresholds and cut: what a server's bits must come from
   Shape feature;           ///< `[1, H, W, C]` of the map that crosses the cut, or `[1, T, C]` of its tokens
   kernels::Activation activation = kernels::Activation::none;  ///< relu if that map is never negative
-  std::size_t bits = 1;                                        ///< that a node sends of each feature
-  std::vector<CutMap> beside;  ///< maps that cross the cut together with that one; mostly none
+  std::vector<std::size_t> planes;  ///< of that map, as in CutMap: {C} where a feature is one bit
+  bool codes = false;               ///< bits number levels (CodePlanes), they do not compare with thresholds
+  std::vector<CutMap> beside;       ///< maps that cross the cut together with that one; mostly none
   vision::Preprocess preprocess;
   std::vector<std::string> classes;
   std::optional<vision::Anchors> anchors;  ///< of a detector; a classifier has none
 
   /// All maps that cross, the cut's own first: their order in a frame.
   std::vector<CutMap> maps() const {
-    std::vector<CutMap> all = {{cut, "", feature, activation}};
+    std::vector<CutMap> all = {{cut, "", feature, activation, planes}};
     all.insert(all.end(), beside.begin(), beside.end());
     return all;
   }
 
-  /// The shape of the bits that a frame carries of a map: several bits a feature are planes, as in
-  /// CodePlanes.
-  Shape sent(const CutMap& map) const { return CodePlanes::planes_of(map.shape, bits); }
+  /// The shape of the bits that a frame carries of a map.
+  Shape sent(const CutMap& map) const { return CodePlanes::planes_of(map.shape, map.planes); }
 
   /// The same as a frame describes them.
   std::vector<MapSpec> frame_maps() const {
@@ -136,6 +137,28 @@ class MetadataReader {
     return found;
   }
 
+  /// Bits a feature, "1" to "8"; 1 if the key is missing.
+  Result<std::size_t> bits(std::string_view key) const {
+    const auto value = file_.metadata(key);
+    if (!value) return std::size_t{1};
+    QCNET_TRY(const auto found, numbers<std::size_t>(key, 1));
+    if (found[0] < 1 || found[0] > CodePlanes::max_bits) return malformed(key, *value);
+    return found[0];
+  }
+
+  /// Of how many of a map's channels each plane of bits is: "24 18 11".
+  Result<std::vector<std::size_t>> planes(std::string_view key, std::size_t channels) const {
+    QCNET_TRY(const std::string_view value, text(key));
+    auto counts = io::parse_numbers<std::size_t>(value);
+    if (!counts) return malformed(key, value);
+    if (!CodePlanes::are_counts(*counts, channels))
+      return Error("metadata \"" + std::string(key) + "\" must be 1 to " +
+                   std::to_string(CodePlanes::max_bits) + " numbers of channels, from " +
+                   std::to_string(channels) + " down to 1, none above the one before, found \"" +
+                   io::detail::printable(value) + "\"");
+    return *std::move(counts);
+  }
+
   /// "relu" or "identity".
   Result<kernels::Activation> activation(std::string_view key) const {
     QCNET_TRY(const std::string_view value, text(key));
@@ -191,23 +214,28 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
   QCNET_TRY(d.hash, metadata.hash("qcnet.hash"));
   QCNET_TRY(d.feature, metadata.map_shape("qcnet.feature", true));
   QCNET_TRY(d.activation, metadata.activation("qcnet.activation"));
-  if (const auto bits = file.metadata("qcnet.bits")) {
-    QCNET_TRY(const auto number, metadata.numbers<std::size_t>("qcnet.bits", 1));
-    if (number[0] < 1 || number[0] > CodePlanes::max_bits)
-      return detail::MetadataReader::malformed("qcnet.bits", *bits);
-    d.bits = number[0];
-  }
+  QCNET_TRY(const std::size_t bits, metadata.bits("qcnet.bits"));
   QCNET_TRY(const auto beside, metadata.names("qcnet.beside"));
+  d.codes = bits > 1;
+  d.planes.assign(bits, d.feature.channels());
+  if (file.metadata("qcnet.planes")) {
+    for (const char* other : {"qcnet.bits", "qcnet.beside"})
+      if (file.metadata(other))
+        return Error("metadata \"qcnet.planes\" and \"" + std::string(other) + "\" exclude each other");
+    QCNET_TRY(d.planes, metadata.planes("qcnet.planes", d.feature.channels()));
+    d.codes = true;
+  }
   for (const std::string& name : beside) {
-    CutMap map{name, "." + name, {}, {}};
+    CutMap map{name, "." + name, {}};
     QCNET_TRY(map.shape, metadata.map_shape("qcnet.feature" + map.suffix, true));
     QCNET_TRY(map.activation, metadata.activation("qcnet.activation" + map.suffix));
+    map.planes.assign(bits, map.shape.channels());
     d.beside.push_back(std::move(map));
   }
   for (const CutMap& map : d.maps())
-    if (map.shape.elements() > detail::MetadataReader::most_elements / d.bits)
-      return Error(std::to_string(d.bits) + " bits for each feature of a map " + map.shape.to_string() +
-                   " are too many");
+    if (const Shape sent = d.sent(map); sent.elements() > detail::MetadataReader::most_elements)
+      return Error(std::to_string(sent.channels()) + " bits for each pixel of a map " +
+                   map.shape.to_string() + " are too many");
   d.method = file.metadata("qcnet.method").value_or("");
   return d;
 }

@@ -22,7 +22,7 @@ namespace qcnet::inline QCNET_ABI {
 /// Runs the head of a model and compares its last feature map with the thresholds: one bit per feature. The
 /// comparison sits in the epilogue of the last convolution or linear layer, so quantizing costs the node
 /// nothing; behind a normalization it is one pass over the map. A file may ask for an encoder before the
-/// comparison (split/encoder.hpp), or for several bits a feature instead of it (bits/code_planes.hpp).
+/// comparison (split/encoder.hpp), or for codes of several bits instead of it (bits/code_planes.hpp).
 /// Where a cut needs more than one map, all are in one frame. One picture at a time.
 class Node {
  public:
@@ -85,13 +85,12 @@ class Node {
       return Error("expected an input " + head_.input_shape().to_string() + ", found " +
                    input.shape.to_string());
     bool ours = frame.model_hash() == deployment_.hash && frame.map_count() == head_.outputs();
-    for (std::size_t i = 0; ours && i < frame.map_count(); ++i)
-      ours = frame.shape(i) == CodePlanes::planes_of(head_.output_shape(i), deployment_.bits);
+    for (std::size_t i = 0; ours && i < frame.map_count(); ++i) ours = frame.shape(i) == sent_[i];
     if (!ours) return Error("the frame was not made by this node's make_frame()");
-    if (deployment_.bits == 1)
-      compare(input, frame);
-    else
+    if (deployment_.codes)
       code(input, frame);
+    else
+      compare(input, frame);
     frame.seal(++sequence_, picture);
     return {};
   }
@@ -104,7 +103,7 @@ class Node {
   }
 
   const Deployment& deployment() const { return deployment_; }
-  /// Of a map of the frame, the cut's own being the first; there are none where features have several bits.
+  /// Of a map of the frame, the cut's own being the first; there are none where features have codes.
   const std::vector<float>& thresholds(std::size_t map = 0) const { return thresholds_[map]; }
   const Executor& head() const { return head_; }
 
@@ -123,15 +122,16 @@ class Node {
 
   Result<void> load_quantizers(const io::Safetensors& file) {
     for (const CutMap& map : deployment_.maps()) {
-      if (deployment_.bits > 1) {
-        QCNET_TRY(auto codes, load_code_planes(file, map.shape, deployment_.bits, map.suffix));
+      sent_.push_back(deployment_.sent(map));
+      if (deployment_.codes) {
+        QCNET_TRY(auto codes, load_code_planes(file, map.shape, map.planes, map.suffix));
         codes_.push_back(std::move(codes));
       } else {
         QCNET_TRY(auto of_map, load_thresholds(file, map.shape, map.suffix));
         thresholds_.push_back(std::move(of_map));
       }
     }
-    if (deployment_.bits == 1)
+    if (!deployment_.codes)
       padded_thresholds_ = pad_thresholds(thresholds_[0], deployment_.feature.channels());
     return {};
   }
@@ -146,7 +146,7 @@ class Node {
       binarize_into(head_.output(i), thresholds_[i], frame.bits(i));
   }
 
-  /// Several.
+  /// Several, or for some none.
   void code(ConstTensorView input, Frame& frame) {
     head_.run(input);
     for (std::size_t i = 0; i < frame.map_count(); ++i) codes_[i].encode_into(head_.output(i), frame.bits(i));
@@ -185,6 +185,7 @@ class Node {
 
   Deployment deployment_;
   Executor head_;
+  std::vector<Shape> sent_;                     // of each map's bits
   std::vector<std::vector<float>> thresholds_;  // of each map
   std::vector<float> padded_thresholds_;        // of the first
   std::vector<CodePlanes> codes_;               // or else these of each map

@@ -62,12 +62,13 @@ inline Result<Quantizer> load_lloyd_max(const io::Safetensors& file, const Shape
   return quantizer;
 }
 
-/// The evenly spaced levels of several `bits` a feature, in either file: `qcnet.levels`, as above, are the
-/// lowest and the highest.
-inline Result<CodePlanes> load_code_planes(const io::Safetensors& file, const Shape& map, std::size_t bits,
+/// The evenly spaced levels of codes in `planes`, in either file: `qcnet.levels`, as above, are the lowest
+/// and the highest.
+inline Result<CodePlanes> load_code_planes(const io::Safetensors& file, const Shape& map,
+                                           const std::vector<std::size_t>& planes,
                                            const std::string& suffix = {}) {
   QCNET_TRY(Quantizer levels, load_lloyd_max(file, map, suffix));
-  return CodePlanes(bits, map.channels(), std::move(levels.low), levels.high);
+  return CodePlanes(planes, map.channels(), std::move(levels.low), levels.high);
 }
 
 /// The uniform baseline from the range of the calibration set, `qcnet.range` [2] (minimum, maximum), in

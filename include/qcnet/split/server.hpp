@@ -155,12 +155,10 @@ class Server {
 
   Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
                                                         const Options& options) const {
-    const std::size_t bits = deployment_.bits;
-    if (bits > 1) {
+    if (deployment_.codes) {
       if (TokenCompensator::is_in(file, map.suffix) || ConvCompensator::is_in(file, map.suffix))
-        return Error("a QCNet is for one bit a feature, metadata \"qcnet.bits\" says " +
-                     std::to_string(bits));
-      QCNET_TRY(CodePlanes codes, load_code_planes(file, map.shape, bits, map.suffix));
+        return Error("a QCNet is for one bit a feature, this file is for codes of several");
+      QCNET_TRY(CodePlanes codes, load_code_planes(file, map.shape, map.planes, map.suffix));
       return std::unique_ptr<Compensator>(std::make_unique<CodeDequantizer>(std::move(codes)));
     }
     if (options.compensate && TokenCompensator::is_in(file, map.suffix))
