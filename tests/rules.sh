@@ -40,7 +40,7 @@ done < <(grep -rnE '#include <qcnet/[a-z0-9_]+/' include --include='*.hpp')
 # Nothing of a server in a node.
 flags=(-std=c++20 -march=native -I include)
 if server=$("${CXX:-c++}" "${flags[@]}" -M include/qcnet/node.hpp | tr ' ' '\n' |
-  grep -E 'qcnet/(server\.hpp|split/(server|detector|packet_assembler|partial_frame|code_dequantizer|compensator|conv_compensator|token_compensator)\.hpp|bits/lookup)'); then
+  grep -E 'qcnet/(server\.hpp|split/(server|detector|packet_assembler|partial_frame|code_dequantizer|compensator|conv_compensator|token_compensator|linear_dequantizer)\.hpp|bits/lookup)'); then
   complain "a node includes no server code" "$server"
 fi
 

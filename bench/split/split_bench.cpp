@@ -117,10 +117,11 @@ void qcnet_and_tail(benchmark::State& state) {
   file.set(body + "output.bias", {channels});
   file.set(body + "scale", {channels}, {1.0f});
   file.set("qcnet.levels", {2, channels}, {1.0f});
-  const auto compensator = file.with([&](const io::Safetensors& weights) {
-                                 return ConvCompensator::load(weights, s.map.shape(), Activation::relu);
-                               })
-                               .value();
+  const auto compensator =
+      file.with([&](const io::Safetensors& weights) {
+            return ConvCompensator::load(weights, s.map.shape(), s.map.shape(), Activation::relu);
+          })
+          .value();
   for (auto _ : state) {
     compensator->reconstruct_into(s.bits, s.map);
     benchmark::DoNotOptimize(s.tail.run(s.map).data);

@@ -33,7 +33,7 @@ void attention_qcnet(benchmark::State& state) {
   file.set("qcnet.levels", {2, map[1], channels}, {-1.0f, 1.0f});
   file.set_metadata(body + "heads", std::to_string(width / 64));
   const auto compensator = file.with([](const io::Safetensors& weights) {
-                                 return TokenCompensator::load(weights, map, kernels::Activation::none);
+                                 return TokenCompensator::load(weights, map, map, kernels::Activation::none);
                                })
                                .value();
   const Bitplane bits = random_bits();

@@ -61,7 +61,7 @@ TEST_CASE("what is wrong with files of several bits is one sentence") {
     CHECK(node_said(WeightsFile(node).set_metadata("qcnet.bits", bits)) == expected);
   }
   CHECK(server_said(WeightsFile(server).set("qcnet.compensator.scale", {7})) ==
-        "a QCNet is for one bit a feature, this file is for codes of several");
+        "a QCNet of codes needs a linear dequantizer, but there is no tensor qcnet.dequantizer.weight");
   CHECK(node_said(WeightsFile(node).drop({"qcnet.levels"})) == "qcnet.levels: there is no such tensor");
   CHECK(node_said(WeightsFile(node).set("qcnet.levels", {2, 6})) ==
         "qcnet.levels: expected shape [2, 7], found [2, 6]");

@@ -20,10 +20,14 @@ namespace {
 
 const std::string prefix = "qcnet.compensator.";
 
-Result<std::unique_ptr<Compensator>> load_conv(const WeightsFile& file, const Shape& map,
+Result<std::unique_ptr<Compensator>> load_conv(const WeightsFile& file, const Shape& map, const Shape& sent,
                                                kernels::Activation activation = kernels::Activation::relu) {
   return file.with(
-      [&](const io::Safetensors& weights) { return ConvCompensator::load(weights, map, activation); });
+      [&](const io::Safetensors& weights) { return ConvCompensator::load(weights, map, sent, activation); });
+}
+Result<std::unique_ptr<Compensator>> load_conv(const WeightsFile& file, const Shape& map,
+                                               kernels::Activation activation = kernels::Activation::relu) {
+  return load_conv(file, map, map, activation);
 }
 
 void add_norm(WeightsFile& file, const std::string& name, std::size_t width, std::uint32_t seed) {
@@ -71,19 +75,27 @@ WeightsFile random_compensator(std::size_t channels, std::size_t width, std::siz
   return file;
 }
 
+/// Replaces the levels, and makes the first layer one of `bits` a pixel.
+void add_linear_dequantizer(WeightsFile& file, std::size_t channels, std::size_t bits, std::size_t width) {
+  file.drop({"qcnet.levels"});
+  file.set("qcnet.dequantizer.weight", {channels, bits, 1, 1}, test::random_values(channels * bits, 30));
+  file.set("qcnet.dequantizer.bias", {channels}, test::random_values(channels, 31));
+  file.set(prefix + "input.conv.weight", {width, bits, 1, 1}, test::random_values(width * bits, 3));
+}
+
 /// A QCNet in doubles and plain loops, normalization not folded.
 class Definition {
  public:
   Definition(const WeightsFile& file, const Bitplane& bits, const Bitplane& received)
       : file_(file), bits_(bits), received_(received), height_(bits.shape()[1]), breadth_(bits.shape()[2]) {}
 
-  /// relu-or-identity(low + b (high - low) + S body(2b - 1)), b = 1/2 for a bit that did not arrive
+  /// relu-or-identity(dequantize(b) + S body(2b - 1)), b = 1/2 for a bit that did not arrive
   Tensor map(std::size_t blocks, Block block, bool relu) const {
-    const std::size_t channels = bits_.shape().channels();
-    Values signs{channels, std::vector<double>(pixels() * channels)};
+    const std::size_t inputs = bits_.shape().channels();
+    Values signs{inputs, std::vector<double>(pixels() * inputs)};
     for (std::size_t p = 0; p < pixels(); ++p)
-      for (std::size_t c = 0; c < channels; ++c)
-        signs.at[p * channels + c] = !received_.get(p, c) ? 0 : bits_.get(p, c) ? 1 : -1;
+      for (std::size_t c = 0; c < inputs; ++c)
+        signs.at[p * inputs + c] = !received_.get(p, c) ? 0 : bits_.get(p, c) ? 1 : -1;
     Values hidden = rectified(normalized(convolved(signs, "input.conv"), "input.bn"));
     for (std::size_t i = 0; i < blocks; ++i) {
       const std::string name = "blocks." + std::to_string(i);
@@ -94,13 +106,11 @@ class Definition {
         hidden = sum(hidden, convolved(rectified(convolved(mixed, name + ".up")), name + ".down"));
       }
     }
-    const Values body = convolved(hidden, "output");
-    const Tensor levels = file_.tensor("qcnet.levels"), scale = file_.tensor(prefix + "scale");
-    Tensor map(bits_.shape());
+    const Values body = convolved(hidden, "output"), dequantized = this->dequantized(signs);
+    const Tensor scale = file_.tensor(prefix + "scale");
+    Tensor map({1, height_, breadth_, body.channels});
     for (std::size_t i = 0; i < body.at.size(); ++i) {
-      const std::size_t c = i % channels;
-      const double low = double{levels[c]}, high = double{levels[channels + c]};
-      const double z = (low + high + signs.at[i] * (high - low)) / 2 + double{scale[c]} * body.at[i];
+      const double z = dequantized.at[i] + double{scale[i % body.channels]} * body.at[i];
       map[i] = static_cast<float>(relu ? std::max(0.0, z) : z);
     }
     return map;
@@ -114,11 +124,24 @@ class Definition {
   };
   std::size_t pixels() const { return height_ * breadth_; }
 
+  /// low + b (high - low), or bias + weight (2b - 1)
+  Values dequantized(Values signs) const {
+    if (file_.tensors.count("qcnet.levels") == 0) return convolved_by(signs, "qcnet.dequantizer");
+    const Tensor levels = file_.tensor("qcnet.levels");
+    for (std::size_t i = 0; i < signs.at.size(); ++i) {
+      const std::size_t c = i % signs.channels;
+      const double low = double{levels[c]}, high = double{levels[signs.channels + c]};
+      signs.at[i] = (low + high + signs.at[i] * (high - low)) / 2;
+    }
+    return signs;
+  }
+
+  Values convolved(const Values& x, const std::string& name) const { return convolved_by(x, prefix + name); }
+
   /// Any odd kernel, zeros around the map; as many groups as the weight's shape says.
-  Values convolved(const Values& x, const std::string& name) const {
-    const Tensor weight = file_.tensor(prefix + name + ".weight");  // [outputs, K, K, inputs / groups]
-    const Tensor bias =
-        file_.tensors.count(prefix + name + ".bias") != 0 ? file_.tensor(prefix + name + ".bias") : Tensor();
+  Values convolved_by(const Values& x, const std::string& name) const {
+    const Tensor weight = file_.tensor(name + ".weight");  // [outputs, K, K, inputs / groups]
+    const Tensor bias = file_.tensors.count(name + ".bias") != 0 ? file_.tensor(name + ".bias") : Tensor();
     const std::size_t outputs = weight.shape()[0], kernel = weight.shape()[1], depth = weight.shape()[3];
     Values y{outputs, std::vector<double>(pixels() * outputs)};
     for (std::size_t p = 0; p < pixels(); ++p)
@@ -196,6 +219,32 @@ TEST_CASE("a QCNet computes its definition") {
           }
 }
 
+TEST_CASE(
+    "a QCNet over a linear dequantization computes its definition, for as many bits a pixel as are sent") {
+  for (const std::size_t channels : {1ul, 9ul, 20ul})
+    for (const std::size_t inputs : {1ul, 9ul, 31ul})
+      for (const bool relu : {false, true}) {
+        CAPTURE(channels);
+        CAPTURE(inputs);
+        const std::size_t width = 5;
+        const Shape shape{1, 4, 5, channels}, sent{1, 4, 5, inputs};
+        WeightsFile file = random_compensator(channels, width, 1);
+        add_linear_dequantizer(file, channels, inputs, width);
+        const auto net =
+            load_conv(file, shape, sent, relu ? kernels::Activation::relu : kernels::Activation::none)
+                .value();
+        CHECK(net->multiply_adds() ==
+              20 * (inputs * channels + inputs * width + 9 * width * width + width * channels));
+        const Bitplane bits = test::random_bits(sent, 7), some = test::random_bits(sent, 8);
+        Tensor map(shape);
+        net->reconstruct_into(bits, map);
+        const Bitplane all = bits::reference::all_received(sent);
+        CHECK(test::relative_difference(map, Definition(file, bits, all).map(1, Block::conv, relu)) < 2e-6);
+        net->reconstruct_into(bits, some, map);
+        CHECK(test::relative_difference(map, Definition(file, bits, some).map(1, Block::conv, relu)) < 4e-6);
+      }
+}
+
 TEST_CASE("a QCNet computes what PyTorch computes") {
   for (const char* method : {"qcnet0", "qcnet1", "qcnet2", "depthwise"}) {
     const WeightsFile golden = WeightsFile::golden("tiny-layer2.golden");
@@ -226,6 +275,14 @@ TEST_CASE("what is wrong with a QCNet's weights is said by the tensor's name") {
        {"scale", "input.bn.weight", "blocks.0.bn.bias", "blocks.0.bn.running_mean", "output.weight"})
     CHECK(without(prefix + name) == prefix + name + ": there is no such tensor");
   CHECK(without("qcnet.levels") == "qcnet.levels: there is no such tensor");
+  WeightsFile linear = good;
+  add_linear_dequantizer(linear, 9, 12, 4);
+  CHECK(load_conv(linear, map, {1, 4, 5, 12}).ok());
+  CHECK(load_conv(linear, map, {1, 4, 5, 11}).error().message() ==
+        "qcnet.dequantizer.weight: expected shape [9, 11, 1, 1], found [9, 12, 1, 1]");
+  linear.set(prefix + "input.conv.weight", {4, 9, 1, 1});
+  CHECK(load_conv(linear, map, {1, 4, 5, 12}).error().message() ==
+        prefix + "input.conv.weight: expected shape [4, 12, 1, 1], found [4, 9, 1, 1]");
 
   CHECK(reshaped("input.conv.weight", {4, 8, 1, 1}) ==
         prefix + "input.conv.weight: expected shape [4, 9, 1, 1], found [4, 8, 1, 1]");

@@ -182,7 +182,7 @@ TEST_CASE("each map of a cut has its own QCNet, or none") {
         alone.set("qcnet.levels", {2, pair.maps[i].channels()}, levels);
         add_qcnet(alone, "", pair.maps[i].channels());
         auto compensator = alone.with([&](const io::Safetensors& file) {
-          return ConvCompensator::load(file, pair.maps[i], kernels::Activation::none, {},
+          return ConvCompensator::load(file, pair.maps[i], pair.maps[i], kernels::Activation::none, {},
                                        {.winograd = false});
         });
         (*compensator)->reconstruct_into(bits[i], restored[i]);

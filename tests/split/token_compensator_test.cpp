@@ -19,9 +19,50 @@ const std::string tensor_prefix = "qcnet.compensator.";
 const Shape tokens{1, 17, 24};  // of tiny-vit
 
 Result<std::unique_ptr<Compensator>> load_tokens(const WeightsFile& file, const Shape& map = tokens,
+                                                 const Shape& sent = tokens,
                                                  kernels::Activation activation = kernels::Activation::none) {
   return file.with(
-      [&](const io::Safetensors& weights) { return TokenCompensator::load(weights, map, activation); });
+      [&](const io::Safetensors& weights) { return TokenCompensator::load(weights, map, sent, activation); });
+}
+
+/// A QCNet without blocks in plain loops.
+Tensor definition(const WeightsFile& file, const Bitplane& bits, const Bitplane& received) {
+  const auto values = [&](const std::string& name) { return file.tensor(tensor_prefix + name); };
+  const Tensor in = values("input.weight"), in_bias = values("input.bias"), positions = values("positions");
+  const Tensor out = values("output.weight"), out_bias = values("output.bias"), scale = values("scale");
+  const std::size_t width = in.shape()[0], inputs = in.shape()[1];
+  const auto sign = [&](std::size_t t, std::size_t c) {
+    return !received.get(t, c) ? 0.0f : bits.get(t, c) ? 1.0f : -1.0f;
+  };
+  // sum over the bits of token t
+  const auto product = [&](const Tensor& weight, std::size_t row, std::size_t t) {
+    float sum = 0;
+    for (std::size_t c = 0; c < inputs; ++c) sum += sign(t, c) * weight[row * inputs + c];
+    return sum;
+  };
+  const bool linear = file.tensors.count("qcnet.dequantizer.weight") != 0;
+  const Tensor levels = linear ? Tensor() : file.tensor("qcnet.levels");
+  const Tensor weight = linear ? file.tensor("qcnet.dequantizer.weight") : Tensor();
+  const Tensor bias = linear ? file.tensor("qcnet.dequantizer.bias") : Tensor();
+  Tensor hidden({17, width}), normal({17, width}), map(tokens);
+  for (std::size_t t = 0; t < 17; ++t)
+    for (std::size_t k = 0; k < width; ++k)
+      hidden[t * width + k] = in_bias[k] + positions[t * width + k] + product(in, k, t);
+  reference::layer_norm(hidden, values("norm.weight").span(), values("norm.bias").span(), 1e-6f, normal);
+  for (std::size_t t = 0; t < 17; ++t)
+    for (std::size_t c = 0; c < 24; ++c) {
+      float sum = out_bias[c];
+      for (std::size_t k = 0; k < width; ++k) sum += normal[t * width + k] * out[c * width + k];
+      const std::size_t feature = t * 24 + c;
+      map[feature] = scale[c] * sum;
+      if (linear) {
+        map[feature] += bias[feature % bias.span().size()] + product(weight, c, t);
+      } else {
+        const float low = levels[feature], high = levels[map.span().size() + feature];
+        map[feature] += 0.5f * (low + high + sign(t, c) * (high - low));
+      }
+    }
+  return map;
 }
 
 std::string error_of(const WeightsFile& file, const Shape& map = tokens) {
@@ -34,44 +75,33 @@ std::string error_of(const WeightsFile& file, const Shape& map = tokens) {
 // That it computes what PyTorch computes is tested with node and server together, in server_test.cpp.
 
 TEST_CASE("without blocks the body is two linear layers around a normalization") {
-  WeightsFile file = WeightsFile::golden("tiny-vit-qcnet1.server").drop({tensor_prefix + "blocks"});
-  const auto compensator = load_tokens(file).value();
-  const Bitplane bits = binarize(random_tensor(tokens, 3), std::vector<float>(24, 0.2f));
+  const WeightsFile levels = WeightsFile::golden("tiny-vit-qcnet1.server").drop({tensor_prefix + "blocks"});
+  WeightsFile linear = levels, by_token;
+  const std::size_t inputs = 31, width = levels.tensor(tensor_prefix + "input.weight").shape()[0];
+  linear.drop({"qcnet.levels"})
+      .set("qcnet.dequantizer.weight", {24, inputs}, random_values(24 * inputs, 5))
+      .set("qcnet.dequantizer.bias", {24}, random_values(24, 6))
+      .set(tensor_prefix + "input.weight", {width, inputs}, random_values(width * inputs, 7));
+  by_token = linear;
+  by_token.set("qcnet.dequantizer.bias", {17, 24}, random_values(17 * 24, 8));
 
-  const auto values = [&](const std::string& name) { return file.tensor(tensor_prefix + name); };
-  const Tensor in = values("input.weight"), in_bias = values("input.bias"), positions = values("positions");
-  const Tensor out = values("output.weight"), out_bias = values("output.bias"), scale = values("scale");
-  const Tensor levels = file.tensor("qcnet.levels");
-  const std::size_t width = in.shape()[0];
-  Tensor map(tokens), hidden({17, width}), normal({17, width}), expected(tokens);
-  for (const Bitplane& received : {random_bits(tokens, 4), bits::reference::all_received(tokens)}) {
-    const auto sign = [&](std::size_t t, std::size_t c) {
-      return !received.get(t, c) ? 0.0f : bits.get(t, c) ? 1.0f : -1.0f;
-    };
-    for (std::size_t t = 0; t < 17; ++t)
-      for (std::size_t k = 0; k < width; ++k) {
-        float sum = in_bias[k] + positions[t * width + k];
-        for (std::size_t c = 0; c < 24; ++c) sum += sign(t, c) * in[k * 24 + c];
-        hidden[t * width + k] = sum;
-      }
-    reference::layer_norm(hidden, values("norm.weight").span(), values("norm.bias").span(), 1e-6f, normal);
-    for (std::size_t t = 0; t < 17; ++t)
-      for (std::size_t c = 0; c < 24; ++c) {
-        float sum = out_bias[c];
-        for (std::size_t k = 0; k < width; ++k) sum += normal[t * width + k] * out[c * width + k];
-        const std::size_t feature = t * 24 + c;
-        const float low = levels[feature], high = levels[expected.span().size() + feature];
-        expected[feature] = 0.5f * (low + high + sign(t, c) * (high - low)) + scale[c] * sum;
-      }
-    compensator->reconstruct_into(bits, received, map);
+  for (const WeightsFile& file : {levels, linear, by_token}) {
+    const Shape sent{1, 17, file.tensor(tensor_prefix + "input.weight").shape()[1]};
+    const auto compensator = load_tokens(file, tokens, sent).value();
+    const Bitplane bits = random_bits(sent, 3), all = bits::reference::all_received(sent);
+    Tensor map(tokens);
+    for (const Bitplane& received : {random_bits(sent, 4), all}) {
+      compensator->reconstruct_into(bits, received, map);
+      CHECK(relative_difference(map, definition(file, bits, received)) < 1e-5);
+    }
+    compensator->reconstruct_into(bits, map);
+    Tensor expected = definition(file, bits, all);
+    CHECK(relative_difference(map, expected) < 1e-5);
+
+    for (float& x : expected.span()) x = std::max(x, 0.0f);
+    load_tokens(file, tokens, sent, kernels::Activation::relu).value()->reconstruct_into(bits, map);
     CHECK(relative_difference(map, expected) < 1e-5);
   }
-  compensator->reconstruct_into(bits, map);  // of the last round: all arrived
-  CHECK(relative_difference(map, expected) < 1e-5);
-
-  for (float& x : expected.span()) x = std::max(x, 0.0f);
-  load_tokens(file, tokens, kernels::Activation::relu).value()->reconstruct_into(bits, map);
-  CHECK(relative_difference(map, expected) < 1e-5);
 }
 
 TEST_CASE("a reconstruction of tokens allocates nothing and is the same for any number of threads") {

@@ -77,6 +77,11 @@ class LookupConv2d {
     });
   }
 
+  /// Multiply-adds a float engine would spend on an output of shape `out`.
+  std::size_t multiply_adds(const Shape& out) const {
+    return out.elements() * geometry_.taps() * in_channels_;
+  }
+
   /// Memory of the tables.
   std::size_t table_bytes() const { return tables_.size() * sizeof(float); }
 

@@ -31,6 +31,13 @@ class Compensator {
   virtual std::size_t multiply_adds() const = 0;
 };
 
+/// Tokens `[1, T, C]` as an image of one row, as convolutions read them; an image as it is.
+template <class Array>
+Array as_image(const Array& map) {
+  if (map.shape.rank() != 3) return map;
+  return {map.data, {map.shape[0], 1, map.shape[1], map.shape[2]}};
+}
+
 /// Plain dequantization: each bit becomes its low or high level. The baseline a QCNet starts from.
 class Dequantizer final : public Compensator {
  public:

@@ -15,7 +15,7 @@
 #include <qcnet/layers/depthwise.hpp>
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/layers/weights.hpp>
-#include <qcnet/split/compensator.hpp>
+#include <qcnet/split/linear_dequantizer.hpp>
 
 namespace qcnet::inline QCNET_ABI {
 
@@ -24,10 +24,11 @@ namespace qcnet::inline QCNET_ABI {
 ///
 ///     map = activation( dequantize(bits) + S * body(2 bits - 1) )
 ///
-/// with body = 1x1 convolution C -> W, batch normalization, ReLU; n residual blocks; 1x1 convolution W -> C;
-/// S the standard deviation per channel. A block is h = relu(h + bn(conv(h))), 3x3, or where the file holds a
-/// depthwise convolution h = h + down(relu(up(bn(depthwise(h))))), 1x1 but for the depthwise one. The first
-/// layer looks its sums up by the bits, S is folded into the last one.
+/// with body = 1x1 convolution P -> W, batch normalization, ReLU; n residual blocks; 1x1 convolution W -> C;
+/// P the bits a pixel, mostly C; S the standard deviation per channel. A block is
+/// h = relu(h + bn(conv(h))), 3x3, or where the file holds a depthwise convolution
+/// h = h + down(relu(up(bn(depthwise(h))))), 1x1 but for the depthwise one. The first layer looks its sums
+/// up by the bits, S is folded into the last one.
 class ConvCompensator final : public Compensator {
  public:
   /// Whether the file holds one, or any part of one; `suffix` as for `load`.
@@ -38,21 +39,21 @@ class ConvCompensator final : public Compensator {
     return false;
   }
 
-  /// Reads `qcnet.compensator.*` and `qcnet.levels` for maps of shape `map` `[1, H, W, C]`. For a map that
-  /// crosses beside the cut's own, `suffix` is ".layers.8", say: `qcnet.compensator.layers.8.*`,
-  /// `qcnet.levels.layers.8`.
+  /// Reads `qcnet.compensator.*` and the dequantization for maps of shape `map` `[1, H, W, C]` from bits of
+  /// shape `sent` `[1, H, W, P]`, mostly the same. For a map that crosses beside the cut's own, `suffix` is
+  /// ".layers.8", say: `qcnet.compensator.layers.8.*`, `qcnet.levels.layers.8`.
   static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
-                                                   kernels::Activation activation,
+                                                   const Shape& sent, kernels::Activation activation,
                                                    const std::string& suffix = {},
                                                    const Arithmetic& arithmetic = {}) {
     const std::string start = prefix(suffix);
     if (map.rank() != 4)
       return Error(start + "input: this QCNet is for feature maps, the map is " + map.to_string());
     const std::size_t channels = map.channels();
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, map, suffix));
+    QCNET_TRY(auto dequantizer, load_dequantizer(file, map, sent, suffix));
 
     QCNET_TRY(const ConvWeights input,
-              load_checked(file, start + "input.conv", start + "input.bn", channels, 1));
+              load_checked(file, start + "input.conv", start + "input.bn", sent.channels(), 1));
     const std::size_t width = input.weights.shape()[0];
     auto lookup = LookupConv2d::make(input.weights, input.bias, ConvGeometry::square(1), true);
     if (!lookup) return lookup.error().in(start + "input.conv");
@@ -71,31 +72,32 @@ class ConvCompensator final : public Compensator {
     auto output = kernels::PackedConv2d::make(last.weights, last.bias, ConvGeometry::square(1));
     if (!output) return output.error().in(start + "output");
     return std::unique_ptr<Compensator>(new ConvCompensator(
-        std::move(levels), std::move(*lookup), std::move(executor), std::move(*output), activation));
+        std::move(dequantizer), std::move(*lookup), std::move(executor), std::move(*output), activation));
   }
 
   std::string_view kind() const override { return "convolutional QCNet"; }
 
   void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
     input_.forward_into(bits, hidden_);
-    expand_into(bits, levels_.low, levels_.high, map);
+    dequantizer_->reconstruct_into(bits, map);
     add_body(map);
   }
 
   void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) override {
     input_.forward_into(bits, received, hidden_);
-    expand_into(bits, received, levels_.low, levels_.high, map);
+    dequantizer_->reconstruct_into(bits, received, map);
     add_body(map);
   }
 
   std::size_t multiply_adds() const override {
-    return hidden_.shape().elements() * 2 * output_.output_channels() + body_.multiply_adds();
+    return dequantizer_->multiply_adds() + input_.multiply_adds(hidden_.shape()) + body_.multiply_adds() +
+           hidden_.shape().elements() * output_.output_channels();
   }
 
  private:
-  ConvCompensator(Quantizer levels, LookupConv2d input, Executor body, kernels::PackedConv2d output,
-                  kernels::Activation activation)
-      : levels_(std::move(levels)),
+  ConvCompensator(std::unique_ptr<Compensator> dequantizer, LookupConv2d input, Executor body,
+                  kernels::PackedConv2d output, kernels::Activation activation)
+      : dequantizer_(std::move(dequantizer)),
         input_(std::move(input)),
         body_(std::move(body)),
         output_(std::move(output)),
@@ -155,7 +157,7 @@ class ConvCompensator final : public Compensator {
     return conv;
   }
 
-  Quantizer levels_;
+  std::unique_ptr<Compensator> dequantizer_;
   LookupConv2d input_;
   Executor body_;
   kernels::PackedConv2d output_;

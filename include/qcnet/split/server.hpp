@@ -16,6 +16,7 @@
 #include <qcnet/split/deployment.hpp>
 #include <qcnet/split/detector.hpp>
 #include <qcnet/split/frame.hpp>
+#include <qcnet/split/linear_dequantizer.hpp>
 #include <qcnet/split/packet_assembler.hpp>
 #include <qcnet/split/partial_frame.hpp>
 #include <qcnet/split/token_compensator.hpp>
@@ -26,7 +27,7 @@ namespace qcnet::inline QCNET_ABI {
 /// at a time.
 class Server {
  public:
-  /// `compensate` false: plain dequantization with the file's levels, as if it held no QCNet.
+  /// `compensate` false: the file's dequantization alone, as if it held no QCNet.
   struct Options {
     bool compensate = true;
     Verify verify = Verify::yes;
@@ -155,18 +156,19 @@ class Server {
 
   Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
                                                         const Options& options) const {
-    if (deployment_.codes) {
+    const Shape sent = deployment_.sent(map);
+    if (deployment_.codes && !LinearDequantizer::is_in(file, map.suffix)) {
       if (TokenCompensator::is_in(file, map.suffix) || ConvCompensator::is_in(file, map.suffix))
-        return Error("a QCNet is for one bit a feature, this file is for codes of several");
+        return Error("a QCNet of codes needs a linear dequantizer, but there is no tensor qcnet.dequantizer" +
+                     map.suffix + ".weight");
       QCNET_TRY(CodePlanes codes, load_code_planes(file, map.shape, map.planes, map.suffix));
       return std::unique_ptr<Compensator>(std::make_unique<CodeDequantizer>(std::move(codes)));
     }
     if (options.compensate && TokenCompensator::is_in(file, map.suffix))
-      return TokenCompensator::load(file, map.shape, map.activation, map.suffix, options.arithmetic);
+      return TokenCompensator::load(file, map.shape, sent, map.activation, map.suffix, options.arithmetic);
     if (options.compensate && ConvCompensator::is_in(file, map.suffix))
-      return ConvCompensator::load(file, map.shape, map.activation, map.suffix, options.arithmetic);
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, map.shape, map.suffix));
-    return std::unique_ptr<Compensator>(std::make_unique<Dequantizer>(std::move(levels)));
+      return ConvCompensator::load(file, map.shape, sent, map.activation, map.suffix, options.arithmetic);
+    return load_dequantizer(file, map.shape, sent, map.suffix);
   }
 
   static std::string hex(std::uint64_t hash) {

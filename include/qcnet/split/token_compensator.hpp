@@ -14,7 +14,7 @@
 #include <qcnet/kernels/linear.hpp>
 #include <qcnet/layers/encoder_block.hpp>
 #include <qcnet/layers/executor.hpp>
-#include <qcnet/split/compensator.hpp>
+#include <qcnet/split/linear_dequantizer.hpp>
 
 namespace qcnet::inline QCNET_ABI {
 
@@ -23,9 +23,9 @@ namespace qcnet::inline QCNET_ABI {
 ///
 ///     tokens = activation( dequantize(bits) + S * body(2 bits - 1) )
 ///
-/// with body = linear C -> W plus a learned embedding of each position; n pre-norm transformer blocks; layer
-/// normalization; linear W -> C; S the standard deviation per channel. The first layer looks its sums up by
-/// the bits, S is folded into the last one.
+/// with body = linear P -> W plus a learned embedding of each position; n pre-norm transformer blocks; layer
+/// normalization; linear W -> C; P the bits a token, mostly C, and S the standard deviation per channel. The
+/// first layer looks its sums up by the bits, S is folded into the last one.
 class TokenCompensator final : public Compensator {
  public:
   /// Whether the file holds one: only this body has positions. `suffix` as for ConvCompensator.
@@ -33,21 +33,21 @@ class TokenCompensator final : public Compensator {
     return file.find(prefix(suffix) + "positions") != nullptr;
   }
 
-  /// Reads `qcnet.compensator.*`, `qcnet.levels` and metadata `qcnet.compensator.heads` for tokens of shape
-  /// `map` `[1, T, C]`.
+  /// Reads `qcnet.compensator.*`, the dequantization and metadata `qcnet.compensator.heads` for tokens of
+  /// shape `map` `[1, T, C]` from bits of shape `sent` `[1, T, P]`.
   static Result<std::unique_ptr<Compensator>> load(const io::Safetensors& file, const Shape& map,
-                                                   kernels::Activation activation,
+                                                   const Shape& sent, kernels::Activation activation,
                                                    const std::string& suffix = {},
                                                    const Arithmetic& arithmetic = {}) {
     const std::string start = prefix(suffix);
     if (map.rank() != 3)
       return Error(start + "positions: this QCNet is for tokens, the map is " + map.to_string());
-    const std::size_t tokens = map[1], channels = map[2];
-    QCNET_TRY(Quantizer levels, load_lloyd_max(file, map, suffix));
+    const std::size_t tokens = map[1], channels = map[2], inputs = sent.channels();
+    QCNET_TRY(auto dequantizer, load_dequantizer(file, map, sent, suffix));
     QCNET_TRY(LinearWeights in,
-              load_linear_weights(file, start + "input.weight", start + "input.bias", channels));
+              load_linear_weights(file, start + "input.weight", start + "input.bias", inputs));
     const std::size_t width = in.weights.shape()[0];
-    const ConstTensorView as_conv(in.weights.data(), {width, 1, 1, channels});
+    const ConstTensorView as_conv(in.weights.data(), {width, 1, 1, inputs});
     auto lookup = LookupConv2d::make(as_conv, in.bias.span(), ConvGeometry::square(1), false);
     if (!lookup) return lookup.error().in(start + "input");
     QCNET_TRY(Tensor positions, load_tensor(file, start + "positions", {1, tokens, width}));
@@ -65,7 +65,7 @@ class TokenCompensator final : public Compensator {
               load_linear_weights(file, start + "output.weight", start + "output.bias", width, channels));
     QCNET_CHECK(fold_scale(out.weights.span(), out.bias.span(), file, start + "scale", {channels}));
     QCNET_TRY(auto output, kernels::pack_linear(out.weights, out.bias.span()));
-    return std::unique_ptr<Compensator>(new TokenCompensator(std::move(levels), std::move(*lookup),
+    return std::unique_ptr<Compensator>(new TokenCompensator(std::move(dequantizer), std::move(*lookup),
                                                              std::move(positions), std::move(executor),
                                                              std::move(output), activation));
   }
@@ -73,37 +73,32 @@ class TokenCompensator final : public Compensator {
   std::string_view kind() const override { return "attention QCNet"; }
 
   void reconstruct_into(ConstBitplaneView bits, TensorView map) override {
-    input_.forward_into(row(bits), row(hidden_.view()));
-    expand_into(bits, levels_.low, levels_.high, map);
+    input_.forward_into(as_image(bits), as_image(hidden_.view()));
+    dequantizer_->reconstruct_into(bits, map);
     add_body(map);
   }
 
   void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) override {
-    input_.forward_into(row(bits), row(received), row(hidden_.view()));
-    expand_into(bits, received, levels_.low, levels_.high, map);
+    input_.forward_into(as_image(bits), as_image(received), as_image(hidden_.view()));
+    dequantizer_->reconstruct_into(bits, received, map);
     add_body(map);
   }
 
   std::size_t multiply_adds() const override {
-    return hidden_.span().size() * 2 * output_.output_channels() + body_.multiply_adds();
+    return dequantizer_->multiply_adds() + input_.multiply_adds(hidden_.shape()) + body_.multiply_adds() +
+           hidden_.shape().elements() * output_.output_channels();
   }
 
  private:
-  TokenCompensator(Quantizer levels, LookupConv2d input, Tensor positions, Executor body,
-                   kernels::PackedConv2d output, kernels::Activation activation)
-      : levels_(std::move(levels)),
+  TokenCompensator(std::unique_ptr<Compensator> dequantizer, LookupConv2d input, Tensor positions,
+                   Executor body, kernels::PackedConv2d output, kernels::Activation activation)
+      : dequantizer_(std::move(dequantizer)),
         input_(std::move(input)),
         positions_(std::move(positions)),
         body_(std::move(body)),
         output_(std::move(output)),
         activation_(activation),
         hidden_(positions_.shape()) {}
-
-  /// Tokens `[1, T, C]` as an image of one row.
-  template <class Array>
-  static Array row(const Array& tokens) {
-    return {tokens.data, {1, 1, tokens.shape[1], tokens.shape[2]}};
-  }
 
   /// From the first layer's output to the end. The dequantized tokens are the residual of the last layer,
   /// added in its epilogue.
@@ -124,7 +119,7 @@ class TokenCompensator final : public Compensator {
     return heads;
   }
 
-  Quantizer levels_;
+  std::unique_ptr<Compensator> dequantizer_;
   LookupConv2d input_;
   Tensor positions_;
   Executor body_;
