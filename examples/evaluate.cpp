@@ -67,7 +67,8 @@ class Evaluation {
     QCNET_TRY(auto link, LossyLink::open(node.make_frame(), node.deployment(), loss, mtu));
     Evaluation evaluation(std::move(benchmark), std::move(node), std::move(link), {.bf16 = bf16});
     QCNET_TRY(const auto node_file, qcnet::io::Safetensors::open(node_path));
-    evaluation.encodes_ = node_file.find("qcnet.encoder.weight") != nullptr;
+    evaluation.in_own_basis_ =
+        node_file.find("qcnet.encoder.weight") != nullptr || node_file.metadata("qcnet.planes").has_value();
     for (const std::string& path : server_paths) QCNET_CHECK(evaluation.add_server(path, node_path));
     std::stable_sort(evaluation.rows_.begin(), evaluation.rows_.end(),
                      [](const Row& a, const Row& b) { return rank(a) < rank(b); });
@@ -96,7 +97,7 @@ class Evaluation {
       QCNET_TRY(const PartialFrame* arrived, link_.send(frame));
       for (Row& row : rows_) {
         QCNET_TRY(const Executor* network, row.server([&] { return row.run(maps, *arrived); }));
-        if (!encodes_) row.compare(maps);
+        if (!in_own_basis_) row.compare(maps);
         const auto judged = row.score->add(*network, pictures_.back(), frame.picture());
         if (!judged) return judged.error().in(picture.name);
       }
@@ -180,7 +181,7 @@ class Evaluation {
   }
 
  private:
-  static constexpr int title_width = 40;
+  static constexpr int title_width = 45;
 
   std::size_t sent_bytes() const { return link_.loss() > 0 ? bytes_.packets : bytes_.frame; }
 
@@ -196,7 +197,8 @@ class Evaluation {
     const auto server = std::make_shared<Server>(std::move(loaded));
     if (server->deployment().hash != node_.deployment().hash)
       return Error(path + ": does not belong to " + node_path + ", their qcnet.hash differ");
-    if (server->deployment().method == "qcnet") QCNET_CHECK(add_frozen_rows(*server, path, node_path));
+    if (server->deployment().method == "qcnet" && !in_own_basis_)
+      QCNET_CHECK(add_frozen_rows(*server, path, node_path));
     return add_server_row(server->deployment().method, server);
   }
 
@@ -279,6 +281,10 @@ class Evaluation {
                                    {"qcnet-finetuned", "QCNet, tuned tail"},
                                    {"autoencoder", "autoencoder, model frozen"},
                                    {"autoencoder-finetuned", "autoencoder, tuned tail"},
+                                   {"klt", "principal components, model frozen"},
+                                   {"qcnet-klt", "QCNet on principal components, model frozen"},
+                                   {"klt-finetuned", "principal components, tuned tail"},
+                                   {"qcnet-klt-finetuned", "QCNet on principal components, tuned tail"},
                                    {"qat", "quantization-aware training"},
                                    {"2-bit", "2 bits a feature, model frozen"},
                                    {"4-bit", "4 bits a feature, model frozen"},
@@ -305,7 +311,7 @@ class Evaluation {
 
   std::unique_ptr<Benchmark> benchmark_;
   qcnet::Node node_;
-  bool encodes_ = false;  // the node's maps are an encoder's, not those that servers rebuild
+  bool in_own_basis_ = false;  // the node's maps are mixtures of those that servers rebuild
   LossyLink link_;
   qcnet::Arithmetic of_servers_;
   std::vector<Row> rows_;
@@ -320,11 +326,10 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Compares the ways of crossing a cut over a labelled dataset.\n"
       "The server of method \"qcnet\" also gives the rows of the unpartitioned model and of plain\n"
-      "dequantization. Methods with a node of their own (autoencoder, qat, several bits) are evaluated with "
-      "it,\n"
-      "one at a time. Times are medians of one picture. A detector is measured by mAP@0.5 over pictures "
-      "with\n"
-      "boxes; its interval comes from drawing the pictures anew 1000 times, the same ones for every method.",
+      "dequantization. Methods with a node of their own (autoencoder, klt, qat, several bits) are\n"
+      "evaluated with it, one at a time. Times are medians of one picture. A detector is measured by\n"
+      "mAP@0.5 over pictures with boxes; its interval comes from drawing the pictures anew 1000 times,\n"
+      "the same ones for every method.",
       "evaluate");
   app.footer(
       "Example: evaluate cifar10/test resnet-cifar10-layer1.node.safetensors"
