@@ -219,8 +219,7 @@ TEST_CASE("a QCNet computes its definition") {
           }
 }
 
-TEST_CASE(
-    "a QCNet over a linear dequantization computes its definition, for as many bits a pixel as are sent") {
+TEST_CASE("a QCNet over a linear dequantization computes its definition") {
   for (const std::size_t channels : {1ul, 9ul, 20ul})
     for (const std::size_t inputs : {1ul, 9ul, 31ul})
       for (const bool relu : {false, true}) {
@@ -239,9 +238,9 @@ TEST_CASE(
         Tensor map(shape);
         net->reconstruct_into(bits, map);
         const Bitplane all = bits::reference::all_received(sent);
-        CHECK(test::relative_difference(map, Definition(file, bits, all).map(1, Block::conv, relu)) < 2e-6);
+        CHECK(test::relative_difference(map, Definition(file, bits, all).map(1, Block::conv, relu)) < 5e-6);
         net->reconstruct_into(bits, some, map);
-        CHECK(test::relative_difference(map, Definition(file, bits, some).map(1, Block::conv, relu)) < 4e-6);
+        CHECK(test::relative_difference(map, Definition(file, bits, some).map(1, Block::conv, relu)) < 5e-6);
       }
 }
 

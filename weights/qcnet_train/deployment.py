@@ -127,13 +127,13 @@ def feature(z):
     return " ".join(map(str, z.movedim(1, -1).shape[1:] if z.ndim == 4 else z.shape[1:]))
 
 
-def fingerprint(tensors, cut):
+def fingerprint(tensors, cut, planes=""):
     """16 hex digits that tie a node to its servers: the first 8 bytes of a SHA-256.
 
-    It runs over the cut's name, then over `tensors`, those of the head and of what makes bits of its map, in order of
-    their names: for each the name (UTF-8) and the bytes as stored in the file.
+    It runs over the cut's name and `planes`, which a file has as "qcnet.planes", then over `tensors`, those of the head and
+    of what makes bits of its map, in order of their names: for each the name (UTF-8) and the bytes as stored in the file.
     """
-    digest = hashlib.sha256(cut.encode())
+    digest = hashlib.sha256((cut + planes).encode())
     for name, array in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(array.tobytes())
@@ -190,14 +190,15 @@ class Deployment:
         self.maps = models.maps(model, cut)
         self.head_arrays = as_arrays(self.head.state_dict())
         sent = of_maps(self.maps, each(lambda send: send.tensors(), self.senders))
+        planes = " ".join(map(str, counts(send.bits))) if isinstance(send, ComponentCodes) else ""
         self.about = {
-            "qcnet.cut": cut, "qcnet.hash": fingerprint({**self.head_arrays, **sent}, cut),
+            "qcnet.cut": cut, "qcnet.hash": fingerprint({**self.head_arrays, **sent}, cut, planes),
             **of_maps(self.maps, each(lambda z: {"feature": feature(z), "activation": self.activation}, self.map)),
             "qcnet.accuracy.unpartitioned": f"{unpartitioned:g}"}
         if isinstance(members(self.senders)[0], Codes):
             self.about["qcnet.bits"] = str(members(self.senders)[0].bits)
-        if isinstance(self.senders, ComponentCodes):
-            self.about["qcnet.planes"] = " ".join(map(str, counts(self.senders.bits)))
+        if planes:
+            self.about["qcnet.planes"] = planes
         if len(self.maps) > 1:
             self.about["qcnet.beside"] = " ".join(self.maps[1:])
         if "conv1.weight" in self.head_arrays:  # a ResNet's stem: behind a 7x7 one stands a pool without weights

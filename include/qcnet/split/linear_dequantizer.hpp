@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,7 +45,7 @@ class LinearDequantizer final : public Compensator {
                                                     by_token ? std::span<const float>() : bias.span(),
                                                     ConvGeometry::square(1), false));
     return std::unique_ptr<Compensator>(
-        new LinearDequantizer(std::move(sums), by_token ? std::move(bias) : Tensor({0}), map));
+        new LinearDequantizer(std::move(sums), by_token ? std::move(bias) : Tensor(), map));
   }
 
   std::string_view kind() const override { return "linear dequantizer"; }
