@@ -93,14 +93,19 @@ TEST_CASE("a node whose last layer cannot threshold in its epilogue sends the sa
   CHECK(same_bits(node.encode(image).value().bits(0), binarize(map, node.thresholds())));
 }
 
-TEST_CASE("a node of several bits a feature sends the planes that PyTorch computes") {
-  for (const std::string name : {"tiny-codes", "tiny-token-codes"}) {
+TEST_CASE("a node of several bits a feature, or a component, sends the planes that PyTorch computes") {
+  struct Case {
+    std::string name;
+    std::vector<std::size_t> planes;
+  };
+  for (const auto& [name, expected] :
+       {Case{"tiny-codes", {7, 7, 7}}, Case{"tiny-token-codes", {10, 10, 10, 10}},
+        Case{"tiny-components", {6, 4, 2}}, Case{"tiny-token-components", {10, 5}}}) {
     CAPTURE(name);
     const WeightsFile golden = WeightsFile::golden(name + ".golden");
     Node node = Node::load(golden_path(name + ".node")).value();
     const std::vector<std::size_t>& planes = node.deployment().planes;
-    CHECK(planes ==
-          (name == "tiny-codes" ? std::vector<std::size_t>(3, 7) : std::vector<std::size_t>(4, 10)));
+    CHECK(planes == expected);
     const vision::Image image = picture(golden);
     const Tensor map(node.features(image).value()), ones = golden.tensor("bits");
     CHECK(test::relative_difference(map, golden.tensor("map")) < 1e-5);

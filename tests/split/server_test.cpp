@@ -44,7 +44,11 @@ const std::vector<Pair> pairs = {{"tiny-layer2", "lloyd-max", "dequantizer"},
                                  {"tiny-encoder", "autoencoder", "convolutional QCNet"},
                                  {"tiny-codes", "3-bit", "dequantizer of codes"},
                                  {"tiny-token-codes", "4-bit", "dequantizer of codes"},
-                                 {"tiny-token-encoder", "autoencoder", "attention QCNet"}};
+                                 {"tiny-token-encoder", "autoencoder", "attention QCNet"},
+                                 {"tiny-components", "klt", "linear dequantizer"},
+                                 {"tiny-components", "klt-qcnet", "convolutional QCNet"},
+                                 {"tiny-token-components", "klt", "linear dequantizer"},
+                                 {"tiny-token-components", "klt-qcnet", "attention QCNet"}};
 
 }  // namespace
 
