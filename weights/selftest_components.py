@@ -1,10 +1,12 @@
 """Checks of principal components at a cut, part of selftest.py."""
 
+import tempfile
 import unittest
+from pathlib import Path
 
 import torch
 
-from qcnet_train import components, methods, models
+from qcnet_train import base, components, methods, models, safetensors
 from qcnet_train.compensator import Dequantizer, LinearDequantizer
 from qcnet_train.components import Components, allocate, counts, planes_of, principal, rows
 from qcnet_train.quantizer import Quantizer, binarize
@@ -119,6 +121,12 @@ class PrincipalComponents(unittest.TestCase):
                           ({"architecture": "resnet", "name": "small", "width": 8}, "layer1")):
             with self.assertRaisesRegex(SystemExit, f"cut '{cut}': its map cannot be had in another basis for free"):
                 models.in_basis(randomized(spec), cut, torch.eye(8))
+
+    def test_a_head_in_another_basis_is_no_base_model(self):
+        path = Path(self.enterContext(tempfile.TemporaryDirectory())) / "m-features.2.klt.node.safetensors"
+        safetensors.save(path, {}, {"qcnet.role": "node", "qcnet.planes": "3 1"})
+        with self.assertRaisesRegex(SystemExit, "holds a head in the basis of principal components"):
+            base.metadata(path)
 
     def test_methods_that_send_the_same_share_a_node(self):
         self.assertEqual({methods.node_of(name) for name in ("klt", "klt-finetuned", "klt-qcnet", "klt-qcnet-mse")}, {"klt"})

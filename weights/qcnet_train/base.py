@@ -49,6 +49,9 @@ def metadata(path):
     if about.get("qcnet.role") not in ("model", "node"):
         raise SystemExit(f"{path} holds no whole model: take the one that export.py --whole writes, or a node's file "
                          "beside its -qcnet.server file")
+    if "qcnet.planes" in about:
+        raise SystemExit(f"{path} holds a head in the basis of principal components, not the model's own: take a node's file "
+                         "of another method, beside its -qcnet.server file")
     return about
 
 
