@@ -72,14 +72,14 @@ void check_definition(const Shape& map, const Shape& sent, std::size_t biases) {
 }
 
 /// A node's and a server's file of codes, whose channels have different numbers of bits.
-struct Pair {
+struct LinearPair {
   WeightsFile node, server;
   Tensor input;
   Shape map;
   std::vector<std::size_t> counts;
   Shape sent;
 
-  Pair(const std::string& name, const std::string& method, const std::string& planes)
+  LinearPair(const std::string& name, const std::string& method, const std::string& planes)
       : node(WeightsFile::golden(name + ".node")),
         server(WeightsFile::golden(name + "-" + method + ".server").drop({"qcnet.check."})),
         input(WeightsFile::golden(name + ".golden").tensor("input")) {
@@ -101,7 +101,7 @@ struct Pair {
   }
 };
 
-std::vector<Pair> pairs() {
+std::vector<LinearPair> linear_pairs() {
   return {{"tiny-codes", "3-bit", "7 5 2 1"},
           {"tiny-codes", "3-bit", "3"},
           {"tiny-token-codes", "4-bit", "6 5 5 1 1 1 1 1"}};
@@ -184,7 +184,7 @@ TEST_CASE("what is wrong with a linear dequantizer is one sentence") {
 }
 
 TEST_CASE("codes of different numbers of bits cross from node to server") {
-  for (Pair& pair : pairs()) {
+  for (LinearPair& pair : linear_pairs()) {
     CAPTURE(pair.sent.to_string());
     Node node = pair.load_node().value();
     Frame frame = node.make_frame();
