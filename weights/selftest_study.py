@@ -33,6 +33,13 @@ class Study(unittest.TestCase):
         self.assertEqual(percent(again.rows()["qcnet"]), 80.0)
         self.assertEqual(percent({"mAP@0.5": 70.0}), 70.0)
 
+    def test_other_rates_are_cells_of_their_own(self):
+        vit = FAMILIES["vit-cifar10"]
+        half, = (cell for cell in vit.cells(0, 0.5) if cell.cut == vit.quick)
+        self.assertEqual((half.name, half.methods), (f"vit-cifar10-{vit.quick}-rate0.5-seed0", ("klt",)))
+        self.assertEqual(half.options(), [*Cell(vit, vit.quick, 0).options(), "--rate", "0.5"])
+        self.assertEqual(FAMILIES["resnet-cifar10"].cells(0, 0.5), [])
+
     def test_what_was_trained_is_told_seed_by_seed(self):
         runs = [{"method": "qcnet", "seed": seed, "validation": 0.1, "test": seed, "history": [{"seconds": 1.4}, {"seconds": 2}]}
                 for seed in (0, 1)]

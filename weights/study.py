@@ -42,6 +42,8 @@ def parse():
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--cuts", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--rates", nargs="+", type=float, default=(1,), metavar="BITS",
+                        help="a feature; with others than 1 the klt method of the cuts that have it (1)")
     parser.add_argument("--methods", nargs="+", default=METHODS + OF_COMPONENTS, choices=METHODS + OF_COMPONENTS,
                         metavar="METHOD", help=f"only these of {' '.join(METHODS + OF_COMPONENTS)}")
     parser.add_argument("--evaluate", type=path, required=True, help="the built program")
@@ -207,7 +209,7 @@ def main():
         quick([Cell(family, family.quick, 0) for family in families], arguments)
         return
     for seed in (SHIPPED_SEED,) if arguments.shipped else arguments.seeds:
-        for cell in (cell for family in families for cell in family.cells(seed)):
+        for cell in (cell for rate in arguments.rates for family in families for cell in family.cells(seed, rate)):
             if arguments.cuts and cell.cut not in arguments.cuts:
                 continue
             if arguments.shipped:

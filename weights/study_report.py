@@ -23,6 +23,7 @@ TITLES = {
     "autoencoder": "autoencoder, model frozen", "lloyd-max-finetuned": "Lloyd-Max dequantization, tuned tail",
     "autoencoder-finetuned": "autoencoder, tuned tail", "qat": "quantization-aware training of the whole model",
     "qcnet-finetuned": "**QCNet, tuned tail**",
+    **{f"klt-rate{rate}": f"principal components, {rate} bits a feature, nothing trained" for rate in ("0.25", "0.5", "2")},
     "klt": "principal components, model frozen, nothing trained", "klt-qcnet": "**QCNet on principal components, model frozen**",
     "klt-finetuned": "principal components, tuned tail",
     "klt-qcnet-finetuned": "**QCNet on principal components, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
@@ -43,12 +44,13 @@ def gather(folder):
     for path in sorted(folder.glob("*.json")):
         record = json.loads(path.read_text())
         methods = found.setdefault((record["family"], record["cut"]), {})
+        rate = re.search(r"-(rate[\d.]+)-seed", path.name)
         if control := record["trained"].get("control"):
             methods.setdefault("control", []).append({"percent": 100 * control["test"], "seed": record["seed"]})
         for part in record["measured"]:
             for row in part["rows"]:
                 sent = part["bytes"]["frame" if row["from_bits"] else "float32"]
-                methods.setdefault(row["method"], []).append(
+                methods.setdefault(f"{row['method']}-{rate[1]}" if rate else row["method"], []).append(
                     {**row, "percent": percent(row), "seed": record["seed"], "bytes": sent, "file": part["bytes"]["file"]})
     return found
 

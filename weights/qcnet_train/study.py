@@ -28,8 +28,8 @@ class Family:
     def data(self):
         return self.dataset.split()[1]
 
-    def cells(self, seed):
-        return [Cell(self, cut, seed) for cut in self.cuts]
+    def cells(self, seed, rate=1):
+        return [Cell(self, cut, seed, rate) for cut in (self.cuts if rate == 1 else self.components)]
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,17 @@ class Cell:
     family: Family
     cut: str
     seed: int
+    rate: float = 1  # bits a feature; others than 1 have principal components alone
 
     @property
     def name(self):
-        return f"{self.family.name}-{self.cut}-seed{self.seed}"
+        rate = "" if self.rate == 1 else f"-rate{self.rate:g}"
+        return f"{self.family.name}-{self.cut}{rate}-seed{self.seed}"
 
     @property
     def methods(self):
+        if self.rate != 1:
+            return OF_COMPONENTS[:1]
         return METHODS + (OF_COMPONENTS if self.cut in self.family.components else ())
 
     def base(self, weights):
@@ -52,7 +56,7 @@ class Cell:
     def options(self):
         """Of compensate.py, but for files, seeds and methods."""
         return [*self.family.dataset.split(), "--cut", self.cut, *self.family.budget.split(),
-                *self.family.cuts[self.cut].split()]
+                *self.family.cuts[self.cut].split(), *(() if self.rate == 1 else ("--rate", f"{self.rate:g}"))]
 
 
 FAMILIES = {family.name: family for family in (
