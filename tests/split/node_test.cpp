@@ -98,14 +98,17 @@ TEST_CASE("a node of several bits a feature, or a component, sends the planes th
     std::string name;
     std::vector<std::size_t> planes;
   };
-  for (const auto& [name, expected] :
-       {Case{"tiny-codes", {7, 7, 7}}, Case{"tiny-token-codes", {10, 10, 10, 10}},
-        Case{"tiny-components", {6, 4, 2}}, Case{"tiny-token-components", {10, 5}}}) {
+  const Case cases[] = {{"tiny-codes", {7, 7, 7}},
+                        {"tiny-token-codes", {10, 10, 10, 10}},
+                        {"tiny-components", {6, 4, 2}},
+                        {"tiny-token-components", {10, 5}}};
+  for (const Case& of : cases) {
+    const std::string& name = of.name;
     CAPTURE(name);
     const WeightsFile golden = WeightsFile::golden(name + ".golden");
     Node node = Node::load(golden_path(name + ".node")).value();
     const std::vector<std::size_t>& planes = node.deployment().planes;
-    CHECK(planes == expected);
+    CHECK(planes == of.planes);
     const vision::Image image = picture(golden);
     const Tensor map(node.features(image).value()), ones = golden.tensor("bits");
     CHECK(test::relative_difference(map, golden.tensor("map")) < 1e-5);
