@@ -78,7 +78,8 @@ def table(family, found):
         if any(rows):
             lines.append(f"| {title} | " + " | ".join(map(cell, rows)) + " |")
     seeds = [max(len({row["seed"] for row in rows}) for rows in found[family, cut].values()) for cut in cuts]
-    sent = [(found[family, cut].get("lloyd-max") or [{"bytes": ""}])[0]["bytes"] for cut in cuts]
+    sent = [next((found[family, cut][of][0]["bytes"] for of in ("lloyd-max", "klt") if of in found[family, cut]), "")
+            for cut in cuts]
     return "\n".join([*lines, "| bytes of a frame of one bit a feature | " + " | ".join(map(str, sent)) + " |",
                       "| most seeds of a method | " + " | ".join(map(str, seeds)) + " |"])
 
@@ -116,9 +117,9 @@ def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
                 if method not in hidden:
                     axes.scatter(statistics.mean(map(x, rows)), mean(rows, "percent"), label=TITLES[method].strip("*"),
                                  zorder=2, **style(method))
-            if whole and (rows := methods.get("unpartitioned")):
-                axes.scatter(statistics.mean(map(whole, rows)), mean(rows, "percent"), label="the picture's JPEG file",
-                             marker="x", color="black")
+                if whole and method == "unpartitioned":
+                    axes.scatter(statistics.mean(map(whole, rows)), mean(rows, "percent"), label="the picture's JPEG file",
+                                 marker="x", color="black")
         axes.set(title=family, xlabel=label, xscale="log")
         axes.grid(alpha=0.3)
     all_axes[0][0].set_ylabel("accuracy or mAP@0.5, %")
