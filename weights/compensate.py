@@ -133,6 +133,7 @@ class Experiment:
         def components():
             if isinstance(quantizer, tuple):
                 raise SystemExit(f"cut '{a.cut}': principal components are for cuts that one map crosses")
+            models.in_basis(model, a.cut, torch.eye(shape[1 if len(shape) == 4 else 2]))  # exits now, not after training
             return Components.fit(maps(), a.rate)
         return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even, components,
                    a.rate, functools.partial(models.in_basis, model, a.cut))
