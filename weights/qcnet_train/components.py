@@ -135,9 +135,7 @@ def counts(bits):
 
 def planes_of(y, low, high, bits):
     """Components [..., C] -> the bits of their codes, [..., P], a plane after the other, least significant first."""
-    most = (2 ** bits - 1).float()
-    code = ((y - low) * torch.where(high > low, most / (high - low), torch.zeros_like(low)) + 0.5).floor()
-    code = code.clamp(min=0).minimum(most).int()
+    code = code_of(y, low, high, bits).int()
     return torch.cat([(code[..., :n] >> plane & 1).to(y.dtype) for plane, n in enumerate(counts(bits))], -1)
 
 

@@ -51,10 +51,13 @@ def lloyd_max(values, iterations=200):
 
 
 def code_of(values, low, high, bits):
-    """The number, 0 to 2^bits - 1, of the nearest of 2^bits evenly spaced levels from `low` to `high`."""
-    most = 2 ** bits - 1
+    """The number, 0 to 2^bits - 1, of the nearest of 2^bits evenly spaced levels from `low` to `high`.
+
+    `bits` is a number, or a tensor of one for each channel where these are last.
+    """
+    most = torch.as_tensor(2 ** bits - 1, dtype=values.dtype, device=values.device)
     inverse = torch.where(high > low, most / (high - low), torch.zeros_like(low))
-    return ((values - low) * inverse + 0.5).floor().clamp(0, most)
+    return ((values - low) * inverse + 0.5).floor().clamp(min=0).minimum(most)
 
 
 def even_levels(values, bits, iterations=100):

@@ -17,7 +17,7 @@ from torch import nn
 
 from .components import pixels, planes_of, rows
 from .latent import WINDOW
-from .quantizer import binarize, code_of, per_channel
+from .quantizer import binarize, per_channel
 
 
 class Step(torch.autograd.Function):
@@ -118,9 +118,8 @@ class Codes(Sender):
         self.register_buffer("high", high.clone())
 
     def forward(self, z):
-        code = code_of(z, per_channel(self.low, z), per_channel(self.high, z), self.bits).int()
-        planes = [(code >> plane & 1).to(z.dtype) for plane in range(self.bits)]
-        return torch.cat(planes, 1 if z.ndim == 4 else 2)
+        bits = torch.full(self.low.shape[-1:], self.bits)
+        return pixels(planes_of(rows(z), self.low, self.high, bits), z)
 
     def tensors(self):
         return {"levels": as_array(torch.stack([self.low, self.high]))}
