@@ -103,7 +103,7 @@ class Evaluation {
       }
     }
     bytes_ = {raw / count, file / count, 0, 0, 0, frame.bytes().size(), compressed / count, link_.bytes()};
-    for (const qcnet::CutMap& map : node_.deployment().maps()) {
+    for (const qcnet::CutMap& map : rebuilt_) {
       bytes_.eight_bit += map.shape.elements();
       bytes_.one_bit += map.shape.pixels() * qcnet::packed_bytes(map.shape.channels());
     }
@@ -115,7 +115,7 @@ class Evaluation {
     const auto& about = node_.deployment();
     std::ostringstream out;
     out << about.name << " cut after " << about.cut;
-    for (const auto& map : about.maps()) out << ", " << map.shape.to_string();
+    for (const auto& map : rebuilt_) out << ", " << map.shape.to_string();
     const int interval_width = benchmark_->interval_title().empty() ? 0 : 16;
     out << ", " << pictures_.size() << " pictures";
     if (link_.loss() > 0)
@@ -197,6 +197,7 @@ class Evaluation {
     const auto server = std::make_shared<Server>(std::move(loaded));
     if (server->deployment().hash != node_.deployment().hash)
       return Error(path + ": does not belong to " + node_path + ", their qcnet.hash differ");
+    if (rebuilt_.empty()) rebuilt_ = server->deployment().maps();
     if (server->deployment().method == "qcnet" && !in_own_basis_)
       QCNET_CHECK(add_frozen_rows(*server, path, node_path));
     return add_server_row(server->deployment().method, server);
@@ -311,7 +312,8 @@ class Evaluation {
 
   std::unique_ptr<Benchmark> benchmark_;
   qcnet::Node node_;
-  bool in_own_basis_ = false;  // the node's maps are mixtures of those that servers rebuild
+  bool in_own_basis_ = false;           // the node's maps are mixtures of those that servers rebuild
+  std::vector<qcnet::CutMap> rebuilt_;  // the maps at the cut, as servers rebuild them
   LossyLink link_;
   qcnet::Arithmetic of_servers_;
   std::vector<Row> rows_;

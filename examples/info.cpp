@@ -80,9 +80,11 @@ std::string bits_text(const Deployment& about) {
   const std::size_t channels = about.feature.channels(), planes = about.planes.size();
   if (about.planes.back() == channels)
     return planes == 1 ? "" : ", " + std::to_string(planes) + " bits a feature";
-  return ", " + std::to_string(about.sent(about.maps()[0]).channels()) + " bits a " +
-         (about.feature.rank() == 3 ? "token" : "pixel") + " for " + std::to_string(about.planes.front()) +
-         " of " + std::to_string(channels) + " channels";
+  const std::string place = about.feature.rank() == 3 ? "token" : about.patch == 1 ? "pixel" : "patch";
+  const std::string bits = ", " + std::to_string(about.sent(about.maps()[0]).channels()) + " bits a " + place;
+  if (about.planes.front() == channels) return bits;
+  return bits + " for " + std::to_string(about.planes.front()) + " of " + std::to_string(channels) +
+         " channels";
 }
 
 void describe_cut(std::ostream& out, const Deployment& about) {
@@ -90,6 +92,7 @@ void describe_cut(std::ostream& out, const Deployment& about) {
   std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(about.hash));
   std::string maps = about.cut + ", " + about.feature.to_string();
   for (const auto& map : about.beside) maps += ", beside it " + map.name + ", " + map.shape.to_string();
+  if (about.patch > 1) maps += ", " + qcnet::models::patches_text(about.patch);
   maps += bits_text(about);
   std::size_t bytes = 0;
   for (const auto& map : about.maps()) bytes += bytes_of_bits(about.sent(map));

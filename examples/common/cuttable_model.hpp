@@ -132,7 +132,8 @@ inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const Pr
   };
   const auto& cuts = layers.cuts();
   for (std::size_t i = 0; i < cuts.size(); ++i) {
-    // The last block of a stage and the stage are one place with two names.
+    // The last block of a stage and the stage are one place with two names; before an activation a cut costs
+    // what it costs behind it.
     if (i + 1 < cuts.size() && cuts[i + 1].value == cuts[i].value) continue;
     model.cuts.emplace_back(
         [layers, preprocess, name = cuts[i].name] { return cut_whole(layers, preprocess, name); });
@@ -231,13 +232,17 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     QCNET_TRY(const auto server,
               qcnet::Server::load(tail_path, {.verify = qcnet::Verify::no, .arithmetic = arithmetic}));
     const std::size_t bytes = bytes_of(made) + bytes_of(server.tail());
-    const auto answer = [head = std::move(made), tail = server.tail(), preprocess,
+    // Not the head's own maps: where it sends components they are others, and fewer.
+    const auto maps = std::make_shared<std::vector<qcnet::Tensor>>();
+    for (const auto& map : server.deployment().maps()) maps->emplace_back(map.shape);
+    const auto answer = [head = std::move(made), tail = server.tail(), preprocess, maps,
+                         views = std::vector<qcnet::ConstTensorView>(maps->begin(), maps->end()),
                          input = qcnet::Tensor(preprocess.output_shape()),
                          scratch = qcnet::vision::Preprocess::Scratch()](
                             const qcnet::vision::Image& image) mutable -> qcnet::Result<void> {
       QCNET_CHECK(preprocess.apply_into(image, input, scratch));
       head.run(input);
-      tail.run(outputs_of(head));
+      tail.run(views);
       return {};
     };
     return UncutModel{answer, bytes};

@@ -33,3 +33,28 @@ TEST_CASE("geometry: constant windows keep their padding when they are copied") 
   check_squares<1>(std::make_index_sequence<16>());
   check_squares<3>(std::make_index_sequence<16>());
 }
+
+TEST_CASE("geometry: a window over patches sees what those of its pixels see") {
+  for (std::size_t kernel = 1; kernel <= 7; ++kernel)
+    for (std::size_t stride = 1; stride <= kernel; ++stride)
+      for (const std::size_t patch : {1u, 2u, 3u, 8u}) {
+        const ConvGeometry own = ConvGeometry::square(kernel, stride, kernel / 2);
+        const ConvGeometry made = own.of_patches(patch);
+        check_square(made, kernel + stride * (patch - 1), stride * patch, kernel / 2);
+        // As many patches as the pixels make.
+        const Shape input{2, stride * patch * 3, stride * patch * 5, 4};
+        const Shape pixels = own.output(input, 6).value(), patches = made.output(input, 7).value();
+        CHECK(patches == Shape{2, pixels[1] / patch, pixels[2] / patch, 7});
+      }
+  const ConvGeometry strided = ConvGeometry::square(1, 2), between = strided.of_patches(3);
+  CHECK(
+      (between.kernel_h == 3 && between.kernel_w == 3 && between.dilation_h == 2 && between.dilation_w == 2));
+  CHECK((between.stride_h == 6 && between.stride_w == 6));
+  CHECK(between.output({1, 12, 18, 4}, 7).value() == Shape{1, 2, 3, 7});
+  CHECK(strided.of_patches(1).output({1, 12, 18, 4}, 7).value() == Shape{1, 6, 9, 7});
+  ConvGeometry wide;
+  wide.kernel_w = 5;
+  wide.stride_w = 3;
+  const ConvGeometry made = wide.of_patches(2);
+  CHECK((made.kernel_h == 2 && made.stride_h == 2 && made.kernel_w == 8 && made.stride_w == 6));
+}

@@ -41,7 +41,8 @@ def answers(name, logits, classes):
 
 random.seed(3)
 for name, method in ("tiny-encoder", "autoencoder"), ("tiny-token-encoder", "autoencoder"), ("tiny-codes", "3-bit"), (
-        "tiny-token-codes", "4-bit"), ("tiny-components", "klt"), ("tiny-token-components", "klt-qcnet"):
+        "tiny-token-codes", "4-bit"), ("tiny-components", "klt"), ("tiny-token-components", "klt-qcnet"), ("tiny-sum", "klt-qcnet"), (
+        "tiny-patches", "klt-qcnet"):
     known = read(f"{name}.golden")[1]
     picture(name, known)
     answers(name, known[f"{method}.logits"], read(f"{name}.node")[0]["qcnet.classes"])
@@ -124,8 +125,10 @@ own tiny-encoder autoencoder "autoencoder, model frozen" 80
 own tiny-token-encoder autoencoder "autoencoder, model frozen" 10
 own tiny-codes 3-bit 3-bit "3 bits a feature, 240"
 own tiny-token-codes 4-bit "4 bits a feature, model frozen" "4 bits a feature, 25"
-own tiny-components klt "principal components, model frozen" "12 bits a pixel for 6 of 12 channels, 40"
-own tiny-token-components klt-qcnet "QCNet on principal components, model frozen" "15 bits a token for 10 of 10 channels, 10"
+own tiny-components klt "principal components, model frozen" "12 bits a pixel, 40"
+own tiny-token-components klt-qcnet "QCNet on principal components, model frozen" "15 bits a token, 10"
+own tiny-sum klt-qcnet "QCNet on principal components, model frozen" "14 bits a pixel, 96"
+own tiny-patches klt-qcnet "QCNet on principal components, model frozen" "patches of 2 x 2 pixels, 14 bits a patch, 48"
 good "encoder         0.00 million multiply-adds of these" "$bin/info" $golden/tiny-encoder.node.safetensors
 
 # Names of any length stand beside their maps, not in them.

@@ -171,7 +171,7 @@ class Pictures:
 
 
 @torch.no_grad()
-def golden_deployment(name, cut, size, methods, build, channels=3, send=None, rate=None):
+def golden_deployment(name, cut, size, methods, build, channels=3, send=None, rate=None, patch=1):
     """`methods` maps a server's name to (width, blocks[, block]) of its QCNet, or to None for plain dequantization.
 
     `send(maps)` makes a node's sender; without it that compares with the quantizer's thresholds, or with a `rate` sends
@@ -181,16 +181,18 @@ def golden_deployment(name, cut, size, methods, build, channels=3, send=None, ra
     pixels = np.random.default_rng(5).integers(0, 256, (size[0], size[1] + 5, channels), dtype=np.uint8)
     dataset = Pictures(size, channels, pixels)
     model = build(torch.randn(32, channels, *size))
-    head, tail = models.partition(model, cut)
+    head, tail = models.partition(model, cut, patch)
     inputs = torch.randn(32, channels, *size)
     maps = head(inputs)
     quantizer = Quantizer.fit([maps])
     send, dequantizer = send(maps) if send else Comparison(quantizer.thresholds), Dequantizer(quantizer)
     if rate:
         components = Components.fit([maps], rate)
-        head = round_to_half(models.in_basis(model, cut, components.mix))
-        send, dequantizer, maps = ComponentCodes(components).folded(), LinearDequantizer(components), head(inputs)
-    target = Deployment(dataset, model, cut, quantizer, name, 0.5, head, send)
+        send, dequantizer = ComponentCodes(components), LinearDequantizer(components)
+        head, sent = models.in_basis(model, cut, patch, components.mix, send.sent)
+        head, send = round_to_half(head), send.folded(sent)
+        maps = head(inputs)
+    target = Deployment(dataset, model, cut, quantizer, name, 0.5, head, send, patch)
     if cut == "relu":
         target.about["qcnet.stem"] = "7x7"  # this tail begins with a pooling, which has no weights to be known by
     target.write_node(HERE / f"{name}.node.safetensors", "{}")
@@ -324,6 +326,12 @@ def main():
                       lambda _: lively(small_model("convnext", depths=(1, 1), width=6)), rate=1)
     golden_deployment("tiny-token-components", "encoder.layers.encoder_layer_0", (8, 8), {"klt": None, "klt-qcnet": (8, 1)},
                       lambda _: small_model("vit", size=8, patch=4, depth=2, heads=2, width=10), rate=1.5)
+    golden_deployment("tiny-sum", "layer2.0.add", (16, 12), {"klt": None, "klt-qcnet": (8, 1)},
+                      resnet(block=BasicBlock, depths=(1, 2), planes=(6, 14), stem=6, kernel=3), rate=1)
+    golden_deployment("tiny-patches", "layer2.0.add", (16, 24), {"klt": None, "klt-qcnet": (8, 1)},
+                      resnet(block=BasicBlock, depths=(1, 1), planes=(6, 7), stem=6, kernel=3), rate=0.5, patch=2)
+    golden_deployment("tiny-patches-convnext", "features.2", (16, 24), {"klt": None},
+                      lambda _: lively(small_model("convnext", depths=(1, 1), width=5)), rate=0.3, patch=2)
     golden_detector("tiny-yolo", "layers.9", (64, 96))
 
 

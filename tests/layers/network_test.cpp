@@ -178,3 +178,124 @@ TEST_CASE("a network without steps passes its input through") {
   CHECK(test::identical(outputs[0], other));
   CHECK(test::identical(outputs[1], input));
 }
+
+namespace {
+
+/// Doubles its input, and then halves it if it has its activation.
+class Doubled final : public Layer {
+ public:
+  explicit Doubled(float factor) : factor_(factor) {}
+  std::string_view kind() const override { return "doubled"; }
+  Result<Shape> output_shape(std::span<const Shape> inputs) const override { return inputs[0]; }
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
+    for (std::size_t i = 0; i < output.span().size(); ++i) output.data[i] = factor_ * inputs[0].data[i];
+  }
+  std::optional<std::pair<std::shared_ptr<const Layer>, std::shared_ptr<const Layer>>> apart_from_activation()
+      const override {
+    return std::pair{std::make_shared<const Doubled>(2.0f), std::make_shared<const Doubled>(factor_ / 2)};
+  }
+
+ private:
+  float factor_;
+};
+
+}  // namespace
+
+TEST_CASE("before a step's activation a network can be cut as behind it") {
+  // in -> a -> b (8 times a) -> c, which reads b twice; b is an output, too.
+  Network network;
+  const auto a = network.add("a", sum(), {Network::input});
+  const auto b = network.add("b", std::make_shared<const Doubled>(8.0f), {a});
+  network.name_cut("behind a", a);
+  network.name_cut_before_activation("within b");
+  network.name_cut("behind b", b);
+  const auto c = network.add("c", sum(), {b, b});
+  network.name_cut("behind c", c, {b});
+  network.set_outputs({b, c});
+  CHECK(network.cut_names() == "behind a, within b, behind b, behind c");
+  CHECK(network.name_of(b) == "behind b");
+
+  const Tensor input = test::random_tensor({1, 2, 3, 4}, 1);
+  const std::vector<ConstTensorView> inputs = {input};
+  const std::vector<Tensor> outputs = network.run(inputs).value();
+  const auto [head, tail] = network.partition_at("within b").value();
+  CHECK(head.steps().size() == 2);
+  CHECK(tail.steps().size() == 2);
+  CHECK(head.cut_names() == "behind a, within b");
+  CHECK(tail.cut_names() == "behind b, behind c");
+  CHECK(head.name_of(head.outputs()[0]) == "within b");
+  const Tensor crossing = head(input).value();
+  CHECK(crossing[0] == 2 * (input[0] + 1));
+  const std::vector<ConstTensorView> arrived = {crossing};
+  const std::vector<Tensor> answers = tail.run(arrived).value();
+  REQUIRE(answers.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i) CHECK(test::identical(answers[i], outputs[i]));
+
+  // Behind the activation, the head can still be cut before it.
+  const Network whole_b = network.partition_at("behind b").value().first;
+  CHECK(whole_b.cut_names() == "behind a, within b, behind b");
+  CHECK(test::identical(whole_b.partition_at("within b").value().first(input).value(), crossing));
+
+  Network none;
+  none.add("a", sum(), {Network::input});
+  none.name_cut_before_activation("nothing");
+  CHECK(none.partition_at("nothing").error().message() == "a: a cut before its activation, but it has none");
+}
+
+TEST_CASE("behind one more step a network is the same of what that step gives") {
+  const Tensor x = test::random_tensor({1, 2, 3, 4}, 1);
+  Tensor x_plus_1 = x;
+  for (float& value : x_plus_1.span()) value += 1;
+  const Tensor y = test::random_tensor({1, 2, 3, 4}, 2);
+  const std::vector<ConstTensorView> given = {x, y}, read = {x_plus_1, y};
+
+  // Of several inputs only the first goes through it; b, which is beside c, is the second one here.
+  const Network tail = with_branch().partition_at("c").value().second;
+  const Network made = tail.behind("first", sum());
+  const std::vector<Tensor> outputs = made.run(given).value();
+  CHECK(same(outputs, tail.run(read).value()));
+  CHECK(made.inputs() == 2);
+  CHECK(made.steps().front().name == "first");
+  CHECK(made.steps().size() == tail.steps().size() + 1);
+  CHECK(made.cut_names() == tail.cut_names());
+  CHECK(made.name_of(made.outputs()[1]) == "e");
+  for (const char* cut : {"d", "e"}) {
+    CAPTURE(cut);
+    const auto [head, rest] = made.partition_at(cut).value();
+    CHECK(head.name_of(head.outputs()[1]) == "first");  // c, which comes in and is an output, too
+    CHECK(same(rest.run(views(head.run(given).value())).value(), outputs));
+  }
+  CHECK(contains(made.partition_at("d alone").error().message(), "more than one tensor crosses"));
+
+  // All cuts of one input, also the one before its first step and the one before an activation.
+  Network whole = with_branch();
+  whole.add("f", std::make_shared<const Doubled>(8.0f), {whole.output()});
+  whole.name_cut_before_activation("within f");
+  whole.name_cut("nothing", Network::input);
+  whole.set_outputs({});
+  const Network longer = whole.behind("first", sum());
+  const Tensor answer = longer(x).value();
+  CHECK(test::identical(answer, whole(x_plus_1).value()));
+  for (const char* cut : {"a", "b", "d alone", "within f", "nothing"}) {
+    CAPTURE(cut);
+    const auto [head, rest] = longer.partition_at(cut).value();
+    CHECK(test::identical(head(x).value(), whole.partition_at(cut).value().first(x_plus_1).value()));
+    CHECK(test::identical(rest(head(x).value()).value(), answer));
+  }
+  // What is added now still is the output.
+  Network added = longer;
+  added.add("g", sum(), {added.output()});
+  CHECK(added(x).value()[7] == answer[7] + 1);
+}
+
+TEST_CASE("behind one more step inputs that nothing reads pass through as before") {
+  const Tensor x = test::random_tensor({1, 3}, 1), y = test::random_tensor({2}, 2);
+  CHECK(Network().behind("first", sum())(x).value()[2] == x[2] + 1);
+  const std::vector<ConstTensorView> given = {x, y};
+  CHECK(test::identical(Network(2).behind("first", sum()).run(given).value()[0], y));
+  Network swap(2);
+  swap.set_outputs({1, 0});
+  const std::vector<Tensor> outputs = swap.behind("first", sum()).run(given).value();
+  CHECK(test::identical(outputs[0], y));
+  CHECK(outputs[1][0] == x[0] + 1);
+}

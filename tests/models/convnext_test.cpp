@@ -50,3 +50,19 @@ TEST_CASE("what is wrong with a ConvNeXt's file is one sentence") {
                  "holds no Vision Transformer"));
   CHECK(contains(build(good).value()(random_tensor({1, 3, 3, 3}, 1)).error().message(), "features.0.0: "));
 }
+
+TEST_CASE("a ConvNeXt's node gives patches of a downsampling at its cut, of exactly the size they have") {
+  WeightsFile node = WeightsFile::golden("convnext").keep({"features.0", "features.1", "features.2"});
+  node.set_metadata("qcnet.architecture", "convnext").set_metadata("qcnet.role", "node");
+  node.set_metadata("qcnet.cut", "features.2").set_metadata("qcnet.patch", "3");
+  CHECK(error_of(node) == "features.2.1.weight: expected shape [16, 8, 6, 6], found [16, 8, 2, 2]");
+  node.set("features.2.1.weight", {5, 8, 6, 6}).set("features.2.1.bias", {5}, {1, 2, 3, 4, 5});
+  const Tensor patches = build(node).value()(random_tensor({1, 48, 96, 3}, 1)).value();
+  CHECK(patches.shape() == Shape{1, 2, 4, 5});
+  CHECK(patches[7] == 3);
+  // Other downsamplings stay as they are.
+  node = WeightsFile::golden("convnext").keep({"features"});
+  node.set_metadata("qcnet.architecture", "convnext").set_metadata("qcnet.role", "node");
+  node.set_metadata("qcnet.cut", "features.4").set_metadata("qcnet.patch", "2").drop({"features.5"});
+  CHECK(contains(error_of(node), "features.4.1.weight: expected shape ["));
+}

@@ -5,7 +5,9 @@
 #include "weights_file.hpp"
 
 #include <string>
+#include <vector>
 
+#include <qcnet/kernels/reference.hpp>
 #include <qcnet/models/model.hpp>
 
 // Not in namespace qcnet: doctest's CHECK calls raise(), which must be the C library's.
@@ -36,7 +38,8 @@ inline void check_golden_model(const WeightsFile& file) {
   for (const Network::Cut& cut : network.cuts()) {
     CAPTURE(cut.name);
     const auto [head, tail] = network.partition_at(cut.name).value();
-    CHECK(head.steps().size() + tail.steps().size() == network.steps().size());
+    CHECK(head.steps().size() + tail.steps().size() ==
+          network.steps().size() + (cut.before_activation ? 1 : 0));  // the activation by itself
     const Tensor features = head(input).value();
     CHECK(relative_difference(features, file.tensor("golden." + cut.name)) < model_tolerance);
     CHECK(identical(tail(features).value(), logits));
@@ -47,14 +50,49 @@ inline void check_golden_model(const WeightsFile& file) {
   CHECK(checked + 2 == 0);  // golden.input and golden.logits are no cuts
 }
 
-/// What a node or a server that is cut behind a layer holds of a YOLOv3-Tiny.
-inline WeightsFile yolov3_tiny_part(const WeightsFile& whole, const std::string& role, std::size_t cut) {
+/// What a node or a server that is cut behind a layer, or within it, holds of a YOLOv3-Tiny.
+inline WeightsFile yolov3_tiny_part(const WeightsFile& whole, const std::string& role,
+                                    const std::string& name) {
+  const std::size_t cut = std::stoul(name.substr(7));
   WeightsFile file = whole;
   std::erase_if(file.tensors, [&](const auto& item) {
     const bool ours = item.first.starts_with("layers.");
     return !ours || (std::stoul(item.first.substr(7)) <= cut) != (role == "node");
   });
-  return file.set_metadata("qcnet.role", role).set_metadata("qcnet.cut", "layers." + std::to_string(cut));
+  return file.set_metadata("qcnet.role", role).set_metadata("qcnet.cut", name);
+}
+
+/// Makes a convolution, with the normalization behind it, one of patches of pixels that are not mixed: what
+/// it gave for the pixel in a patch's row a and column b, it now gives as the (a patch + b)th part of the
+/// channels.
+inline void make_patches(WeightsFile& file, const std::string& conv, const std::string& batch_norm,
+                         std::size_t stride, std::size_t patch) {
+  const Tensor own = file.tensor(conv + ".weight");  // [Cout, K, K, Cin]
+  const std::size_t outputs = own.shape()[0], kernel = own.shape()[1], inputs = own.shape()[3];
+  const std::size_t step = kernel == 1 ? 1 : stride;  // a 1x1 kernel's window is a dilated one
+  const std::size_t size = kernel + step * (patch - 1), made = patch * patch * outputs;
+  std::vector<float> weights(made * inputs * size * size);
+  for (std::size_t m = 0; m < made; ++m)
+    for (std::size_t tap = 0; tap < kernel * kernel; ++tap)
+      for (std::size_t i = 0; i < inputs; ++i) {
+        const std::size_t y = m / outputs / patch * step + tap / kernel;
+        const std::size_t x = m / outputs % patch * step + tap % kernel;
+        weights[((m * inputs + i) * size + y) * size + x] =
+            own[(m % outputs * kernel * kernel + tap) * inputs + i];
+      }
+  file.set(conv + ".weight", {made, inputs, size, size}, weights);
+  for (const char* part : {".weight", ".bias", ".running_mean", ".running_var"}) {
+    const Tensor of_pixel = file.tensor(batch_norm + part);
+    file.set(batch_norm + part, {made}, {of_pixel.span().begin(), of_pixel.span().end()});
+  }
+}
+
+/// The map that patches are of.
+inline Tensor pixels_of(const Tensor& patches, std::size_t patch) {
+  const Shape& s = patches.shape();
+  Tensor map({s[0], s[1] * patch, s[2] * patch, s[3] / (patch * patch)});
+  reference::depth_to_space(patch, patches, map);
+  return map;
 }
 
 }  // namespace golden

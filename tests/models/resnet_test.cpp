@@ -43,20 +43,80 @@ TEST_CASE("the parts of a resnet are known by the weights a file holds") {
   }
   SUBCASE("head and tail between stages") {
     const Network head = part({"conv1", "bn1", "layer1"}), tail = part({"layer2", "layer3", "layer4", "fc"});
-    CHECK(head.cut_names() == "relu, maxpool, layer1.0, layer1");
-    CHECK(tail.cut_names() == "layer2.0, layer2.1, layer2, layer3.0, layer3, layer4.0, layer4");
+    CHECK(head.cut_names() == "relu, maxpool, layer1.0.add, layer1.0, layer1");
+    CHECK(tail.cut_names() ==
+          "layer2.0.add, layer2.0, layer2.1, layer2, layer3.0.add, layer3.0, layer3, layer4.0.add, layer4.0, "
+          "layer4");
     CHECK(identical(tail(head(input).value()).value(), logits));
   }
   SUBCASE("a cut inside a stage") {
     const Network head = part({"conv1", "bn1", "layer1", "layer2.0"});
     const Network tail = part({"layer2.1", "layer3", "layer4", "fc"});
-    CHECK(tail.cut_names() == "layer2.1, layer2, layer3.0, layer3, layer4.0, layer4");
+    CHECK(tail.cut_names() ==
+          "layer2.1, layer2, layer3.0.add, layer3.0, layer3, layer4.0.add, layer4.0, layer4");
     CHECK(identical(tail(head(input).value()).value(), logits));
+  }
+  SUBCASE("a cut before the activation that ends a block") {
+    const Network head = part({"conv1", "bn1", "layer1", "layer2.0"});
+    const Tensor sum = head.partition_at("layer2.0.add").value().first(input).value();
+    CHECK(relative_difference(sum, whole.tensor("golden.layer2.0.add")) < tolerance);
+    const auto tail = [&](const std::vector<std::string>& prefixes, const std::string& cut) {
+      WeightsFile file = whole;
+      return build(file.keep(prefixes).set_metadata("qcnet.role", "server").set_metadata("qcnet.cut", cut))
+          .value();
+    };
+    const Network middle = tail({"layer2.1", "layer3", "layer4", "fc"}, "layer2.0.add");
+    CHECK(middle.cut_names().starts_with("layer2.0, layer2.1, layer2, layer3.0.add"));
+    CHECK(identical(middle(sum).value(), logits));
+    // Where nothing of the stage is left, and where nothing is left but the classifier.
+    const Tensor last = build(whole).value().partition_at("layer4.0.add").value().first(input).value();
+    CHECK(identical(tail({"fc"}, "layer4.0.add")(last).value(), logits));
+    CHECK_FALSE(identical(tail({"fc"}, "layer4.0")(last).value(), logits));
   }
   SUBCASE("the classifier alone") {
     const Network tail = part({"fc"});
     CHECK(relative_difference(tail(whole.tensor("golden.layer4")).value(), logits) < tolerance);
   }
+}
+
+TEST_CASE("a resnet's node gives patches of a block's sum, and its server takes them") {
+  struct Case {
+    std::string golden, last;  // convolution of a block, and its normalization
+    std::string block;
+    std::size_t stride;
+    std::vector<std::string> head;
+  };
+  const std::vector<std::string> stem = {"conv1", "bn1", "layer1.0."},
+                                 second = {"conv1", "bn1", "layer1.", "layer2.0."};
+  const Case cases[] = {{"resnet_basic", "2", "layer2.0", 2, second},
+                        {"resnet_bottleneck", "3", "layer1.0", 1, stem},
+                        {"resnet_bottleneck", "3", "layer2.0", 2, second},
+                        {"resnet_grouped", "3", "layer2.0", 2, second}};
+  for (const Case& of : cases)
+    for (const std::size_t patch : Sizes{2, 3}) {
+      CAPTURE(of.golden);
+      CAPTURE(patch);
+      const WeightsFile whole = WeightsFile::golden(of.golden);
+      const Tensor input = random_tensor({2, 48, 96, 3}, 1);
+      const Network network = build(whole).value();
+      const Tensor sum = network.partition_at(of.block + ".add").value().first(input).value();
+
+      WeightsFile node = whole, server = whole;
+      for (WeightsFile* file : {&node, &server})
+        file->set_metadata("qcnet.cut", of.block + ".add").set_metadata("qcnet.patch", std::to_string(patch));
+      node.keep(of.head).set_metadata("qcnet.role", "node");
+      const std::string shortcut = of.block + ".downsample.";
+      make_patches(node, shortcut + "0", shortcut + "1", of.stride, patch);
+      CHECK(contains(error_of(node), of.block + ".conv" + of.last + ".weight: expected shape ["));
+      make_patches(node, of.block + ".conv" + of.last, of.block + ".bn" + of.last, 1, patch);
+      const Network head = build(node).value().partition_at(of.block + ".add").value().first;
+      const Tensor patches = head(input).value();
+      CHECK(patches.shape()[1] * patch == sum.shape()[1]);
+      CHECK(relative_difference(pixels_of(patches, patch), sum) < tolerance);
+
+      const Network tail = build(server.drop(of.head).set_metadata("qcnet.role", "server")).value();
+      CHECK(relative_difference(tail(patches).value(), network(input).value()) < tolerance);
+    }
 }
 
 TEST_CASE("a resnet's output is the same for any number of threads") {
@@ -148,7 +208,8 @@ TEST_CASE("a hole in a stage's blocks is an error, whatever the numbers") {
 TEST_CASE("an unknown cut lists those there are") {
   const Network network = build(WeightsFile::golden("resnet_grouped")).value();
   CHECK(network.partition_at("layer9").error().message() ==
-        "there is no cut point \"layer9\"; this network has: relu, layer1.0, layer1.1, layer1, layer2.0, "
-        "layer2.1, layer2, layer3.0, layer3");
+        "there is no cut point \"layer9\"; this network has: relu, layer1.0.add, layer1.0, layer1.1, layer1, "
+        "layer2.0.add, layer2.0, "
+        "layer2.1, layer2, layer3.0.add, layer3.0, layer3");
   CHECK(contains(network(random_tensor({1, 9, 10, 4}, 1)).error().message(), "conv1: expected 3 input"));
 }

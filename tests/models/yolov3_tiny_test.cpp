@@ -10,8 +10,8 @@ using namespace golden;
 namespace {
 
 const char* const all_cuts =
-    "layers.0, layers.1, layers.2, layers.3, layers.4, layers.5, layers.6, layers.7, layers.8, layers.9, "
-    "layers.10, layers.11, layers.12, layers.13";
+    "layers.0, layers.1, layers.2, layers.3, layers.4, layers.5, layers.6, layers.7, layers.8.bn, layers.8, "
+    "layers.9, layers.10, layers.11, layers.12, layers.13";
 
 std::vector<Tensor> run(const Network& network, const std::vector<Tensor>& inputs) {
   return network.run(std::vector<ConstTensorView>(inputs.begin(), inputs.end())).value();
@@ -40,19 +40,46 @@ TEST_CASE("a YOLOv3-Tiny computes what PyTorch computes, whole, at every cut, an
     CAPTURE(name);
     const auto [head, tail] = network.partition_at(name).value();
     const std::vector<Tensor> maps = run(head, picture);
-    REQUIRE(maps.size() == (i <= 8 ? 1 : 2));
+    REQUIRE(maps.size() == (i <= 9 ? 1 : 2));  // the ninth is layers.8
     CHECK(relative_difference(maps[0], file.tensor("golden." + name)) < model_tolerance);
-    if (i > 8) CHECK(relative_difference(maps[1], file.tensor("golden.layers.8")) < model_tolerance);
+    if (i > 9) CHECK(relative_difference(maps[1], file.tensor("golden.layers.8")) < model_tolerance);
     CHECK(same(run(tail, maps), outputs));
 
     // The same from the files of a deployment, which hold one part each.
-    const Network node = build(yolov3_tiny_part(file, "node", i)).value(),
-                  server = build(yolov3_tiny_part(file, "server", i)).value();
-    CHECK(node.steps().size() + server.steps().size() == network.steps().size());
+    const Network node = build(yolov3_tiny_part(file, "node", name)).value(),
+                  server = build(yolov3_tiny_part(file, "server", name)).value();
+    CHECK(node.steps().size() + server.steps().size() ==
+          network.steps().size() + (network.cuts()[i].before_activation ? 1 : 0));
     CHECK(same(run(node.partition_at(name).value().first, picture), maps));
     CHECK(server.inputs() == maps.size());
     CHECK(same(run(server, maps), outputs));
   }
+}
+
+TEST_CASE("a YOLOv3-Tiny's node gives patches of what layer 8 convolves, and its server takes them") {
+  const WeightsFile whole = WeightsFile::golden("yolov3_tiny");
+  const std::string cut = "layers.8.bn";
+  const auto part = [&](const char* role) {
+    return yolov3_tiny_part(whole, role, cut).set_metadata("qcnet.patch", "2");
+  };
+  WeightsFile node = part("node");
+  CHECK(error_of(node) == "layers.8.conv.weight: expected shape [16, 8, 4, 4], found [16, 8, 3, 3]");
+  make_patches(node, "layers.8.conv", "layers.8.bn", 1, 2);
+  const Network head = build(node).value().partition_at(cut).value().first;
+  const Tensor patches = head(whole.tensor("golden.input")).value();
+  CHECK(patches.shape() == Shape{1, 3, 2, 64});
+  const Tensor map = pixels_of(patches, 2);
+  CHECK(relative_difference(map, whole.tensor("golden.layers.8.bn")) < model_tolerance);
+
+  const Network tail = build(part("server")).value();
+  const std::vector<Tensor> outputs = run(tail, {patches});
+  REQUIRE(outputs.size() == 2);
+  CHECK(relative_difference(outputs[0], whole.tensor("golden.layers.15")) < model_tolerance);
+  CHECK(relative_difference(outputs[1], whole.tensor("golden.layers.22")) < model_tolerance);
+  CHECK(same(outputs, run(build(yolov3_tiny_part(whole, "server", cut)).value(), {map})));
+  CHECK(tail.name_of(tail.outputs()[0]) == "layers.15");
+  CHECK(error_of(node.set("layers.8.conv.weight", {64, 7, 4, 4})) ==
+        "layers.8.conv.weight: expected shape [64, 8, 4, 4], found [64, 7, 4, 4]");
 }
 
 TEST_CASE("a YOLOv3-Tiny takes any picture whose sides are multiples of 32, and its state_dict is known") {
@@ -101,12 +128,15 @@ TEST_CASE("what is wrong with a YOLOv3-Tiny's file is said by the tensor's name"
 
   // A tail learns what comes in from its own weights; what then does not fit shows when it is planned.
   const Network tail =
-      build(yolov3_tiny_part(good, "server", 9).set("layers.21.conv.weight", {16, 40, 3, 3})).value();
+      build(yolov3_tiny_part(good, "server", "layers.9").set("layers.21.conv.weight", {16, 40, 3, 3}))
+          .value();
   const Shape maps[] = {{1, 3, 2, 16}, {1, 6, 4, 16}};
   CHECK(Executor::make(tail, maps).error().message() ==
         "layers.21: expected 40 input channels, found [1, 6, 4, 24]");
-  for (const char* cut : {"layers.14", "layers.22", "layers.", "layers.8x", "layers.-1", "layer2", "8"})
+  for (const char* cut : {"layers.8.add", "layers.7.bn", "layers.14", "layers.22", "layers.", "layers.8x",
+                          "layers.-1", "layer2", "8"})
     for (const char* role : {"node", "server"})
-      CHECK(error_of(yolov3_tiny_part(good, role, 8).set_metadata("qcnet.cut", cut)) ==
-            "there is no cut point \"" + std::string(cut) + "\"; YOLOv3-Tiny has layers.0 to layers.13");
+      CHECK(error_of(yolov3_tiny_part(good, role, "layers.8").set_metadata("qcnet.cut", cut)) ==
+            "there is no cut point \"" + std::string(cut) +
+                "\"; YOLOv3-Tiny has layers.0 to layers.13 and layers.8.bn");
 }

@@ -124,7 +124,7 @@ def check_deployment(program, node, servers, pictures, report, scratch):
     subprocess.run(list(map(str, [program, "deployment", node, scratch / "inputs", scratch, *servers])), check=True)
     about = safetensors.load(node)[1]
     model = deployment.build_as(about)
-    head, _ = models.partition(model, about["qcnet.cut"])
+    head, _ = deployment.parts_of(model, about)
     own, _ = deployment.read_part(node, head)
     send = deployment.read_sender(own, about)
     sent = [each(torch.Tensor.bool, send(head(batch))) for batch in images.split(250)]
@@ -136,7 +136,7 @@ def check_deployment(program, node, servers, pictures, report, scratch):
     report.check(flips.sum() <= most, f"{node.name}: {flips.sum()} of {total} bits differ "
                  f"({flips.sum() / total:.1e}), in {np.count_nonzero(flips)} of {len(images)} images")
     for i, server in enumerate(servers):
-        _, tail = models.partition(deployment.build_as(about), about["qcnet.cut"])
+        _, tail = deployment.parts_of(deployment.build_as(about), about)
         kept, theirs = deployment.read_part(server, tail)
         restore = deployment.read_restore(kept, theirs)
         answers = [members(tail(restore(each(torch.Tensor.float, bits)))) for bits in sent]

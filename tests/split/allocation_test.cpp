@@ -54,9 +54,9 @@ TEST_CASE("a warm node allocates nothing, resizing and converting included") {
   for (const int count : {1, 2}) {
     CAPTURE(count);
     test::Threads threads(count);
-    for (const char* name :
-         {"tiny-layer2", "tiny-relu", "tiny-vit", "tiny-conv_proj", "tiny-convnext", "tiny-encoder",
-          "tiny-codes", "tiny-token-codes", "tiny-components", "tiny-token-components"}) {
+    for (const char* name : {"tiny-layer2", "tiny-relu", "tiny-vit", "tiny-conv_proj", "tiny-convnext",
+                             "tiny-encoder", "tiny-codes", "tiny-token-codes", "tiny-components",
+                             "tiny-token-components", "tiny-sum", "tiny-patches", "tiny-patches-convnext"}) {
       CAPTURE(name);
       Node node = Node::load(golden_path(std::string(name) + ".node")).value();
       Frame frame = node.make_frame();
@@ -77,7 +77,8 @@ TEST_CASE("a warm server allocates nothing") {
          {"tiny-layer2-lloyd-max", "tiny-layer2-qcnet0", "tiny-layer2-qcnet1", "tiny-layer2-qcnet2",
           "tiny-vit-lloyd-max", "tiny-vit-qcnet1", "tiny-vit-qcnet2", "tiny-conv_proj-qcnet",
           "tiny-convnext-lloyd-max", "tiny-convnext-qcnet", "tiny-codes-3-bit", "tiny-token-codes-4-bit",
-          "tiny-components-klt-qcnet", "tiny-token-components-klt-qcnet"}) {
+          "tiny-components-klt-qcnet", "tiny-token-components-klt-qcnet", "tiny-sum-klt-qcnet",
+          "tiny-patches-klt-qcnet", "tiny-patches-convnext-klt"}) {
       CAPTURE(name);
       Server server = Server::load(golden_path(std::string(name) + ".server")).value();
       const Deployment& about = server.deployment();

@@ -166,6 +166,37 @@ TEST_CASE("planes of bits are of the first channels, none of more than the one b
   CHECK(planes() == Counts{12, 12});
 }
 
+TEST_CASE("patches of pixels cross alone, and a server knows how many channels they have") {
+  WeightsFile node = WeightsFile::golden("tiny-layer2.node");
+  WeightsFile server = WeightsFile::golden("tiny-layer2-qcnet1.server");
+  CHECK(read(node, "node").value().patch == 1);
+  CHECK(read(node.set_metadata("qcnet.patch", "2"), "node").value().patch == 2);
+  CHECK(read(server.set_metadata("qcnet.patch", "2"), "server").value().patch == 2);
+  const auto said = [](const WeightsFile& file, const char* role) {
+    return read(file, role).error().message();
+  };
+  for (const char* bad : {"0", "9", "two", ""})
+    for (const auto& [file, role] : {std::pair{&node, "node"}, {&server, "server"}})
+      CHECK(said(WeightsFile(*file).set_metadata("qcnet.patch", bad), role) ==
+            std::string("metadata \"qcnet.patch\" must be a number from 1 to 8, found \"") + bad + "\"");
+
+  // Components of patches may be as many as a node likes, but not what they are made to again.
+  node.set_metadata("qcnet.feature", "8 7 11");
+  server.set_metadata("qcnet.feature", "8 7 11");
+  CHECK(read(node, "node").ok());
+  CHECK(said(server, "server") ==
+        "metadata \"qcnet.feature\" says 11 channels, which patches of 2 x 2 pixels (\"qcnet.patch\") cannot "
+        "have");
+  node.set_metadata("qcnet.feature", "56 12");
+  CHECK(said(node, "node") ==
+        "metadata \"qcnet.feature\" says tokens, of which there are no patches of 2 x 2 pixels "
+        "(\"qcnet.patch\")");
+  node.set_metadata("qcnet.feature", "8 7 12").set_metadata("qcnet.beside", "b");
+  node.set_metadata("qcnet.feature.b", "2 3 4").set_metadata("qcnet.activation.b", "relu");
+  CHECK(said(node, "node") == "metadata \"qcnet.patch\" and \"qcnet.beside\" exclude each other");
+  CHECK(read(node.set_metadata("qcnet.patch", "1"), "node").ok());
+}
+
 TEST_CASE("a detector's file asks for a letterbox") {
   WeightsFile file = WeightsFile::golden("tiny-layer2.node");
   CHECK_FALSE(read(file, "node").value().preprocess.letterbox);

@@ -98,9 +98,9 @@ TEST_CASE("a node of several bits a feature, or a component, sends the planes th
     std::string name;
     std::vector<std::size_t> planes;
   };
-  const Case cases[] = {{"tiny-codes", {7, 7, 7}},
-                        {"tiny-token-codes", {10, 10, 10, 10}},
-                        {"tiny-components", {6, 4, 2}},
+  const Case cases[] = {{"tiny-codes", {7, 7, 7}},         {"tiny-token-codes", {10, 10, 10, 10}},
+                        {"tiny-components", {6, 4, 2}},    {"tiny-sum", {9, 5}},
+                        {"tiny-patches", {12, 2}},         {"tiny-patches-convnext", {10, 2}},
                         {"tiny-token-components", {10, 5}}};
   for (const Case& of : cases) {
     const std::string& name = of.name;
@@ -154,7 +154,8 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
   CHECK(contains(Node::load(golden_path("tiny-layer2-qcnet1.server")).error().message(),
                  "tiny-layer2-qcnet1.server.safetensors: is a server file"));
   CHECK(said(WeightsFile(good).set_metadata("qcnet.cut", "layer3")) ==
-        "there is no cut point \"layer3\"; this network has: relu, layer1.0, layer1, layer2.0, layer2.1, "
+        "there is no cut point \"layer3\"; this network has: relu, layer1.0, layer1, layer2.0.add, layer2.0, "
+        "layer2.1, "
         "layer2");
   CHECK(said(WeightsFile(good).set_metadata("qcnet.feature", "8 7 13")) ==
         "the head computes [1, 8, 7, 12], but metadata \"qcnet.feature\" says [1, 8, 7, 13]");

@@ -47,6 +47,11 @@ const std::vector<Pair> pairs = {{"tiny-layer2", "lloyd-max", "dequantizer"},
                                  {"tiny-token-encoder", "autoencoder", "attention QCNet"},
                                  {"tiny-components", "klt", "linear dequantizer"},
                                  {"tiny-components", "klt-qcnet", "convolutional QCNet"},
+                                 {"tiny-sum", "klt", "linear dequantizer"},
+                                 {"tiny-sum", "klt-qcnet", "convolutional QCNet"},
+                                 {"tiny-patches", "klt", "linear dequantizer"},
+                                 {"tiny-patches", "klt-qcnet", "convolutional QCNet"},
+                                 {"tiny-patches-convnext", "klt", "linear dequantizer"},
                                  {"tiny-token-components", "klt", "linear dequantizer"},
                                  {"tiny-token-components", "klt-qcnet", "attention QCNet"}};
 

@@ -33,8 +33,8 @@ struct SeveralMaps {
     const WeightsFile whole = WeightsFile::golden("yolov3_tiny");
     std::tie(head, tail) = golden::build(whole).value().partition_at(cut).value();
     input = whole.tensor("golden.input");
-    node_file = golden::yolov3_tiny_part(whole, "node", layer);
-    server_file = golden::yolov3_tiny_part(whole, "server", layer);
+    node_file = golden::yolov3_tiny_part(whole, "node", cut);
+    server_file = golden::yolov3_tiny_part(whole, "server", cut);
     for (WeightsFile* file : {&node_file, &server_file}) {
       file->set_metadata("qcnet.format", "1").set_metadata("qcnet.name", "tiny-yolo");
       file->set_metadata("qcnet.input", "96 64 3").set_metadata("qcnet.resize", "0");

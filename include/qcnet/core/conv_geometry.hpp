@@ -39,6 +39,25 @@ struct ConvGeometry {
     return g;
   }
 
+  /// The window over all pixels that this one, not a dilated one, sees from patch x patch outputs next to
+  /// each other, moved on by as many: a convolution of that kernel gives what is linear in such a patch at
+  /// once. The output in a patch's row a and column b has this kernel, a times the stride down and b times to
+  /// the right; of a 1x1 kernel only these pixels are seen, none between them.
+  ConvGeometry of_patches(std::size_t patch) const {
+    ConvGeometry g = *this;
+    if (taps() == 1) {
+      g.kernel_h = g.kernel_w = patch;
+      g.dilation_h = stride_h;
+      g.dilation_w = stride_w;
+    } else {
+      g.kernel_h += stride_h * (patch - 1);
+      g.kernel_w += stride_w * (patch - 1);
+    }
+    g.stride_h *= patch;
+    g.stride_w *= patch;
+    return g;
+  }
+
   std::size_t taps() const { return kernel_h * kernel_w; }
 
   /// Shape `[N, H', W', channels]` of the output for an input `[N, H, W, C]`; an Error if the input is not of

@@ -110,6 +110,17 @@ inline void upsample_by_2(ConstTensorView input, TensorView output) {
   });
 }
 
+/// Twin of kernels::depth_to_space.
+inline void depth_to_space(std::size_t patch, ConstTensorView input, TensorView output) {
+  const std::size_t channels = output.shape[3];
+  for_each_pixel(output.shape, [&](std::size_t n, std::size_t y, std::size_t x, std::size_t p) {
+    const std::size_t from = (n * input.shape[1] + y / patch) * input.shape[2] + x / patch;
+    const std::size_t a = y % patch, b = x % patch;
+    for (std::size_t c = 0; c < channels; ++c)
+      output.pixel(p)[c] = input.pixel(from)[(a * patch + b) * channels + c];
+  });
+}
+
 /// Twin of kernels::concat_channels.
 inline void concat_channels(std::span<const ConstTensorView> inputs, TensorView output) {
   for (std::size_t p = 0; p < output.shape.pixels(); ++p) {

@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <qcnet/kernels/conv2d.hpp>
+#include <qcnet/layers/activation.hpp>
 #include <qcnet/layers/layer.hpp>
 #include <qcnet/layers/weights.hpp>
 
@@ -83,6 +85,13 @@ class Conv2d : public Layer {
   void forward_bits(std::span<const ConstTensorView> inputs, std::span<const float> thresholds,
                     BitplaneView output, std::span<float> scratch) const override {
     kernels::conv2d_bits(packed_, inputs[0], output, thresholds, activation_, residual(inputs), scratch);
+  }
+
+  std::optional<std::pair<std::shared_ptr<const Layer>, std::shared_ptr<const Layer>>> apart_from_activation()
+      const override {
+    if (activation_ == Activation::none) return std::nullopt;
+    return std::pair{std::make_shared<const Conv2d>(packed_, Activation::none),
+                     std::make_shared<const Activate>(activation_)};
   }
 
   std::size_t weight_bytes() const override { return packed_.bytes(); }

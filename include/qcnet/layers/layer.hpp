@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <qcnet/core/arithmetic.hpp>
 #include <qcnet/core/bitplane.hpp>
@@ -44,6 +46,13 @@ class Layer {
   /// Like `forward`, but writes the bits output > threshold. `thresholds` are as `pad_thresholds` makes them.
   virtual void forward_bits(std::span<const ConstTensorView>, std::span<const float> /*thresholds*/,
                             BitplaneView, std::span<float> /*scratch*/) const {}
+
+  /// A layer that ends in an activation as two steps: without it, and the activation alone; nothing if it
+  /// ends in none.
+  virtual std::optional<std::pair<std::shared_ptr<const Layer>, std::shared_ptr<const Layer>>>
+  apart_from_activation() const {
+    return std::nullopt;
+  }
 
   /// Bytes of the packed weights.
   virtual std::size_t weight_bytes() const { return 0; }

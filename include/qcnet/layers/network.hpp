@@ -27,11 +27,13 @@ class Network {
     std::shared_ptr<const Layer> layer;
     std::vector<Value> inputs;
   };
-  /// `beside`: what crosses together with `value`, as later steps read it too.
+  /// `beside`: what crosses together with `value`, as later steps read it too. `before_activation`: what
+  /// crosses is what the activation that ends `value`'s step is given; the tail begins with it.
   struct Cut {
     std::string name;
     Value value;
     std::vector<Value> beside;
+    bool before_activation = false;
   };
 
   explicit Network(std::size_t inputs = 1) : inputs_(inputs) {}
@@ -52,6 +54,11 @@ class Network {
     cuts_.push_back({std::move(name), value, std::move(beside)});
   }
 
+  /// Names what the activation that ends the last step is given as a cut point.
+  void name_cut_before_activation(std::string name) {
+    cuts_.push_back({std::move(name), output(), {}, true});
+  }
+
   /// Several outputs, or one that is not the last value.
   void set_outputs(std::vector<Value> values) { outputs_ = std::move(values); }
 
@@ -66,7 +73,7 @@ class Network {
   /// The cut's name that a value bears first, or else its step's; an input without one has none.
   std::string name_of(Value value) const {
     for (const Cut& cut : cuts_)
-      if (cut.value == value) return cut.name;
+      if (cut.value == value && !cut.before_activation) return cut.name;
     return value < inputs_ ? std::string() : steps_[value - inputs_].name;
   }
 
@@ -81,8 +88,33 @@ class Network {
   /// named to cross beside it. An Error if there is no such cut, or if more than that would have to cross.
   Result<std::pair<Network, Network>> partition_at(const std::string& cut_name) const {
     for (const Cut& cut : cuts_)
-      if (cut.name == cut_name) return partition_after(cut);
+      if (cut.name == cut_name) {
+        if (!cut.before_activation) return partition_after(cut);
+        QCNET_TRY(const Network apart, with_activation_apart(cut.value));
+        return apart.partition_at(cut_name);
+      }
     return Error("there is no cut point \"" + cut_name + "\"; this network has: " + cut_names());
+  }
+
+  /// The same network behind one more step, which its first input goes through.
+  Network behind(std::string name, std::shared_ptr<const Layer> layer) const {
+    Network made = *this;
+    made.outputs_ = outputs();
+    const auto renumber = [this](Value& value) {
+      if (value == input)
+        value = inputs_;  // what the step makes of it
+      else if (value >= inputs_)
+        ++value;
+    };
+    for (Step& step : made.steps_) std::for_each(step.inputs.begin(), step.inputs.end(), renumber);
+    for (Cut& cut : made.cuts_) {
+      renumber(cut.value);
+      std::for_each(cut.beside.begin(), cut.beside.end(), renumber);
+    }
+    std::for_each(made.outputs_.begin(), made.outputs_.end(), renumber);
+    made.steps_.insert(made.steps_.begin(), {std::move(name), std::move(layer), {input}});
+    if (made.outputs_ == std::vector{made.output()}) made.outputs_.clear();
+    return made;
   }
 
   /// Plans, runs and forgets: for a single image, by a network of one input and one output. To run many, use
@@ -99,6 +131,27 @@ class Network {
   }
 
  private:
+  /// The same network, but what computes `value` is two steps, the second of them the activation.
+  Result<Network> with_activation_apart(Value value) const {
+    Network made = *this;
+    const auto step = made.steps_.begin() + static_cast<std::ptrdiff_t>(value - inputs_);
+    auto parts = step->layer->apart_from_activation();
+    if (!parts) return Error(step->name + ": a cut before its activation, but it has none");
+    const auto renumber = [value](Value& other) { other += other >= value ? 1 : 0; };
+    for (Step& later : made.steps_) std::for_each(later.inputs.begin(), later.inputs.end(), renumber);
+    for (Cut& cut : made.cuts_) {
+      std::for_each(cut.beside.begin(), cut.beside.end(), renumber);
+      if (cut.value == value && cut.before_activation)
+        cut.before_activation = false;
+      else
+        renumber(cut.value);
+    }
+    std::for_each(made.outputs_.begin(), made.outputs_.end(), renumber);
+    step->layer = std::move(parts->first);
+    made.steps_.insert(step + 1, {step->name + ".activation", std::move(parts->second), {value}});
+    return made;
+  }
+
   Result<std::pair<Network, Network>> partition_after(const Cut& at) const {
     const std::size_t head_steps = at.value < inputs_ ? 0 : at.value + 1 - inputs_;
     std::vector<Value> crossing = {at.value};

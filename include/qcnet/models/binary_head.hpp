@@ -16,6 +16,7 @@
 #include <qcnet/layers/network.hpp>
 #include <qcnet/layers/pixels.hpp>
 #include <qcnet/layers/pool.hpp>
+#include <qcnet/models/patches.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -95,6 +96,7 @@ class BinaryHeadBuilder {
 /// value is exact in fp32, so that bits do not depend on the machine. Error: what is missing or does not fit,
 /// by name.
 inline Result<Network> binary_head(const io::Safetensors& weights) {
+  QCNET_CHECK(patch_of_head(weights, false));
   return detail::BinaryHeadBuilder(weights).build();
 }
 

@@ -1,10 +1,12 @@
 // ConvNeXt as torchvision builds it (Liu et al., "A ConvNet for the 2020s", 2022).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <qcnet/layers/conv2d.hpp>
@@ -13,6 +15,7 @@
 #include <qcnet/layers/layer_norm.hpp>
 #include <qcnet/layers/linear.hpp>
 #include <qcnet/layers/pool.hpp>
+#include <qcnet/models/patches.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -27,6 +30,10 @@ class ConvNextBuilder {
   Result<Network> build() {
     const auto role = file_.metadata("qcnet.role");
     const std::set<std::size_t> features = module_numbers(file_, "features.");
+    const bool ends_in_downsampling = std::any_of(features.begin(), features.end(), [this](std::size_t i) {
+      return is_downsampling(i) && is_cut_at(feature_name(i));
+    });
+    QCNET_TRY(patch_, patch_of_head(file_, ends_in_downsampling));
     const bool tail = role == "server" && file_.find("classifier.0.weight") != nullptr;
     if (features.empty() && !tail)
       return Error("holds no ConvNeXt: there is no features.0 to features.7 in it");
@@ -40,9 +47,13 @@ class ConvNextBuilder {
   }
 
  private:
+  static std::string feature_name(std::size_t number) { return "features." + std::to_string(number); }
+  static bool is_downsampling(std::size_t number) { return number > 0 && number % 2 == 0; }
+  bool is_cut_at(std::string_view name) const { return file_.metadata("qcnet.cut") == name; }
+
   Result<void> feature(std::size_t number) {
-    const std::string name = "features." + std::to_string(number);
-    QCNET_CHECK(number == 0 ? stem(name) : number % 2 == 1 ? stage(name) : downsample(name));
+    const std::string name = feature_name(number);
+    QCNET_CHECK(number == 0 ? stem(name) : is_downsampling(number) ? downsample(name) : stage(name));
     network_.name_cut(name, network_.output());
     return {};
   }
@@ -55,7 +66,8 @@ class ConvNextBuilder {
   Result<void> downsample(const std::string& name) {
     if (channels_ == 0) QCNET_CHECK(read_channels(name + ".0.weight"));
     QCNET_CHECK(norm(name + ".0"));
-    return patch_conv(name + ".1");
+    if (patch_ == 1 || !is_cut_at(name)) return patch_conv(name + ".1");
+    return conv(name + ".1", ConvGeometry::square(2, 2).of_patches(patch_));
   }
 
   Result<void> stage(const std::string& name) {
@@ -107,9 +119,11 @@ class ConvNextBuilder {
     if (weight->shape.rank() != 4 || weight->shape[2] != weight->shape[3])
       return Error(name + ".weight: expected shape [Cout, Cin, P, P], found " + weight->shape.to_string());
     if (channels_ == 0) channels_ = weight->shape[1];
-    const std::size_t patch = weight->shape[2];
-    QCNET_TRY(auto layer,
-              Conv2d::load(file_, name, {}, ConvGeometry::square(patch, patch), channels_, Activation::none));
+    return conv(name, ConvGeometry::square(weight->shape[2], weight->shape[2]));
+  }
+
+  Result<void> conv(const std::string& name, const ConvGeometry& geometry) {
+    QCNET_TRY(auto layer, Conv2d::load(file_, name, {}, geometry, channels_, Activation::none));
     channels_ = layer->output_channels();
     add(name, std::move(layer));
     return {};
@@ -135,6 +149,7 @@ class ConvNextBuilder {
 
   const io::Safetensors& file_;
   std::size_t channels_ = 0;  // of the value added last; 0 before the first
+  std::size_t patch_ = 1;     // of the downsampling that a head ends in
   Network network_;
 };
 

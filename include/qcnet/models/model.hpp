@@ -1,11 +1,14 @@
 // The model families, by the name a file gives itself.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include <qcnet/layers/depth_to_space.hpp>
 #include <qcnet/models/binary_head.hpp>
 #include <qcnet/models/convnext.hpp>
+#include <qcnet/models/patches.hpp>
 #include <qcnet/models/resnet.hpp>
 #include <qcnet/models/vit.hpp>
 #include <qcnet/models/yolov3_tiny.hpp>
@@ -30,8 +33,9 @@ inline bool finds_boxes(std::string_view architecture) {
   return architecture == "yolov3-tiny";
 }
 
-/// Builds the network that `weights` holds: the whole, a head or a tail.
-inline Result<Network> load(const io::Safetensors& weights) {
+namespace detail {
+
+inline Result<Network> load_family(const io::Safetensors& weights) {
   if (holds_any(weights, "binary.")) return binary_head(weights);  // in place of any family's head
   const std::string_view name = architecture(weights);
   if (name == "resnet") return resnet(weights);
@@ -43,6 +47,21 @@ inline Result<Network> load(const io::Safetensors& weights) {
     return Error("holds a model of no known family (" + known +
                  "): neither its tensors' names nor metadata \"qcnet.architecture\" say one");
   return Error("architecture \"" + std::string(name) + "\" is not known to this build; it knows: " + known);
+}
+
+}  // namespace detail
+
+/// Builds the network that `weights` holds: the whole, a head or a tail. Where patches of pixels cross the
+/// cut (metadata `qcnet.patch`), the tail's first step makes pixels of them.
+inline Result<Network> load(const io::Safetensors& weights) {
+  QCNET_TRY(Network network, detail::load_family(weights));
+  if (weights.metadata("qcnet.role") != "server") return network;
+  QCNET_TRY(const std::size_t patch, patch_size(weights));
+  if (patch == 1) return network;
+  if (network.inputs() > 1)
+    return Error("a tail of " + std::to_string(network.inputs()) + " maps cannot read " +
+                 patches_text(patch) + " (metadata \"qcnet.patch\")");
+  return network.behind("qcnet.patch", std::make_shared<const DepthToSpace>(patch));
 }
 
 }  // namespace qcnet::inline QCNET_ABI::models

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/layers/linear.hpp>
 #include <qcnet/layers/pool.hpp>
+#include <qcnet/models/patches.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -25,6 +27,7 @@ class ResNetBuilder {
   explicit ResNetBuilder(const io::Safetensors& file) : file_(file) {}
 
   Result<Network> build() {
+    QCNET_TRY(patch_, patch_of_head(file_, has(block_of_sum() + ".downsample.0.weight")));
     std::size_t first = max_stages, last = 0;
     for (std::size_t stage = max_stages; stage >= 1; --stage)
       if (!blocks(stage).empty()) {
@@ -33,9 +36,13 @@ class ResNetBuilder {
       }
     if (has("conv1.weight") || has("bn1.weight")) {
       QCNET_CHECK(stem());
+      inside_stage_ = false;
       first = 1;
     } else if (file_.metadata("qcnet.cut") == "relu" && file_.metadata("qcnet.stem") == "7x7") {
       max_pool();  // the tail's first step; it has no weights to be known by
+      inside_stage_ = false;
+    } else {
+      activation_behind_sum();
     }
     for (std::size_t stage = first; stage <= last; ++stage) QCNET_CHECK(build_stage(stage));
     const auto role = file_.metadata("qcnet.role");
@@ -74,6 +81,20 @@ class ResNetBuilder {
     return {};
   }
 
+  /// The block that the file is cut in, before its ReLU: "layer2.0" at "layer2.0.add"; empty if in none.
+  std::string block_of_sum() const {
+    const std::string_view cut = file_.metadata("qcnet.cut").value_or("");
+    return std::string(cut.ends_with(sum) ? cut.substr(0, cut.size() - sum.size()) : "");
+  }
+
+  /// Another first step of a tail without weights: it is cut before the ReLU of a block.
+  void activation_behind_sum() {
+    const std::string block = block_of_sum();
+    if (file_.metadata("qcnet.role") != "server" || block.empty()) return;
+    network_.add(block + ".activation", std::make_shared<const Activate>(Activation::relu), {Network::input});
+    network_.name_cut(block, network_.output());
+  }
+
   void max_pool() {
     network_.add("maxpool", std::make_shared<const MaxPool>(ConvGeometry::square(3, 2, 1)),
                  {network_.output()});
@@ -84,10 +105,12 @@ class ResNetBuilder {
     const std::set<std::size_t> numbers = blocks(stage);
     if (numbers.empty()) return Error(stage_name(stage) + ".0.conv1.weight: there is no such tensor");
     // Only a tail may begin inside a stage.
-    const std::size_t first = network_.steps().empty() ? *numbers.begin() : 0;
+    const std::size_t first = inside_stage_ ? *numbers.begin() : 0;
+    inside_stage_ = false;
     for (std::size_t b = first; b <= *numbers.rbegin(); ++b) {
       const std::string name = stage_name(stage) + "." + std::to_string(b);
       QCNET_CHECK(block(name, stage > 1 && b == 0 ? 2 : 1));
+      if (has(name + ".downsample.0.weight")) network_.name_cut_before_activation(name + std::string(sum));
       network_.name_cut(name, network_.output());
     }
     network_.name_cut(stage_name(stage), network_.output());
@@ -99,11 +122,11 @@ class ResNetBuilder {
     const bool bottleneck = has(name + ".conv3.weight");
     const Network::Value entry = network_.output();
     if (channels_ == 0) QCNET_CHECK(read_channels(name + ".conv1.weight"));
-    const std::size_t entry_channels = channels_;
+    const std::size_t entry_channels = channels_, patch = name == block_of_sum() ? patch_ : 1;
     Network::Value shortcut = entry;
     if (has(name + ".downsample.0.weight")) {
-      QCNET_CHECK(conv(name + ".downsample.0", name + ".downsample.1", ConvGeometry::square(1, stride),
-                       Activation::none, {}));
+      QCNET_CHECK(conv(name + ".downsample.0", name + ".downsample.1",
+                       ConvGeometry::square(1, stride).of_patches(patch), Activation::none, {}));
       shortcut = network_.output();
       channels_ = entry_channels;
     }
@@ -111,9 +134,10 @@ class ResNetBuilder {
     const ConvGeometry second = ConvGeometry::square(3, bottleneck ? stride : 1, 1);
     QCNET_CHECK(conv(name + ".conv1", name + ".bn1", first, Activation::relu, {entry}));
     if (!bottleneck)
-      return conv(name + ".conv2", name + ".bn2", second, Activation::relu, {network_.output(), shortcut});
+      return conv(name + ".conv2", name + ".bn2", second.of_patches(patch), Activation::relu,
+                  {network_.output(), shortcut});
     QCNET_CHECK(conv(name + ".conv2", name + ".bn2", second, Activation::relu, {}));
-    return conv(name + ".conv3", name + ".bn3", ConvGeometry::square(1), Activation::relu,
+    return conv(name + ".conv3", name + ".bn3", ConvGeometry::square(1).of_patches(patch), Activation::relu,
                 {network_.output(), shortcut});
   }
 
@@ -136,8 +160,11 @@ class ResNetBuilder {
   }
 
   static constexpr std::size_t max_stages = 16;
+  static constexpr std::string_view sum = ".add";
   const io::Safetensors& file_;
   std::size_t channels_ = 0;  // of the value added last; 0 before the first
+  bool inside_stage_ = true;  // what comes next may be any block of a stage
+  std::size_t patch_ = 1;     // of the sum that a head ends in
   Network network_;
 };
 
@@ -147,9 +174,10 @@ class ResNetBuilder {
 /// state_dict saved as safetensors. Input `[N, H, W, C]`, output logits `[N, K]`. Batch normalization is
 /// folded into the convolutions. A 3x3 `conv1` means the small-image stem: stride 1, no pooling.
 ///
-/// Cut points: `relu`, `maxpool`, every block (`layer2.1`) and every stage (`layer2`). A file that holds only
-/// the layers up to a cut, or only those behind one, gives that part. Error: what is missing or does not fit,
-/// by tensor name.
+/// Cut points: `relu`, `maxpool`, every block (`layer2.1`) and every stage (`layer2`); where a block's
+/// shortcut is a convolution also its sum, before the ReLU (`layer2.0.add`). A file that holds only the
+/// layers up to a cut, or only those behind one, gives that part. Error: what is missing or does not fit, by
+/// tensor name.
 inline Result<Network> resnet(const io::Safetensors& weights) {
   return detail::ResNetBuilder(weights).build();
 }

@@ -14,6 +14,7 @@
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/layers/layer_norm.hpp>
 #include <qcnet/layers/linear.hpp>
+#include <qcnet/models/patches.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -160,6 +161,7 @@ class VitBuilder {
 /// `[N, T, C]`, the class token first). A deployment's node or server file, which holds only the layers up to
 /// a cut or behind it, gives that part. Error: what is missing or does not fit, by tensor name.
 inline Result<Network> vit(const io::Safetensors& weights) {
+  QCNET_CHECK(patch_of_head(weights, false));
   return detail::VitBuilder(weights).build();
 }
 

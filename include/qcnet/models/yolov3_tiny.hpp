@@ -18,6 +18,7 @@
 #include <qcnet/layers/executor.hpp>
 #include <qcnet/layers/pool.hpp>
 #include <qcnet/layers/upsample.hpp>
+#include <qcnet/models/patches.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -30,20 +31,29 @@ class YoloV3TinyBuilder {
   static constexpr std::size_t layers = 24;
   /// Behind it, later layers need more than the running map and layer 8's.
   static constexpr std::size_t last_cut = 13;
+  static constexpr std::string_view before_activation = "layers.8.bn";
 
   /// Reads the convolution of a layer, its batch normalization (if asked for) folded in.
   using ReadWeights = std::function<Result<ConvWeights>(std::size_t layer, bool batch_norm)>;
 
   explicit YoloV3TinyBuilder(ReadWeights read) : read_(std::move(read)) {}
 
-  Result<Network> build(std::size_t first = 0, std::size_t last = layers - 1) {
+  /// `activated` false: what comes in has not seen the activation of the layer before `first`. `patch`: the
+  /// convolution of layer `last` is one over patches of so many pixels squared.
+  Result<Network> build(std::size_t first = 0, std::size_t last = layers - 1, bool activated = true,
+                        std::size_t patch = 1) {
     // Behind layer 8 its map comes in beside the running one, as layer 20 reads both.
     network_ = Network(first > 9 ? 2 : 1);
     if (first > 0) values_[first - 1] = Network::input;
     if (first > 9) values_[8] = 1;
     channels_.resize(network_.inputs());
+    if (!activated) {
+      add(first - 1, std::make_shared<const Activate>(Activation::leaky_relu), {Network::input}, 0);
+      network_.name_cut(name(first - 1), network_.output());
+    }
     for (std::size_t i = first; i <= std::min(last, last_cut); ++i) {
-      QCNET_CHECK(i % 2 == 1 && i != 13 ? pool(i) : convolution(i, i - 1));
+      QCNET_CHECK(i % 2 == 1 && i != 13 ? pool(i) : convolution(i, i - 1, i == last ? patch : 1));
+      if (i == 8) network_.name_cut_before_activation(std::string(before_activation));
       network_.name_cut(name(i), values_[i], i > 8 ? std::vector{values_[8]} : std::vector<Network::Value>());
     }
     if (last <= last_cut) return std::move(network_);
@@ -67,19 +77,21 @@ class YoloV3TinyBuilder {
   }
 
  private:
-  Result<void> convolution(std::size_t layer, std::size_t from) {
+  Result<void> convolution(std::size_t layer, std::size_t from, std::size_t patch = 1) {
     const bool detection = is_detection(layer);
     const std::string conv_name = name(layer) + ".conv";
     QCNET_TRY(const ConvWeights weights, read_(layer, !detection));
     const std::size_t size = kernel(layer);
+    const ConvGeometry geometry = ConvGeometry::square(size, 1, size / 2).of_patches(patch);
     // What enters a tail is known from the first weight that meets it.
     const Network::Value input = layer == 0 ? Network::input : values_[from];
     const Shape& s = weights.weights.shape();  // [Cout, Kh, Kw, Cin]
     const std::size_t channels = channels_[input] != 0 ? channels_[input] : s[3];
     if (s[3] != channels)  // which Conv2d would take for a grouped convolution
-      return Error(conv_name + ".weight: expected shape " + Shape{s[0], channels, size, size}.to_string() +
-                   ", found " + Shape{s[0], s[3], s[1], s[2]}.to_string());
-    QCNET_TRY(auto conv, Conv2d::make(weights, conv_name, ConvGeometry::square(size, 1, size / 2), channels,
+      return Error(conv_name + ".weight: expected shape " +
+                   Shape{s[0], channels, geometry.kernel_h, geometry.kernel_w}.to_string() + ", found " +
+                   Shape{s[0], s[3], s[1], s[2]}.to_string());
+    QCNET_TRY(auto conv, Conv2d::make(weights, conv_name, geometry, channels,
                                       detection ? Activation::none : Activation::leaky_relu));
     const std::size_t outputs = conv->output_channels();
     add(layer, std::move(conv), {input}, outputs);
@@ -116,7 +128,8 @@ inline Result<std::size_t> yolov3_tiny_cut(const io::Safetensors& file) {
     if (status == std::errc{} && next == end && layer <= YoloV3TinyBuilder::last_cut) return layer;
   }
   return Error("there is no cut point \"" + io::detail::printable(cut) +
-               "\"; YOLOv3-Tiny has layers.0 to layers." + std::to_string(YoloV3TinyBuilder::last_cut));
+               "\"; YOLOv3-Tiny has layers.0 to layers." + std::to_string(YoloV3TinyBuilder::last_cut) +
+               " and " + std::string(YoloV3TinyBuilder::before_activation));
 }
 
 }  // namespace detail
@@ -127,9 +140,9 @@ inline Result<std::size_t> yolov3_tiny_cut(const io::Safetensors& file) {
 /// `[N, H/32, W/32, A (5 + K)]` of layer 15 and `[N, H/16, W/16, A (5 + K)]` of layer 22, channels anchor by
 /// anchor and each x, y, w, h, objectness, classes.
 ///
-/// Cut points: `layers.0` to `layers.13`; behind layer 8 its map crosses beside the cut's own. A deployment's
-/// node or server file, which holds only the layers up to a cut or behind it, gives that part. Error: what is
-/// missing or does not fit, by tensor name.
+/// Cut points: `layers.0` to `layers.13`, and `layers.8.bn` before that layer's activation; behind layer 8
+/// its map crosses beside the cut's own. A deployment's node or server file, which holds only the layers up
+/// to a cut or behind it, gives that part. Error: what is missing or does not fit, by tensor name.
 inline Result<Network> yolov3_tiny(const io::Safetensors& weights) {
   detail::YoloV3TinyBuilder builder([&](std::size_t layer, bool batch_norm) {
     const std::string name = detail::YoloV3TinyBuilder::name(layer);
@@ -137,8 +150,14 @@ inline Result<Network> yolov3_tiny(const io::Safetensors& weights) {
   });
   const auto role = weights.metadata("qcnet.role");
   if (role != "node" && role != "server") return builder.build();
-  QCNET_TRY(const std::size_t cut, detail::yolov3_tiny_cut(weights));
-  return role == "node" ? builder.build(0, cut) : builder.build(cut + 1);
+  const bool activated = weights.metadata("qcnet.cut") != detail::YoloV3TinyBuilder::before_activation;
+  QCNET_TRY(const std::size_t patch, patch_of_head(weights, !activated));
+  std::size_t cut = 8;
+  if (activated) {
+    QCNET_TRY(cut, detail::yolov3_tiny_cut(weights));
+  }
+  return role == "node" ? builder.build(0, cut, true, patch)
+                        : builder.build(cut + 1, detail::YoloV3TinyBuilder::layers - 1, activated);
 }
 
 }  // namespace qcnet::inline QCNET_ABI::models

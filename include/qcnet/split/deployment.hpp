@@ -17,6 +17,7 @@
 #include <qcnet/io/safetensors.hpp>
 #include <qcnet/kernels/epilogue.hpp>
 #include <qcnet/models/model.hpp>
+#include <qcnet/models/patches.hpp>
 #include <qcnet/split/frame.hpp>
 #include <qcnet/vision/anchors.hpp>
 #include <qcnet/vision/preprocess.hpp>
@@ -42,6 +43,7 @@ struct Deployment {
   Shape feature;           ///< `[1, H, W, C]` of the map that crosses the cut, or `[1, T, C]` of its tokens
   kernels::Activation activation = kernels::Activation::none;  ///< relu if that map is never negative
   std::vector<std::size_t> planes;  ///< of that map, as in CutMap: {C} where a feature is one bit
+  std::size_t patch = 1;            ///< P where its pixels are patches of P x P pixels of the model's map
   bool codes = false;               ///< bits number levels (CodePlanes), they do not compare with thresholds
   std::vector<CutMap> beside;       ///< maps that cross the cut together with that one; mostly none
   vision::Preprocess preprocess;
@@ -176,6 +178,19 @@ class MetadataReader {
   const io::Safetensors& file_;
 };
 
+/// Whether the map that crosses can be one of patches, if it is said to be.
+inline Result<void> check_patch(const Deployment& d) {
+  if (d.patch == 1) return {};
+  const std::string patches = models::patches_text(d.patch) + " (\"qcnet.patch\")";
+  if (!d.beside.empty()) return Error("metadata \"qcnet.patch\" and \"qcnet.beside\" exclude each other");
+  if (d.feature.rank() == 3)
+    return Error("metadata \"qcnet.feature\" says tokens, of which there are no " + patches);
+  if (d.role == "server" && d.feature.channels() % (d.patch * d.patch) != 0)
+    return Error("metadata \"qcnet.feature\" says " + std::to_string(d.feature.channels()) +
+                 " channels, which " + patches + " cannot have");
+  return {};
+}
+
 }  // namespace detail
 
 inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::string_view role) {
@@ -232,6 +247,8 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
     map.planes.assign(bits, map.shape.channels());
     d.beside.push_back(std::move(map));
   }
+  QCNET_TRY(d.patch, models::patch_size(file));
+  QCNET_CHECK(detail::check_patch(d));
   for (const CutMap& map : d.maps())
     if (const Shape sent = d.sent(map); sent.elements() > detail::MetadataReader::most_elements)
       return Error(std::to_string(sent.channels()) + " bits for each pixel of a map " +
