@@ -14,12 +14,13 @@ To compare with, if named in --methods; each has a node of its own:
   qat                   head, thresholds, levels and tail, fine-tuned as the others
   2-bit, 4-bit, 8-bit   evenly spaced levels, as many bits a feature; nothing is trained
   2-bit-finetuned, ...  the same, fine-tuned tail
-Of principal components instead of features, one bit a feature on average, if named; a node does what it did (of a ViT's blocks
-and a ConvNeXt's downsamplings only):
+Of principal components instead of features, one bit a feature on average, if named; a node does what it did. Only where a
+head ends in something linear: a ViT's blocks, a ConvNeXt's downsamplings, a ResNet's layer2.0.add, YOLOv3-Tiny's layers.8.bn:
   klt                   linear dequantization; nothing is trained
   klt-finetuned         the same, fine-tuned tail
   klt-qcnet-mse, klt-qcnet, klt-qcnet-finetuned
                         as the QCNet's three
+With --patch they are components of patches of pixels.
 What a method goes on from is trained first if it is not there. Writes one file for each method and seed, and
 results.json, to --out. --resume skips what is finished.
 """
@@ -49,7 +50,7 @@ def parse():
     parser.add_argument("--base", required=True, type=Path,
                         help="checkpoint of train.py, a whole model's file, or a node's beside its frozen server's")
     parser.add_argument("--teacher", type=Path, help="other base model to distil from: a binary head's float one")
-    parser.add_argument("--cut", required=True, help="where to split, e.g. layer2 or layer2.1")
+    parser.add_argument("--cut", required=True, help="where to split, e.g. layer2, layer2.1 or layer2.0.add")
     parser.add_argument("--out", required=True, type=Path, help="folder for results")
     parser.add_argument("--width", type=int, help="QCNet channels (a quarter of the map's)")
     parser.add_argument("--blocks", type=int, default=1, help="QCNet residual blocks")
@@ -68,6 +69,8 @@ def parse():
                         help="train for lost packets: of each picture's bits 0 to 2 RATE are erased, RATE in the mean")
     parser.add_argument("--rate", type=float, default=1,
                         help="bits a feature of the klt methods, on average; they need not be whole")
+    parser.add_argument("--patch", type=int, default=1, metavar="P",
+                        help="the klt methods take components of P x P pixels' features, not of one's")
     parser.add_argument("--calibration", type=int, default=2000, help="images for thresholds and levels")
     parser.add_argument("--no-test", action="store_true", help="only validation (to choose variants)")
     parser.add_argument("--resume", action="store_true", help="keep what is finished")
@@ -75,13 +78,18 @@ def parse():
     own = [name for name in arguments.methods if METHODS[name].own_node]
     if arguments.packet_loss and own:
         parser.error(f"--packet-loss is for methods of the bits that all nodes send, not for {', '.join(own)}")
+    if arguments.patch < 1:
+        parser.error(f"--patch is a number of pixels, 1 or more, not {arguments.patch}")
+    others = [name for name in arguments.methods if METHODS[name].send not in (methods.component_codes, None)]
+    if arguments.patch > 1 and others:
+        parser.error(f"--patch is for methods of principal components (klt...), not for {', '.join(others)}")
     return arguments
 
 
 # What a folder of results is about: with other ones nothing in it can go on.
 SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cutmix", "cut", "width", "blocks", "block",
             "reconstruction_epochs", "distillation_epochs", "epochs", "optimizer", "lr", "weight_decay", "packet_loss",
-            "rate", "calibration")
+            "rate", "patch", "calibration")
 
 
 def keep_settings(a):
@@ -116,7 +124,7 @@ class Experiment:
 
     def calibrated(self, model):
         a = self.arguments
-        head, tail = models.partition(model, a.cut)
+        head, tail = models.partition(model, a.cut, a.patch)
 
         def maps():
             return calibration_maps(self.runtime, self.dataset, head, a.calibration, min(250, self.task.batch))
@@ -133,10 +141,11 @@ class Experiment:
         def components():
             if isinstance(quantizer, tuple):
                 raise SystemExit(f"cut '{a.cut}': principal components are for cuts that one map crosses")
-            models.in_basis(model, a.cut, torch.eye(shape[1 if len(shape) == 4 else 2]))  # exits now, not after training
+            channels = shape[1 if len(shape) == 4 else 2]
+            models.in_basis(model, a.cut, a.patch, torch.eye(channels), channels)  # exits now, not after training
             return Components.fit(maps(), a.rate)
         return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even, components,
-                   a.rate, functools.partial(models.in_basis, model, a.cut))
+                   a.rate, functools.partial(models.in_basis, model, a.cut, a.patch))
 
     def measure(self, parts):
         """The task's metric on each split, inference in fp32."""
@@ -236,7 +245,7 @@ class Experiment:
                 "distillation_epochs": a.distillation_epochs, "epochs": a.epochs, "batch": a.batch, "cutmix": a.cutmix,
                 "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay,
                 **({"packet_loss": a.packet_loss} if a.packet_loss else {}),
-                **({"rate": a.rate} if a.rate != 1 else {}),
+                **{key: getattr(a, key) for key in ("rate", "patch") if getattr(a, key) != 1},
                 "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
 
 

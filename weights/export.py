@@ -25,7 +25,7 @@ from qcnet_train.summary import FROZEN, better_frozen, summarize
 METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned")
 KNOWN = [name for name in methods.METHODS if name != "control" and not name.endswith("-mse")]
 SETTINGS = ("epochs", "reconstruction_epochs", "distillation_epochs", "width", "blocks", "block",
-            "packet_loss", "rate", "calibration", "versions")
+            "packet_loss", "rate", "patch", "calibration", "versions")
 TOLERANCE = 1e-3
 
 
@@ -77,11 +77,11 @@ def verify(runtime, dataset, task, title, forward, claimed, folder):
 
 def read_cut(dataset, model, log, quantizer):
     """What the run's methods were built on."""
-    head, tail = models.partition(model, log["cut"])
+    head, tail = models.partition(model, log["cut"], log.get("patch", 1))
     with torch.no_grad():
         shape = each(lambda z: tuple(z.shape), head(torch.zeros(1, dataset.channels, *dataset.size)))
     return methods.Cut(head, tail, quantizer, log["activation"], shape, log["width"], log["blocks"], log["block"],
-                       rate=log.get("rate", 1), in_basis=partial(models.in_basis, model, log["cut"]))
+                       rate=log.get("rate", 1), in_basis=partial(models.in_basis, model, log["cut"], log.get("patch", 1)))
 
 
 def write_deployment(arguments, runtime, dataset, model, task, whole):

@@ -9,10 +9,13 @@ import torch
 from qcnet_train import base, components, methods, models, safetensors
 from qcnet_train.compensator import Dequantizer, LinearDequantizer
 from qcnet_train.components import Components, allocate, counts, planes_of, principal, rows
+from qcnet_train.models.basis import Patches
 from qcnet_train.quantizer import Quantizer, binarize
 from qcnet_train.sender import ComponentCodes
 
 CONVNEXT = {"architecture": "convnext", "name": "small", "depths": (1, 1), "width": 8}
+RESNET = {"architecture": "resnet", "name": "small", "width": 8}
+YOLO = {"architecture": "yolov3-tiny", "name": "small", "width": 2}
 VIT = {"architecture": "vit", "name": "small", "depth": 2, "width": 32, "heads": 2}
 
 
@@ -27,12 +30,15 @@ def correlated(channels=12, seed=0):
 
 
 def randomized(spec):
-    """A model whose every parameter does something."""
+    """A model whose every parameter, and every statistic of a normalization, does something."""
     torch.manual_seed(1)
     model = models.build(dict(spec), 10, 3).eval()
     for parameter in model.parameters():
         if parameter.ndim < 2 or parameter.shape[0] == 1:
             torch.nn.init.normal_(parameter, 0.3, 0.5)
+    for name, statistic in model.named_buffers():
+        if name.endswith("running_mean") or name.endswith("running_var"):
+            torch.nn.init.uniform_(statistic, 0.5, 1.5)
     return model
 
 
@@ -96,10 +102,11 @@ class PrincipalComponents(unittest.TestCase):
         restored = LinearDequantizer(made)(ComponentCodes(made)(z))
         torch.testing.assert_close(restored[:, 3], z[:, 3], atol=0.02, rtol=0)
 
-    def test_a_head_in_another_basis_does_no_other_work(self):
+    def test_a_head_in_another_basis_does_no_more_work(self):
         images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         for spec, cut in ((CONVNEXT, "features.2"), (VIT, "encoder.layers.encoder_layer_0"),
-                          (VIT, "encoder.layers.encoder_layer_1")):
+                          (VIT, "encoder.layers.encoder_layer_1"), (RESNET, "layer2.0.add"),
+                          ({**RESNET, "block": "bottleneck"}, "layer1.0.add"), (YOLO, "layers.8.bn")):
             with self.subTest(cut), torch.no_grad():
                 model = randomized(spec)
                 head, tail = models.partition(model, cut)
@@ -107,20 +114,43 @@ class PrincipalComponents(unittest.TestCase):
                 z = head(images)
                 x = rows(z).flatten(0, 1)
                 mix = principal(x - x.mean(0), without_mean=z.ndim == 3)
-                made = models.in_basis(model, cut, mix)
-                self.assertEqual([(name, value.shape) for name, value in made.state_dict().items()],
-                                 [(name, value.shape) for name, value in head.state_dict().items()])
-                y = rows(made(images))
-                torch.testing.assert_close(y, rows(z) @ mix.T, atol=1e-4 * float(z.abs().max()), rtol=1e-3)
-                self.assertTrue(all(map(torch.equal, before, head.state_dict().values())))
+                for sent in (len(mix), 5):
+                    made, channels = models.in_basis(model, cut, 1, mix, sent)
+                    self.assertEqual(list(made.state_dict()), list(head.state_dict()))
+                    self.assertTrue(all(len(own) <= len(of_model) for own, of_model in
+                                        zip(made.parameters(), head.parameters())))
+                    y = rows(made(images))
+                    self.assertEqual(channels, sent if z.ndim == 4 else len(mix))
+                    torch.testing.assert_close(y, rows(z) @ mix[:channels].T, atol=1e-4 * float(z.abs().max()), rtol=1e-3)
+                    self.assertTrue(all(map(torch.equal, before, head.state_dict().values())))
                 if z.ndim == 3:  # what lies in the basis is all that the tail sees
                     torch.testing.assert_close(tail(y @ mix), tail(z), atol=1e-3, rtol=1e-3)
 
+    def test_patches_are_components_of_several_pixels(self):
+        images = torch.randn(4, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+        for spec, cut, patch in ((CONVNEXT, "features.2", 2), (RESNET, "layer2.0.add", 2), (RESNET, "layer2.0.add", 4),
+                                 ({**RESNET, "block": "bottleneck"}, "layer1.0.add", 3), (YOLO, "layers.8.bn", 2)):
+            with self.subTest(cut, patch=patch), torch.no_grad():
+                model = randomized(spec)
+                head, tail = models.partition(model, cut, patch)
+                pictures = images[..., :60, :66] if patch == 3 else images
+                z = head(pictures)
+                torch.testing.assert_close(tail(z), model(pictures))
+                mix = torch.linalg.qr(torch.randn(z.shape[1], z.shape[1])).Q
+                made, channels = models.in_basis(model, cut, patch, mix, 7)
+                self.assertEqual(channels, 7)
+                scale = float(z.abs().max())
+                torch.testing.assert_close(rows(made(pictures)), rows(z) @ mix[:7].T, atol=1e-4 * scale, rtol=1e-3)
+        with self.assertRaisesRegex(SystemExit, "a map of 13 x 13 pixels has no patches of 2 x 2"):
+            Patches(2)(torch.zeros(1, 3, 13, 13))
+        with self.assertRaisesRegex(SystemExit, "its map, of patches of 2 x 2 pixels, cannot be had in another basis"):
+            models.in_basis(randomized(VIT), "encoder.layers.encoder_layer_0", 2, torch.eye(8), 8)
+
     def test_cuts_behind_what_is_not_linear_are_refused(self):
         for spec, cut in ((CONVNEXT, "features.1"), (CONVNEXT, "features.0"), (VIT, "conv_proj"),
-                          ({"architecture": "resnet", "name": "small", "width": 8}, "layer1")):
+                          (RESNET, "layer1"), (RESNET, "layer2.0"), (RESNET, "relu"), (YOLO, "layers.8"), (YOLO, "layers.7")):
             with self.assertRaisesRegex(SystemExit, f"cut '{cut}': its map cannot be had in another basis for free"):
-                models.in_basis(randomized(spec), cut, torch.eye(8))
+                models.in_basis(randomized(spec), cut, 1, torch.eye(8), 8)
 
     def test_a_head_in_another_basis_is_no_base_model(self):
         path = Path(self.enterContext(tempfile.TemporaryDirectory())) / "m-features.2.klt.node.safetensors"

@@ -43,7 +43,7 @@ def parse():
     parser.add_argument("--cuts", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--rates", nargs="+", type=float, default=(1,), metavar="BITS",
-                        help="a feature; with others than 1 the klt method of the cuts that have it (1)")
+                        help="a feature; with others than 1 the klt methods of the cuts that have them (1)")
     parser.add_argument("--methods", nargs="+", default=METHODS + OF_COMPONENTS, choices=METHODS + OF_COMPONENTS,
                         metavar="METHOD", help=f"only these of {' '.join(METHODS + OF_COMPONENTS)}")
     parser.add_argument("--evaluate", type=path, required=True, help="the built program")

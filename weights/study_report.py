@@ -5,6 +5,7 @@ import argparse
 import json
 import re
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -23,7 +24,6 @@ TITLES = {
     "autoencoder": "autoencoder, model frozen", "lloyd-max-finetuned": "Lloyd-Max dequantization, tuned tail",
     "autoencoder-finetuned": "autoencoder, tuned tail", "qat": "quantization-aware training of the whole model",
     "qcnet-finetuned": "**QCNet, tuned tail**",
-    **{f"klt-rate{rate}": f"principal components, {rate} bits a feature, nothing trained" for rate in ("0.25", "0.5", "2")},
     "klt": "principal components, model frozen, nothing trained", "klt-qcnet": "**QCNet on principal components, model frozen**",
     "klt-finetuned": "principal components, tuned tail",
     "klt-qcnet-finetuned": "**QCNet on principal components, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
@@ -38,19 +38,34 @@ def parse():
     return parser.parse_args()
 
 
+@dataclass(frozen=True, order=True)
+class Place:
+    """What the seeds of a cell share."""
+    family: str
+    cut: str
+    patch: int
+    rate: float
+
+    @staticmethod
+    def of(record):
+        def option(name, default):
+            words = record["options"].split()
+            return words[words.index(name) + 1] if name in words else default
+        return Place(record["family"], record["cut"], int(option("--patch", 1)), float(option("--rate", 1)))
+
+
 def gather(folder):
-    """{(family, cut): {method: rows of its seeds}}; a row has its frame's bytes too."""
+    """{place: {method: rows of its seeds}}; a row has its frame's bytes too."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         record = json.loads(path.read_text())
-        methods = found.setdefault((record["family"], record["cut"]), {})
-        rate = re.search(r"-(rate[\d.]+)-seed", path.name)
+        methods = found.setdefault(Place.of(record), {})
         if control := record["trained"].get("control"):
             methods.setdefault("control", []).append({"percent": 100 * control["test"], "seed": record["seed"]})
         for part in record["measured"]:
             for row in part["rows"]:
                 sent = part["bytes"]["frame" if row["from_bits"] else "float32"]
-                methods.setdefault(f"{row['method']}-{rate[1]}" if rate else row["method"], []).append(
+                methods.setdefault(row["method"], []).append(
                     {**row, "percent": percent(row), "seed": record["seed"], "bytes": sent, "file": part["bytes"]["file"]})
     return found
 
@@ -70,28 +85,44 @@ def cell(rows):
 
 def table(family, found):
     """Methods by cuts, mean ± standard deviation over the seeds, and what is sent."""
-    cuts = [cut for cut in FAMILIES[family].cuts if (family, cut) in found]
+    of_cuts = {cut: found[place] for cut in FAMILIES[family].cuts if (place := Place(family, cut, 1, 1)) in found}
     metric = "mAP@0.5" if "bccd" in FAMILIES[family].dataset else "accuracy"
-    lines = [f"| {family}, {metric}, % | " + " | ".join(f"`{cut}`" for cut in cuts) + " |", "|---|" + "---|" * len(cuts)]
+    lines = [f"| {family}, {metric}, % | " + " | ".join(f"`{cut}`" for cut in of_cuts) + " |",
+             "|---|" + "---|" * len(of_cuts)]
     for method, title in TITLES.items():
-        rows = [found[family, cut].get(method, []) for cut in cuts]
+        rows = [methods.get(method, []) for methods in of_cuts.values()]
         if any(rows):
             lines.append(f"| {title} | " + " | ".join(map(cell, rows)) + " |")
-    seeds = [max(len({row["seed"] for row in rows}) for rows in found[family, cut].values()) for cut in cuts]
-    sent = [next((found[family, cut][of][0]["bytes"] for of in ("lloyd-max", "klt") if of in found[family, cut]), "")
-            for cut in cuts]
+    seeds = [max(len({row["seed"] for row in rows}) for rows in methods.values()) for methods in of_cuts.values()]
+    sent = [next((methods[of][0]["bytes"] for of in ("lloyd-max", "klt") if of in methods), "")
+            for methods in of_cuts.values()]
     return "\n".join([*lines, "| bytes of a frame of one bit a feature | " + " | ".join(map(str, sent)) + " |",
                       "| most seeds of a method | " + " | ".join(map(str, seeds)) + " |"])
+
+
+def components(found):
+    """Principal components at every cut, size of patches and rate."""
+    columns = ("klt", "klt-qcnet", "klt-finetuned", "klt-qcnet-finetuned", "control")
+    lines = ["| model, cut | pixels | bits a feature | bytes | nothing trained | QCNet, frozen | tuned tail | QCNet, tuned | "
+             "control | unpartitioned |", "|---|---|---|---|---|---|---|---|---|---|"]
+    for place, methods in sorted(found.items()):
+        if "klt" in methods:
+            whole = next(of["unpartitioned"][:1] for other, of in found.items()
+                         if other.family == place.family and "unpartitioned" in of)
+            cells = [cell(methods.get(name, [])) for name in columns]
+            lines.append(f"| {place.family}, `{place.cut}` | {place.patch}x{place.patch} | {place.rate:g} | "
+                         f"{methods['klt'][0]['bytes']} | " + " | ".join([*cells, cell(whole)]) + " |")
+    return "\n".join(lines)
 
 
 def errors(found):
     """Relative error of the reconstruction beside the accuracy that it gives the same frozen tail."""
     lines = ["| model, cut | Lloyd-Max: error | accuracy | QCNet, frozen: error | accuracy |", "|---|---|---|---|---|"]
-    for (family, cut), methods in found.items():
+    for place, methods in sorted(found.items()):
         cells = [f"{mean(methods[name], 'reconstruction_error'):.3f} | {mean(methods[name], 'percent'):.2f}"
                  for name in ("lloyd-max", "qcnet") if name in methods]
         if len(cells) == 2:
-            lines.append(f"| {family}, `{cut}` | " + " | ".join(cells) + " |")
+            lines.append(f"| {place.family}, `{place.cut}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -109,10 +140,10 @@ def style(method):
 
 def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
     """Of each family the metric against x(row), a mark for each method and cut; of the picture as a file, `whole`(row)."""
-    families = [family for family in FAMILIES if any(key[0] == family for key in found)]
+    families = [family for family in FAMILIES if any(place.family == family for place in found)]
     figure, all_axes = plt.subplots(1, len(families), figsize=(3.4 * len(families), 3.9), squeeze=False)
     for axes, family in zip(all_axes[0], families):
-        for methods in (methods for (of, _), methods in found.items() if of == family):
+        for methods in (methods for place, methods in found.items() if place.family == family):
             for method, rows in methods.items():
                 if method not in hidden:
                     axes.scatter(statistics.mean(map(x, rows)), mean(rows, "percent"), label=TITLES[method].strip("*"),
@@ -137,7 +168,8 @@ def main():
     found = gather(arguments.results)
     if not found:
         raise SystemExit(f"{arguments.results}: holds no records; study.sh makes them")
-    parts = {family: table(family, found) for family in FAMILIES if any(key[0] == family for key in found)}
+    parts = {family: table(family, found) for family in FAMILIES if any(place.family == family for place in found)}
+    parts["components"] = components(found)
     parts["errors"] = errors(found)
     page = arguments.page.read_text()
     for name, text in parts.items():

@@ -172,12 +172,13 @@ class Deployment:
     """A base model's cut, ready to be written: one node file and a server file for each method.
 
     The node runs the model's own head and compares with the quantizer's thresholds, unless it is given another `head`
-    or another way to `send`, one of sender.py or several side by side, in eval mode.
+    or another way to `send`, one of sender.py or several side by side, in eval mode. With a `patch` its head must give
+    components of patches, whatever the model's own would give.
     """
 
-    def __init__(self, dataset, model, cut, quantizer, name, unpartitioned, head=None, send=None):
+    def __init__(self, dataset, model, cut, quantizer, name, unpartitioned, head=None, send=None, patch=1):
         self.dataset, self.model, self.cut, self.name = dataset, model, cut, name
-        own_head, self.tail = models.partition(model, cut)
+        own_head, self.tail = models.partition(model, cut, patch)
         self.head = head or own_head
         self.quantizer, self.activation = quantizer, models.cuts(model)[cut]
         send = send or restorer(lambda q: Comparison(q.thresholds), quantizer)
@@ -199,6 +200,8 @@ class Deployment:
             self.about["qcnet.bits"] = str(members(self.senders)[0].bits)
         if planes:
             self.about["qcnet.planes"] = planes
+        if patch > 1:
+            self.about["qcnet.patch"] = str(patch)
         if len(self.maps) > 1:
             self.about["qcnet.beside"] = " ".join(self.maps[1:])
         if "conv1.weight" in self.head_arrays:  # a ResNet's stem: behind a 7x7 one stands a pool without weights
@@ -220,10 +223,12 @@ class Deployment:
     def write_server(self, path, method, restore, tail, accuracy, training):
         """`restore`: a Dequantizer or a Compensator, or one for each map side by side; it and `tail` in eval mode."""
         with torch.no_grad():
-            outputs = tail(restore(self.bits))
+            restored = restore(self.bits)
+            outputs = tail(restored)
         tensors = {**as_arrays(tail.state_dict()), **output_tensors(self.model, outputs),
                    **of_maps(self.maps, each(server_tensors, self.quantizer, self.bits, apart(restore)))}
         about = self.metadata("server", method=method, accuracy=f"{accuracy:g}", training=training)
+        about.update(of_maps(self.maps, each(lambda z: {"feature": feature(z)}, restored)))
         if isinstance(restore, TokenCompensator):
             about[PREFIX + "heads"] = str(restore.heads)
         safetensors.save(path, tensors, about)
@@ -265,7 +270,8 @@ def read_sender(own, about):
     """What turns maps into bits, as a node file's own tensors and metadata describe it."""
     def read_one(own):
         if "qcnet.planes" in about:
-            return ComponentCodes(components_of(own, about)).folded()
+            components = components_of(own, about)
+            return ComponentCodes(components).folded(len(components.bits))
         if bits_a_feature(about) > 1:
             return Codes(*own["qcnet.levels"], bits_a_feature(about))
         if "qcnet.encoder.weight" in own:
@@ -317,12 +323,28 @@ def read_dequantizer(own, bits):
     return CodeDequantizer(quantizer, bits) if bits > 1 else Dequantizer(quantizer)
 
 
+def parts_of(model, about):
+    """(head, tail), with the model's weights, as files with a node's metadata hold them; of components the head is another."""
+    cut, patch = about["qcnet.cut"], patch_of(about)
+    head, tail = models.partition(model, cut, patch)
+    if "qcnet.planes" in about:
+        height, width, channels = map(int, about["qcnet.input"].split())
+        z = head(torch.zeros(1, channels, height, width))
+        mix, computed = torch.eye(z.shape[1 if z.ndim == 4 else 2]), int(about["qcnet.feature"].split()[-1])
+        head = models.in_basis(model, cut, patch, mix, computed)[0]
+    return head, tail
+
+
+def patch_of(about):
+    return int(about.get("qcnet.patch", 1))
+
+
 def server_forward(node_path, server_path, model):
     """images -> outputs through a node's and a server's file; both checks are verified first.
 
     `model` only lends its structure: every weight comes from the files.
     """
-    head, tail = models.partition(model, safetensors.load(node_path)[1]["qcnet.cut"])
+    head, tail = parts_of(model, safetensors.load(node_path)[1])
     node, node_about = read_part(node_path, head)
     server, server_about = read_part(server_path, tail)
     if node_about["qcnet.hash"] != server_about["qcnet.hash"]:

@@ -22,7 +22,7 @@ class Cut:
     """What methods build on: a base model's halves, the quantizer of its map (of several: tuples), a QCNet's sizes.
 
     `even(bits)` gives a quantizer of evenly spaced levels, `components()` a map's principal components; without them
-    they are to be loaded, with `rate` bits a feature. `in_basis(mix)` is the head that gives these.
+    they are to be loaded, with `rate` bits a feature. `in_basis(mix, sent)` gives the head of these (models.in_basis).
     """
     head: nn.Module
     tail: nn.Module
@@ -201,8 +201,8 @@ def deployed(cut, parts):
     """The parts as a node and a server have them: a basis is in the head's weights, rounded as files hold them."""
     if not isinstance(parts.send, ComponentCodes):
         return parts
-    head = compensator.round_to_half(cut.in_basis(parts.send.mix))
-    return Parts(head, parts.send.folded(), parts.restore, parts.tail)
+    head, channels = cut.in_basis(parts.send.mix, parts.send.sent)
+    return Parts(compensator.round_to_half(head), parts.send.folded(channels), parts.restore, parts.tail)
 
 
 def state(method, parts):

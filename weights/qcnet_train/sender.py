@@ -128,7 +128,8 @@ class Codes(Sender):
 class ComponentCodes(Sender):
     """The bits of components.Components, as planes: plane p holds bit p of those that have one, least significant first.
 
-    Until `folded` it mixes the map itself; then the head has been given the basis (models.in_basis).
+    Until `folded` it mixes the map itself; then the head has been given the basis (models.in_basis), and perhaps only the
+    first channels of it, those that have bits.
     """
 
     def __init__(self, components):
@@ -137,9 +138,15 @@ class ComponentCodes(Sender):
             self.register_buffer(name, getattr(components, name).clone())
         self.is_folded = False
 
-    def folded(self):
+    @property
+    def sent(self):
+        """How many components have bits: the first ones."""
+        return int((self.bits > 0).sum())
+
+    def folded(self, channels):
         made = copy.deepcopy(self)
         made.is_folded = True
+        made.bits, made.low, made.high = (one[..., :channels] for one in (self.bits, self.low, self.high))
         return made
 
     def compared(self, z):

@@ -1,6 +1,6 @@
 """What the study consists of: model families, their cuts, and the options that their training takes.
 
-A cell is one cut of one family with one seed. Bases are those that are shipped: a node's file beside its frozen server's.
+A cell is one cut of one family with one seed, for principal components also with one rate and one size of patches. Bases are those that are shipped: a node's file beside its frozen server's.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,16 @@ class Family:
     budget: str    # options of compensate.py
     cuts: dict                      # cut -> further options of compensate.py
     quick: str                      # the cut that study.py --quick trains a QCNet at
-    components: tuple = ()          # cuts whose map can be had in another basis: models.in_basis
+    components: dict                # (cut whose map can be had in another basis, patch) -> the same
 
     @property
     def data(self):
         return self.dataset.split()[1]
 
     def cells(self, seed, rate=1):
-        return [Cell(self, cut, seed, rate) for cut in (self.cuts if rate == 1 else self.components)]
+        whole = [Cell(self, cut, seed) for cut in self.cuts] if rate == 1 else []
+        return [*whole, *(cell for cut, patch in self.components
+                          if (cell := Cell(self, cut, seed, rate, patch)) not in whole)]
 
 
 @dataclass(frozen=True)
@@ -37,43 +39,50 @@ class Cell:
     family: Family
     cut: str
     seed: int
-    rate: float = 1  # bits a feature; others than 1 have principal components alone
+    rate: float = 1  # bits a feature; with others than 1, and with patches, there are principal components alone
+    patch: int = 1
 
     @property
     def name(self):
+        patch = "" if self.patch == 1 else f"-patch{self.patch}"
         rate = "" if self.rate == 1 else f"-rate{self.rate:g}"
-        return f"{self.family.name}-{self.cut}{rate}-seed{self.seed}"
+        return f"{self.family.name}-{self.cut}{patch}{rate}-seed{self.seed}"
 
     @property
     def methods(self):
-        if self.rate != 1:
-            return OF_COMPONENTS[:1]
-        return METHODS + (OF_COMPONENTS if self.cut in self.family.components else ())
+        if self.patch != 1 or self.rate != 1:
+            return (*OF_COMPONENTS, "control")
+        return METHODS + (OF_COMPONENTS if (self.cut, 1) in self.family.components else ())
 
     def base(self, weights):
         return Path(weights) / "shipped" / f"{self.family.base}.node.safetensors"
 
     def options(self):
         """Of compensate.py, but for files, seeds and methods."""
-        return [*self.family.dataset.split(), "--cut", self.cut, *self.family.budget.split(),
-                *self.family.cuts[self.cut].split(), *(() if self.rate == 1 else ("--rate", f"{self.rate:g}"))]
+        own = self.family.cuts[self.cut] if self.patch == 1 else self.family.components[self.cut, self.patch]
+        return [*self.family.dataset.split(), "--cut", self.cut, *self.family.budget.split(), *own.split(),
+                *(() if self.rate == 1 else ("--rate", f"{self.rate:g}")),
+                *(() if self.patch == 1 else ("--patch", str(self.patch)))]
 
 
 FAMILIES = {family.name: family for family in (
     Family("resnet-cifar10", "--dataset cifar10", "resnet-cifar10-layer1",
            "--blocks 2 --reconstruction-epochs 1 --distillation-epochs 3 --epochs 6",
-           {"layer1": "--width 16", "layer2": "--width 32", "layer3": "--width 64"}, "layer1"),
+           {"layer1": "--width 16", "layer2": "--width 32", "layer3": "--width 64"}, "layer1",
+           {("layer2.0.add", 2): "--width 64"}),
     Family("vit-cifar10", "--dataset cifar10", "vit-cifar10-encoder.layers.encoder_layer_1",
            "--width 96 --blocks 2 --batch 128 --reconstruction-epochs 1 --distillation-epochs 2 --epochs 6 " + ADAMW,
-           {cut: "" for cut in VIT_CUTS}, "encoder.layers.encoder_layer_1", VIT_CUTS),
+           {cut: "" for cut in VIT_CUTS}, "encoder.layers.encoder_layer_1", {(cut, 1): "" for cut in VIT_CUTS}),
     Family("convnext-cifar10", "--dataset cifar10", "convnext-cifar10-features.2",
            "--block depthwise --blocks 2 --batch 128 --reconstruction-epochs 1 --epochs 4 " + ADAMW,
            {"features.2": "--width 80 --distillation-epochs 3", "features.3": "--width 64 --distillation-epochs 2",
-            "features.4": "--width 80 --distillation-epochs 3"}, "features.2", ("features.2", "features.4")),
+            "features.4": "--width 80 --distillation-epochs 3"}, "features.2",
+           {("features.2", 1): "", ("features.4", 1): "", ("features.2", 2): "--width 160 --distillation-epochs 3"}),
     Family("yolo-bccd", "--dataset bccd --size 416", "yolo-bccd-layers.7",
            "--batch 16 --width 32 --blocks 2 --reconstruction-epochs 40 --distillation-epochs 100 --epochs 140 "
            "--optimizer adamw --lr 1e-3 --weight-decay 0.05",
-           {"layers.3": "", "layers.5": "", "layers.7": ""}, "layers.7"))}
+           {"layers.3": "", "layers.5": "", "layers.7": ""}, "layers.7",
+           {("layers.8.bn", 2): "--width 64"}))}
 
 
 def percent(row):

@@ -7,7 +7,8 @@ A family is a module with these functions; everything else in this package is fa
     cuts(model)   -> {cut name: (number of stages in the head, "relu" | "identity")}
     metadata(model) -> {key: text}             only if the weights alone do not tell the model
     maps(model, cut) -> (name, ...)            only if several maps can cross a cut, or (cut None) leave the model
-    in_basis(head, mix) -> head                only if its maps can be had in another basis; None at cuts where not
+    in_basis(head, mix, sent, patch) -> (head, channels)
+                                               only if its maps can be had in another basis; None at cuts where not
     TASK = "detection"                         only if it is not "classification"; see qcnet_train/tasks
 
 What passes between two stages, and so between head and tail, is a tensor, or where several cross a cut a
@@ -27,6 +28,7 @@ import torch
 from torch import nn
 
 from . import convnext, resnet, vit, yolov3_tiny
+from .basis import Patches, Pixels
 from .binary_head import BinaryHead, BinaryHeaded
 
 FAMILIES = {"resnet": resnet, "vit": vit, "convnext": convnext, "yolov3-tiny": yolov3_tiny}
@@ -132,8 +134,11 @@ def metadata(model):
     return family.metadata(model) if hasattr(family, "metadata") else {}
 
 
-def partition(model, cut):
-    """Splits `model` at `cut` into (head, tail) that share its modules: tail(head(x)) == model(x)."""
+def partition(model, cut, patch=1):
+    """Splits `model` at `cut` into (head, tail) that share its modules: tail(head(x)) == model(x).
+
+    With a `patch` what crosses is not a map's pixels but patches of patch x patch of them (basis.Patches).
+    """
     known = cuts(model)
     if cut not in known:
         raise SystemExit(f"cut '{cut}' does not exist (known: {', '.join(known)})")
@@ -141,21 +146,29 @@ def partition(model, cut):
         return model.parts()
     family = FAMILIES[model.spec["architecture"]]
     length, chain = family.cuts(model)[cut][0], family.stages(model)
-    return nest(chain[:length]), nest(chain[length:])
+    head, tail = chain[:length], chain[length:]
+    if patch > 1:
+        head, tail = [*head, ("patches", Patches(patch))], [("pixels", Pixels(patch)), *tail]
+    return nest(head), nest(tail)
 
 
-def in_basis(model, cut, mix):
-    """A head whose map has mix z, [C, C], for each pixel's channels z, and that does no other work than the model's own.
+def in_basis(model, cut, patch, mix, sent):
+    """(a head whose map has mix z, [C, C], for each pixel's channels z, how many channels that map has).
 
-    Exits where a node would have to multiply by it.
+    With a `patch` z is a patch's, of C = P P times as many.
+
+    It does no more work than the model's own. Only the first `sent` of its channels are needed; where the others can be left
+    out they are, and it does less. Exits where a node would have to multiply by it.
     """
     family = FAMILIES[model.spec["architecture"]]
     if not isinstance(model, BinaryHeaded) and hasattr(family, "in_basis"):
-        made = family.in_basis(copy.deepcopy(partition(model, cut)[0]), mix)
+        made = family.in_basis(copy.deepcopy(partition(model, cut)[0]), mix, sent, patch)
         if made is not None:
             return made
-    raise SystemExit(f"cut '{cut}': its map cannot be had in another basis for free, because what the head ends in is not "
-                     "linear; a ViT's blocks and a ConvNeXt's downsampling (features.2, .4, .6) can be cut so")
+    of_patches = f", of patches of {patch} x {patch} pixels," if patch > 1 else ""
+    raise SystemExit(f"cut '{cut}': its map{of_patches} cannot be had in another basis for free, because what the head ends in is not "
+                     "linear; it can be at a ViT's blocks, a ConvNeXt's downsamplings (features.2, .4, .6), a ResNet's sums "
+                     "(layer2.0.add) and YOLOv3-Tiny's layers.8.bn")
 
 
 def nest(chain):

@@ -1,9 +1,10 @@
 """ConvNeXts: torchvision's, and small ones for small images."""
 
-import torch
 import torchvision
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+
+from .basis import mix_convolution
 
 
 def build(classes, channels, name="small", patch=2, depths=(2, 2, 4, 2), width=24):
@@ -43,12 +44,10 @@ def cuts(model):
     return found
 
 
-@torch.no_grad()
-def in_basis(head, mix):
+def in_basis(head, mix, sent, patch):
     """Behind a downsampling, whose convolution is the last layer, that gives the other basis at once."""
     last = list(head.features.children())[-1]
     if len(last) != 2 or not isinstance(last[1], nn.Conv2d):
         return None
-    last[1].weight.copy_((mix @ last[1].weight.flatten(1)).view_as(last[1].weight))
-    last[1].bias.copy_(mix @ last[1].bias)
-    return head
+    mix_convolution(last[1], mix[:sent], patch)
+    return head, sent

@@ -7,6 +7,8 @@ import torchvision
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from .basis import mix_normalized
+
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
@@ -43,21 +45,57 @@ def build(classes, channels, name="small", block="basic", depths=(2, 2, 2, 2), w
     return getattr(torchvision.models, name)(num_classes=classes)
 
 
+class Sum(nn.Module):
+    """A block up to its sum, the last ReLU's input."""
+
+    def __init__(self, block):
+        super().__init__()
+        for name, module in block.named_children():
+            self.add_module(name, module)
+
+    def convolutions(self):
+        """(convolution, normalization) of each of the branch's, in order."""
+        return [(getattr(self, f"conv{i}"), getattr(self, f"bn{i}")) for i in (1, 2, 3) if hasattr(self, f"conv{i}")]
+
+    def forward(self, x):
+        first, *others = self.convolutions()
+        branch = first[1](first[0](x))
+        for conv, bn in others:
+            branch = bn(conv(self.relu(branch)))
+        return branch + self.downsample(x)
+
+
 def stages(model):
+    """A block whose shortcut is a convolution is two stages, as between them is a cut; the second has no weights."""
     chain = [(name, getattr(model, name)) for name in ("conv1", "bn1", "relu", "maxpool")]
     for layer in ("layer1", "layer2", "layer3", "layer4"):
-        chain += [(f"{layer}.{i}", block) for i, block in enumerate(getattr(model, layer))]
+        for i, block in enumerate(getattr(model, layer)):
+            name = f"{layer}.{i}"
+            chain += [(name, block)] if block.downsample is None else [(name, Sum(block)), (f"{name}_relu", nn.ReLU())]
     return chain + [("avgpool", model.avgpool), ("flatten", nn.Flatten()), ("fc", model.fc)]
 
 
 def cuts(model):
-    found = {"relu": (3, "relu")}
+    """`layer2.0.add` is the sum before the ReLU, in the first block of a layer, whose shortcut is a convolution."""
+    found, length = {"relu": (3, "relu")}, 4
     if not isinstance(model.maxpool, nn.Identity):
         found["maxpool"] = (4, "relu")
-    length = 4
     for layer in ("layer1", "layer2", "layer3", "layer4"):
-        for i in range(len(getattr(model, layer))):
+        for i, block in enumerate(getattr(model, layer)):
+            if block.downsample is not None:
+                length += 1
+                found[f"{layer}.{i}.add"] = (length, "identity")
             length += 1
             found[f"{layer}.{i}"] = (length, "relu")
         found[layer] = (length, "relu")
     return found
+
+
+def in_basis(head, mix, sent, patch):
+    """Where the map is the sum of two convolutions' outputs."""
+    last = [head, *list(head.children())[-1].children()][-1]
+    if not isinstance(last, Sum):
+        return None
+    for conv, bn in (last.convolutions()[-1], last.downsample):
+        mix_normalized(conv, bn, mix[:sent], patch)
+    return head, sent

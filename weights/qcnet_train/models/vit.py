@@ -5,6 +5,8 @@ import torchvision
 from torch import nn
 from torchvision.models.vision_transformer import VisionTransformer
 
+from .basis import mix_linear
+
 
 class Tokens(nn.Module):
     """Patches [N, C, H, W] to tokens [N, 1 + H W, C]: class token first, position embedding added."""
@@ -48,33 +50,29 @@ def cuts(model):
 
 
 @torch.no_grad()
-def in_basis(head, mix):
+def in_basis(head, mix, sent, patch):
     """The residual stream of all blocks in another basis: of mean 0, which is what layer normalizations make of it anyway.
 
-    What adds to the stream is multiplied by `mix`, what reads it, behind a normalization, by its transpose (as Ashkboos et
+    All of its components are needed on the way, whatever is sent of them. What adds to the stream is multiplied by `mix`, what reads it, behind a normalization, by its transpose (as Ashkboos et
     al., "SliceGPT", ICLR 2024, do to prune).
     """
-    if not hasattr(head, "tokens"):
+    if not hasattr(head, "tokens") or patch > 1:
         return None
-
-    def write(weight, bias):
-        weight.copy_((mix @ weight.flatten(1)).view_as(weight))
-        bias.copy_(mix @ bias)
 
     def read(norm, weight, bias):
         bias += weight @ norm.bias
         weight.copy_(weight * norm.weight @ mix.T)
         norm.weight.fill_(1), norm.bias.fill_(0)
-    write(head.conv_proj.weight, head.conv_proj.bias)
+    mix_linear(head.conv_proj, mix)
     for embedding in (head.tokens.class_token, head.tokens.pos_embedding):
         embedding.copy_(embedding @ mix.T)
     for block in head.encoder.layers.children() if hasattr(head, "encoder") else ():
         attention, mlp = block.self_attention, block.mlp
         read(block.ln_1, attention.in_proj_weight, attention.in_proj_bias)
-        write(attention.out_proj.weight, attention.out_proj.bias)
+        mix_linear(attention.out_proj, mix)
         read(block.ln_2, mlp[0].weight, mlp[0].bias)
-        write(mlp[3].weight, mlp[3].bias)
-    return head
+        mix_linear(mlp[3], mix)
+    return head, len(mix)
 
 
 def metadata(model):

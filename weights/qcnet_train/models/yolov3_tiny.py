@@ -16,6 +16,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from .basis import mix_normalized
+
 # The published model's, trained on COCO. Its weights need the masks 1 2 3, though both public cfgs say 0 1 2.
 ANCHORS = (10., 14., 23., 27., 37., 58., 81., 82., 135., 169., 344., 319.)
 MASKS = (3, 4, 5, 1, 2, 3)
@@ -110,18 +112,36 @@ def build(classes, channels, name="small", width=16, anchors=ANCHORS, masks=MASK
 
 
 def stages(model):
-    return [(f"layers.{name}", layer) for name, layer in model.layers.named_children()]
+    """Layer 8 is two stages, as between them is a cut; the second has no weights."""
+    chain = [(f"layers.{name}", layer) for name, layer in model.layers.named_children()]
+    conv, bn, leaky = model.layers[8]
+    chain[8:9] = [("layers.8", Layer(OrderedDict(conv=conv, bn=bn))), ("layers.8_leaky", Layer(leaky))]
+    return chain
 
 
 def cuts(model):
-    """Behind 8 and up to 13 two maps cross: the head gives, and the tail takes, (the cut's own map, layer 8's)."""
-    return {f"layers.{i}": (i + 1, "identity") for i in range(14)}
+    """Behind 8 and up to 13 two maps cross: the head gives, and the tail takes, (the cut's own map, layer 8's).
+
+    `layers.8.bn` is layer 8's map before its leaky ReLU.
+    """
+    names = [f"layers.{i}" for i in range(14)]
+    names.insert(8, "layers.8.bn")
+    return {name: (i + 1, "identity") for i, name in enumerate(names)}
+
+
+def in_basis(head, mix, sent, patch):
+    """Before an activation, where the head ends in a convolution."""
+    last = list(head.layers.children())[-1]
+    if not hasattr(last, "bn") or hasattr(last, "leaky"):
+        return None
+    mix_normalized(last.conv, last.bn, mix[:sent], patch)
+    return head, sent
 
 
 def maps(model, cut):
     if cut is None:
         return ("layers.15", "layers.22")
-    return (cut, "layers.8") if cuts(model)[cut][0] > 9 else (cut,)
+    return (cut, "layers.8") if cuts(model)[cut][0] > 10 else (cut,)
 
 
 def metadata(model):
