@@ -100,7 +100,7 @@ def write_deployment(arguments, runtime, dataset, model, task, whole):
         node = arguments.out / f"{stem}{'.' if of_node else ''}{of_node}.node.safetensors"
         server = arguments.out / f"{title}.server.safetensors"
         target = deployment.Deployment(dataset, model, log["cut"], quantizer, arguments.name, whole,
-                                       parts.head, parts.send)
+                                       parts.head, parts.send, log.get("patch", 1))
         if node not in written:
             target.write_node(node, about_node)
             written.append(node)

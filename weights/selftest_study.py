@@ -46,7 +46,7 @@ class Study(unittest.TestCase):
         whole = resnet.cells(1)
         self.assertEqual([cell.cut for cell in whole], [*resnet.cuts, "layer2.0.add"])
         self.assertEqual(whole[-1].options()[-4:], ["--width", "64", "--patch", "2"])
-        self.assertEqual(whole[-1].methods, Cell(resnet, "layer2.0.add", 0, 0.5, 2).methods)
+        self.assertEqual(whole[-1].methods, (*Cell(resnet, "layer2.0.add", 0, 0.5, 2).methods, "control"))
         names = [cell.name for cell in convnext.cells(0)]
         self.assertEqual((len(names), len(set(names))), (4, 4))  # features.2 and .4 are not there twice
         self.assertIn("klt", convnext.cells(0)[0].methods)

@@ -199,7 +199,7 @@ def main():
     if data := arguments.data or os.environ.get("QCNET_DATA"):
         os.environ["QCNET_DATA"] = str(path(data))
     families = [FAMILIES[name] for name in arguments.families]
-    known = {cut for family in families for cut in family.cuts}
+    known = {cell.cut for family in families for cell in family.cells(SHIPPED_SEED)}
     if unknown := set(arguments.cuts or ()) - known:
         raise SystemExit(f"study.py: no cut {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     for family in families:

@@ -102,16 +102,18 @@ def table(family, found):
 
 def components(found):
     """Principal components at every cut, size of patches and rate."""
-    columns = ("klt", "klt-qcnet", "klt-finetuned", "klt-qcnet-finetuned", "control")
+    columns = ("klt", "klt-qcnet", "klt-finetuned", "klt-qcnet-finetuned")
     lines = ["| model, cut | pixels | bits a feature | bytes | nothing trained | QCNet, frozen | tuned tail | QCNet, tuned | "
              "control | unpartitioned |", "|---|---|---|---|---|---|---|---|---|---|"]
     for place, methods in sorted(found.items()):
         if "klt" in methods:
             whole = next(of["unpartitioned"][:1] for other, of in found.items()
                          if other.family == place.family and "unpartitioned" in of)
-            cells = [cell(methods.get(name, [])) for name in columns]
+            control = next((of["control"] for other, of in found.items()
+                            if (other.family, other.cut) == (place.family, place.cut) and "control" in of), [])
+            cells = [cell(rows) for rows in (*(methods.get(name, []) for name in columns), control, whole)]
             lines.append(f"| {place.family}, `{place.cut}` | {place.patch}x{place.patch} | {place.rate:g} | "
-                         f"{methods['klt'][0]['bytes']} | " + " | ".join([*cells, cell(whole)]) + " |")
+                         f"{methods['klt'][0]['bytes']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -50,8 +50,8 @@ class Cell:
 
     @property
     def methods(self):
-        if self.patch != 1 or self.rate != 1:
-            return (*OF_COMPONENTS, "control")
+        if self.patch != 1 or self.rate != 1:  # the control is the same with any patch and rate
+            return (*OF_COMPONENTS, *(("control",) if self.rate == 1 and self.cut not in self.family.cuts else ()))
         return METHODS + (OF_COMPONENTS if (self.cut, 1) in self.family.components else ())
 
     def base(self, weights):
