@@ -142,7 +142,8 @@ class Experiment:
             if isinstance(quantizer, tuple):
                 raise SystemExit(f"cut '{a.cut}': principal components are for cuts that one map crosses")
             channels = shape[1 if len(shape) == 4 else 2]
-            models.in_basis(model, a.cut, a.patch, torch.eye(channels), channels)  # exits now, not after training
+            any_basis = torch.eye(channels, device=self.runtime.device)
+            models.in_basis(model, a.cut, a.patch, any_basis, channels)  # exits now, not after training
             return Components.fit(maps(), a.rate)
         return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even, components,
                    a.rate, functools.partial(models.in_basis, model, a.cut, a.patch))

@@ -1,6 +1,7 @@
 """What the study consists of: model families, their cuts, and the options that their training takes.
 
-A cell is one cut of one family with one seed, for principal components also with one rate and one size of patches. Bases are those that are shipped: a node's file beside its frozen server's.
+A cell is one cut of one family with one seed, for principal components also with one rate and one size of patches. Bases are
+those that are shipped: a node's file beside its frozen server's.
 """
 
 from dataclasses import dataclass

@@ -155,10 +155,9 @@ def partition(model, cut, patch=1):
 def in_basis(model, cut, patch, mix, sent):
     """(a head whose map has mix z, [C, C], for each pixel's channels z, how many channels that map has).
 
-    With a `patch` z is a patch's, of C = P P times as many.
-
-    It does no more work than the model's own. Only the first `sent` of its channels are needed; where the others can be left
-    out they are, and it does less. Exits where a node would have to multiply by it.
+    It has no layer more than the model's own. Only the first `sent` of its channels are needed; where the others can be left
+    out they are, and it does less work. With a `patch` z is a patch's, and C = P P times the channels (see basis.py for the
+    work). Exits where a node would have to multiply by `mix`.
     """
     family = FAMILIES[model.spec["architecture"]]
     if not isinstance(model, BinaryHeaded) and hasattr(family, "in_basis"):

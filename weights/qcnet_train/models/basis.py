@@ -1,8 +1,8 @@
 """Layers that give their output in another basis: mix y for what they gave before, y.
 
 A convolution's y may be a patch of P x P pixels (see Patches): then it becomes a larger and more strided one, which gives
-the patch's mixtures at once. As many of them as a patch has channels cost less than the P P pixels did, for the steps that
-windows share are made once.
+the patch's mixtures at once. Of kernel k and stride s, C (P k / (k + s (P - 1)))^2 of a patch's P P C mixtures cost what its
+pixels' C channels did: of a 3x3 convolution's patches of 2x2 2.25 C of 4 C.
 """
 
 import torch
@@ -55,7 +55,7 @@ def mix_convolution(conv, mix, patch):
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     step, dilation = (1, stride) if kernel == 1 else (stride, 1)
     size = kernel + step * (patch - 1)
-    made = torch.zeros(len(mix), conv.weight.shape[1], size, size)
+    made = conv.weight.new_zeros(len(mix), conv.weight.shape[1], size, size)
     for a in range(patch):
         for b in range(patch):
             window = made[:, :, step * a:step * a + kernel, step * b:step * b + kernel]
@@ -74,5 +74,5 @@ def mix_normalized(conv, bn, mix, patch):
     mix_convolution(conv, mix, patch)
     bias = bn.bias - bn.running_mean * factor
     bn.bias = nn.Parameter(mix.view(len(mix), patch * patch, -1).sum(1) @ bias, False)
-    bn.weight = nn.Parameter(torch.ones(len(mix)), False)
-    bn.running_mean, bn.running_var = torch.zeros(len(mix)), torch.full((len(mix),), 1 - bn.eps)
+    bn.weight = nn.Parameter(torch.ones_like(bn.bias), False)
+    bn.running_mean, bn.running_var = torch.zeros_like(bn.bias), torch.full_like(bn.bias, 1 - bn.eps)

@@ -53,8 +53,8 @@ def cuts(model):
 def in_basis(head, mix, sent, patch):
     """The residual stream of all blocks in another basis: of mean 0, which is what layer normalizations make of it anyway.
 
-    All of its components are needed on the way, whatever is sent of them. What adds to the stream is multiplied by `mix`, what reads it, behind a normalization, by its transpose (as Ashkboos et
-    al., "SliceGPT", ICLR 2024, do to prune).
+    All of its components are needed on the way, whatever is sent of them. What adds to the stream is multiplied by `mix`,
+    what reads it, behind a normalization, by its transpose (as Ashkboos et al., "SliceGPT", ICLR 2024, do to prune).
     """
     if not hasattr(head, "tokens") or patch > 1:
         return None
