@@ -349,19 +349,20 @@ class EndToEnd(unittest.TestCase):
     def test_methods_with_nodes_of_their_own(self):
         trained = ("autoencoder", "autoencoder-finetuned", "qat", "2-bit", "4-bit-finetuned")
         components = ("klt", "klt-finetuned", "klt-qcnet", "klt-qcnet-finetuned")
-        for model, cut, size, asked in (
-                (("--set", "depths=1,1,1,1", "width=8"), "layer2", 32, trained),
+        resnet = ("--set", "depths=1,1,1,1", "width=8")
+        for model, cut, size, asked, *options in (
+                (resnet, "layer2", 32, trained), (resnet, "layer2.0.add", 32, components, "--patch", 2, "--rate", 0.5),
                 (("--architecture", "vit", "--set", "depth=1", "width=32", "heads=2"),
                  "encoder.layers.encoder_layer_0", 32, (*trained, *components)),
                 (("--architecture", "convnext", "--set", "depths=1,1", "width=8"), "features.2", 32, components),
-                (DETECTOR, "layers.9", 64, trained)):
+                (DETECTOR, "layers.9", 64, trained), (DETECTOR, "layers.8.bn", 64, components, "--patch", 2)):
             with self.subTest(cut), tempfile.TemporaryDirectory() as scratch:
                 root = Path(scratch)
                 data = self.dataset(root, size, model is DETECTOR)
                 base, run, out = root / "base.pt", root / "run", root / "out"
                 self.run_script("train.py", *data, "--batch", 16, "--threads", 1, *model, "--epochs", 1, "--out", base)
                 compensate = ("compensate.py", *data, "--batch", 16, "--threads", 1, "--base", base, "--cut", cut,
-                              "--epochs", 2, "--distillation-epochs", 1, "--calibration", 32, "--out", run)
+                              "--epochs", 2, "--distillation-epochs", 1, "--calibration", 32, "--out", run, *options)
                 self.run_script(*compensate, "--methods", *asked)
                 starts = {methods.METHODS[method].start for method in asked} - {None}
                 self.assertEqual(len(list(run.glob("*-seed0.pt"))), len(asked) + len(starts))  # those came along
@@ -381,7 +382,9 @@ class EndToEnd(unittest.TestCase):
                     server, _ = safetensors.load(out / f"tiny-{cut}.{method}.server.safetensors")
                     for key in (key for key in node if key.startswith("qcnet.check.map")):
                         channels = 1 if node[key].ndim == 4 else 2
-                        self.assertEqual(node[key].shape[channels] * int(bits or 1), server[key].shape[channels])
+                        planes = about.get("qcnet.planes", f"{node[key].shape[channels] * int(bits or 1)}")
+                        self.assertEqual(sum(map(int, planes.split())), server[key].shape[channels])
+                    self.assertEqual(about.get("qcnet.patch"), "2" if "--patch" in options else None)
                 said = self.run_script("report.py", "--name", "tiny", "--base", base, "--runs", run,
                                        "--out", root / "log.json")
                 for title in (("quantization-aware training",) if "qat" in asked else ()) + (
