@@ -51,6 +51,17 @@ class Study(unittest.TestCase):
         self.assertEqual((len(names), len(set(names))), (4, 4))  # features.2 and .4 are not there twice
         self.assertIn("klt", convnext.cells(0)[0].methods)
 
+    def test_what_is_shipped_belongs_to_cells(self):
+        found = {cell.name: sorted(path.name for servers in files.values() for path in servers)
+                 for family in FAMILIES.values() for cell, files in study.shipped(family)}
+        self.assertEqual(sum(map(len, found.values())), len(list((study.WEIGHTS / "shipped").glob(
+            "*.server.safetensors"))) - len(list((study.WEIGHTS / "shipped").glob("*-fashion-*.server.*"))) - len(
+                list((study.WEIGHTS / "shipped").glob("*-binary-*.server.*"))))
+        self.assertEqual(found["resnet-cifar10-layer2.0.add-patch2-rate0.5-seed0"],
+                         ["resnet-cifar10-layer2.0.add.klt-qcnet.server.safetensors"])
+        self.assertIn("convnext-cifar10-features.2.klt.server.safetensors", found["convnext-cifar10-features.2-seed0"])
+        self.assertIn("convnext-cifar10-features.2-qcnet.server.safetensors", found["convnext-cifar10-features.2-seed0"])
+
     def test_what_was_trained_is_told_seed_by_seed(self):
         runs = [{"method": "qcnet", "seed": seed, "validation": 0.1, "test": seed, "history": [{"seconds": 1.4}, {"seconds": 2}]}
                 for seed in (0, 1)]

@@ -19,6 +19,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from qcnet_train import safetensors
 from qcnet_train.data import detection, locate
 from qcnet_train.study import FAMILIES, METHODS, OF_COMPONENTS, SEEDS, Cell, percent
 
@@ -168,13 +169,28 @@ def run_cell(cell, methods, arguments):
     record.add(trained_figures(read(trained / "results.json"), cell.seed), measure(cell, files, arguments))
 
 
-def run_shipped(cell, arguments):
-    """Measures the shipped files of a cell, if there are any that are not on record."""
-    files = pairs(WEIGHTS / "shipped", f"{cell.family.name}-{cell.cut}")
-    record = Record(cell, arguments.results)
-    if files and not record.rows():
-        log = read(WEIGHTS / "logs" / f"{cell.family.name}.json")["cuts"][cell.cut]
-        record.add(trained_figures(log, cell.seed), measure(cell, files, arguments))
+def shipped(family):
+    """[(cell, {node's file: its servers'})] of what is shipped of a family."""
+    found = {}
+    for node, servers in pairs(WEIGHTS / "shipped", f"{family.name}-").items():
+        about, of_map = (safetensors.load(path)[1] for path in (node, servers[0]))
+        if about["qcnet.name"] != family.name:  # the same with a binary head
+            continue
+        sent = sum(map(int, about.get("qcnet.planes", "0").split()))
+        rate = sent / int(of_map["qcnet.feature"].split()[-1]) or 1
+        cell = Cell(family, about["qcnet.cut"], SHIPPED_SEED, rate, int(about.get("qcnet.patch", 1)))
+        found.setdefault(cell.name, (cell, {}))[1][node] = servers
+    return list(found.values())
+
+
+def run_shipped(family, arguments):
+    """Measures what is shipped of a family and is not on record."""
+    logged = read(WEIGHTS / "logs" / f"{family.name}.json")["cuts"]
+    for cell, files in shipped(family):
+        record = Record(cell, arguments.results)
+        if not (arguments.cuts and cell.cut not in arguments.cuts or record.rows()):
+            trained = trained_figures(logged[cell.cut], cell.seed) if cell.cut in logged else {}
+            record.add(trained, measure(cell, files, arguments))
 
 
 def quick(cells, arguments):
@@ -208,13 +224,13 @@ def main():
         arguments.work = arguments.work / "quick"
         quick([Cell(family, family.quick, 0) for family in families], arguments)
         return
-    for seed in (SHIPPED_SEED,) if arguments.shipped else arguments.seeds:
+    if arguments.shipped:
+        for family in families:
+            run_shipped(family, arguments)
+        return
+    for seed in arguments.seeds:
         for cell in (cell for rate in arguments.rates for family in families for cell in family.cells(seed, rate)):
-            if arguments.cuts and cell.cut not in arguments.cuts:
-                continue
-            if arguments.shipped:
-                run_shipped(cell, arguments)
-            else:
+            if not arguments.cuts or cell.cut in arguments.cuts:
                 run_cell(cell, arguments.methods, arguments)
 
 
