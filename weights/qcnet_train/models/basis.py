@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 
-class Patches(nn.Module):
-    """[N, C, H, W] -> [N, P P C, H / P, W / P], channels in the order (row in the patch, column, channel)."""
-
+class OfSize(nn.Module):
     def __init__(self, size):
         super().__init__()
         self.size = size
+
+
+class Patches(OfSize):
+    """[N, C, H, W] -> [N, P P C, H / P, W / P], channels in the order (row in the patch, column, channel)."""
 
     def forward(self, z):
         n, channels, height, width = z.shape
@@ -24,12 +26,8 @@ class Patches(nn.Module):
         return z.view(n, channels, height // p, p, width // p, p).permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
 
 
-class Pixels(nn.Module):
+class Pixels(OfSize):
     """The other way."""
-
-    def __init__(self, size):
-        super().__init__()
-        self.size = size
 
     def forward(self, z):
         n, channels, height, width = z.shape
