@@ -53,7 +53,8 @@ TEST_CASE("a node gives patches only where its head ends in a convolution alone"
     CHECK(error_of(file) ==
           "a node cut at \"" + io::detail::printable(of.cut) +
               "\" cannot give patches of 3 x 3 pixels (metadata \"qcnet.patch\"); it can at a ResNet's sums "
-              "(layer2.0.add), a ConvNeXt's downsamplings (features.2) and YOLOv3-Tiny's layers.8.bn");
+              "(layer2.0.add), a ConvNeXt's downsamplings (features.2) and YOLOv3-Tiny's convolutions "
+              "(layers.8.bn)");
     CHECK(contains(error_of(file.set_metadata("qcnet.patch", "9")), "must be a number from 1 to 8"));
     // Nothing is asked of one pixel, nor of a whole model.
     CHECK_FALSE(contains(error_of(file.set_metadata("qcnet.patch", "1")), "patch"));

@@ -10,8 +10,9 @@ using namespace golden;
 namespace {
 
 const char* const all_cuts =
-    "layers.0, layers.1, layers.2, layers.3, layers.4, layers.5, layers.6, layers.7, layers.8.bn, layers.8, "
-    "layers.9, layers.10, layers.11, layers.12, layers.13";
+    "layers.0.bn, layers.0, layers.1, layers.2.bn, layers.2, layers.3, layers.4.bn, layers.4, layers.5, "
+    "layers.6.bn, layers.6, layers.7, layers.8.bn, layers.8, layers.9, layers.10, layers.11, layers.12, "
+    "layers.13";
 
 std::vector<Tensor> run(const Network& network, const std::vector<Tensor>& inputs) {
   return network.run(std::vector<ConstTensorView>(inputs.begin(), inputs.end())).value();
@@ -40,9 +41,10 @@ TEST_CASE("a YOLOv3-Tiny computes what PyTorch computes, whole, at every cut, an
     CAPTURE(name);
     const auto [head, tail] = network.partition_at(name).value();
     const std::vector<Tensor> maps = run(head, picture);
-    REQUIRE(maps.size() == (i <= 9 ? 1 : 2));  // the ninth is layers.8
+    const bool two = std::stoul(name.substr(7)) > 8;
+    REQUIRE(maps.size() == (two ? 2 : 1));
     CHECK(relative_difference(maps[0], file.tensor("golden." + name)) < model_tolerance);
-    if (i > 9) CHECK(relative_difference(maps[1], file.tensor("golden.layers.8")) < model_tolerance);
+    if (two) CHECK(relative_difference(maps[1], file.tensor("golden.layers.8")) < model_tolerance);
     CHECK(same(run(tail, maps), outputs));
 
     // The same from the files of a deployment, which hold one part each.
@@ -56,28 +58,35 @@ TEST_CASE("a YOLOv3-Tiny computes what PyTorch computes, whole, at every cut, an
   }
 }
 
-TEST_CASE("a YOLOv3-Tiny's node gives patches of what layer 8 convolves, and its server takes them") {
+TEST_CASE("a YOLOv3-Tiny's node gives patches of what a layer convolves, and its server takes them") {
   const WeightsFile whole = WeightsFile::golden("yolov3_tiny");
-  const std::string cut = "layers.8.bn";
-  const auto part = [&](const char* role) {
-    return yolov3_tiny_part(whole, role, cut).set_metadata("qcnet.patch", "2");
-  };
-  WeightsFile node = part("node");
+  for (const std::string layer : {"layers.2", "layers.6", "layers.8"}) {
+    CAPTURE(layer);
+    const std::string cut = layer + ".bn";
+    const auto part = [&](const char* role) {
+      return yolov3_tiny_part(whole, role, cut).set_metadata("qcnet.patch", "2");
+    };
+    WeightsFile node = part("node");
+    CHECK(contains(error_of(node), layer + ".conv.weight: expected shape ["));
+    make_patches(node, layer + ".conv", cut, 1, 2);
+    const Network head = build(node).value().partition_at(cut).value().first;
+    const Tensor patches = head(whole.tensor("golden.input")).value();
+    const Shape& s = patches.shape();
+    const Tensor map = whole.tensor("golden." + cut);
+    CHECK(map.shape() == Shape{s[0], 2 * s[1], 2 * s[2], s[3] / 4});
+    CHECK(relative_difference(pixels_of(patches, 2), map) < model_tolerance);
+
+    const Network tail = build(part("server")).value();
+    const std::vector<Tensor> outputs = run(tail, {patches});
+    REQUIRE(outputs.size() == 2);
+    CHECK(relative_difference(outputs[0], whole.tensor("golden.layers.15")) < model_tolerance);
+    CHECK(relative_difference(outputs[1], whole.tensor("golden.layers.22")) < model_tolerance);
+    CHECK(same(outputs, run(build(yolov3_tiny_part(whole, "server", cut)).value(), {pixels_of(patches, 2)})));
+    CHECK(tail.name_of(tail.outputs()[0]) == "layers.15");
+  }
+  WeightsFile node = yolov3_tiny_part(whole, "node", "layers.8.bn").set_metadata("qcnet.patch", "2");
   CHECK(error_of(node) == "layers.8.conv.weight: expected shape [16, 8, 4, 4], found [16, 8, 3, 3]");
   make_patches(node, "layers.8.conv", "layers.8.bn", 1, 2);
-  const Network head = build(node).value().partition_at(cut).value().first;
-  const Tensor patches = head(whole.tensor("golden.input")).value();
-  CHECK(patches.shape() == Shape{1, 3, 2, 64});
-  const Tensor map = pixels_of(patches, 2);
-  CHECK(relative_difference(map, whole.tensor("golden.layers.8.bn")) < model_tolerance);
-
-  const Network tail = build(part("server")).value();
-  const std::vector<Tensor> outputs = run(tail, {patches});
-  REQUIRE(outputs.size() == 2);
-  CHECK(relative_difference(outputs[0], whole.tensor("golden.layers.15")) < model_tolerance);
-  CHECK(relative_difference(outputs[1], whole.tensor("golden.layers.22")) < model_tolerance);
-  CHECK(same(outputs, run(build(yolov3_tiny_part(whole, "server", cut)).value(), {map})));
-  CHECK(tail.name_of(tail.outputs()[0]) == "layers.15");
   CHECK(error_of(node.set("layers.8.conv.weight", {64, 7, 4, 4})) ==
         "layers.8.conv.weight: expected shape [64, 8, 4, 4], found [64, 7, 4, 4]");
 }
@@ -138,5 +147,6 @@ TEST_CASE("what is wrong with a YOLOv3-Tiny's file is said by the tensor's name"
     for (const char* role : {"node", "server"})
       CHECK(error_of(yolov3_tiny_part(good, role, "layers.8").set_metadata("qcnet.cut", cut)) ==
             "there is no cut point \"" + std::string(cut) +
-                "\"; YOLOv3-Tiny has layers.0 to layers.13 and layers.8.bn");
+                "\"; YOLOv3-Tiny has layers.0 to layers.13, and before an activation "
+                "layers.0.bn, .2.bn, .4.bn, .6.bn and .8.bn");
 }

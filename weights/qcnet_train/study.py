@@ -83,7 +83,7 @@ FAMILIES = {family.name: family for family in (
            "--batch 16 --width 32 --blocks 2 --reconstruction-epochs 40 --distillation-epochs 100 --epochs 140 "
            "--optimizer adamw --lr 1e-3 --weight-decay 0.05",
            {"layers.3": "", "layers.5": "", "layers.7": ""}, "layers.7",
-           {("layers.8.bn", 2): "--width 64"}))}
+           {("layers.6.bn", 2): "", ("layers.8.bn", 2): "--width 64"}))}
 
 
 def percent(row):

@@ -37,7 +37,7 @@ inline Result<std::size_t> patch_of_head(const io::Safetensors& file, bool possi
     return Error("a node cut at \"" + io::detail::printable(file.metadata("qcnet.cut").value_or("")) +
                  "\" cannot give " + patches_text(patch) +
                  " (metadata \"qcnet.patch\"); it can at a ResNet's sums (layer2.0.add), a ConvNeXt's "
-                 "downsamplings (features.2) and YOLOv3-Tiny's layers.8.bn");
+                 "downsamplings (features.2) and YOLOv3-Tiny's convolutions (layers.8.bn)");
   return patch;
 }
 

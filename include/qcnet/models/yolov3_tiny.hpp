@@ -31,7 +31,8 @@ class YoloV3TinyBuilder {
   static constexpr std::size_t layers = 24;
   /// Behind it, later layers need more than the running map and layer 8's.
   static constexpr std::size_t last_cut = 13;
-  static constexpr std::string_view before_activation = "layers.8.bn";
+  /// What a cut before a layer's activation is named by behind the layer's own name.
+  static constexpr std::string_view batch_norm = ".bn";
 
   /// Reads the convolution of a layer, its batch normalization (if asked for) folded in.
   using ReadWeights = std::function<Result<ConvWeights>(std::size_t layer, bool batch_norm)>;
@@ -53,7 +54,7 @@ class YoloV3TinyBuilder {
     }
     for (std::size_t i = first; i <= std::min(last, last_cut); ++i) {
       QCNET_CHECK(i % 2 == 1 && i != 13 ? pool(i) : convolution(i, i - 1, i == last ? patch : 1));
-      if (i == 8) network_.name_cut_before_activation(std::string(before_activation));
+      if (is_cut_before_activation(i)) network_.name_cut_before_activation(name(i) + std::string(batch_norm));
       network_.name_cut(name(i), values_[i], i > 8 ? std::vector{values_[8]} : std::vector<Network::Value>());
     }
     if (last <= last_cut) return std::move(network_);
@@ -72,6 +73,7 @@ class YoloV3TinyBuilder {
 
   static std::string name(std::size_t layer) { return "layers." + std::to_string(layer); }
   static bool is_detection(std::size_t layer) { return layer == 15 || layer == 22; }
+  static bool is_cut_before_activation(std::size_t layer) { return layer <= 8 && layer % 2 == 0; }
   static std::size_t kernel(std::size_t layer) {
     return layer == 13 || layer == 18 || is_detection(layer) ? 1 : 3;
   }
@@ -117,19 +119,30 @@ class YoloV3TinyBuilder {
   std::vector<std::size_t> channels_;            // of each value; 0 where nothing has told them yet
 };
 
-/// The number of the layer that a file's metadata names as its cut.
-inline Result<std::size_t> yolov3_tiny_cut(const io::Safetensors& file) {
+/// Behind a layer, or behind its convolution and before its activation.
+struct YoloV3TinyCut {
+  std::size_t layer = 0;
+  bool activated = true;
+};
+
+/// The cut that a file's metadata names.
+inline Result<YoloV3TinyCut> yolov3_tiny_cut(const io::Safetensors& file) {
+  using Builder = YoloV3TinyBuilder;
   const std::string_view cut = file.metadata("qcnet.cut").value_or("");
   const std::string_view prefix = "layers.";
   std::size_t layer = 0;
   const char* const end = cut.data() + cut.size();
   if (cut.starts_with(prefix)) {
     const auto [next, status] = std::from_chars(cut.data() + prefix.size(), end, layer);
-    if (status == std::errc{} && next == end && layer <= YoloV3TinyBuilder::last_cut) return layer;
+    const std::string_view rest(next, static_cast<std::size_t>(end - next));
+    if (status == std::errc{} && rest.empty() && layer <= Builder::last_cut)
+      return YoloV3TinyCut{layer, true};
+    if (status == std::errc{} && rest == Builder::batch_norm && Builder::is_cut_before_activation(layer))
+      return YoloV3TinyCut{layer, false};
   }
   return Error("there is no cut point \"" + io::detail::printable(cut) +
-               "\"; YOLOv3-Tiny has layers.0 to layers." + std::to_string(YoloV3TinyBuilder::last_cut) +
-               " and " + std::string(YoloV3TinyBuilder::before_activation));
+               "\"; YOLOv3-Tiny has layers.0 to layers." + std::to_string(Builder::last_cut) +
+               ", and before an activation layers.0.bn, .2.bn, .4.bn, .6.bn and .8.bn");
 }
 
 }  // namespace detail
@@ -140,9 +153,10 @@ inline Result<std::size_t> yolov3_tiny_cut(const io::Safetensors& file) {
 /// `[N, H/32, W/32, A (5 + K)]` of layer 15 and `[N, H/16, W/16, A (5 + K)]` of layer 22, channels anchor by
 /// anchor and each x, y, w, h, objectness, classes.
 ///
-/// Cut points: `layers.0` to `layers.13`, and `layers.8.bn` before that layer's activation; behind layer 8
-/// its map crosses beside the cut's own. A deployment's node or server file, which holds only the layers up
-/// to a cut or behind it, gives that part. Error: what is missing or does not fit, by tensor name.
+/// Cut points: `layers.0` to `layers.13`, and before their activations `layers.0.bn`, `.2.bn`, ... `.8.bn`;
+/// behind layer 8 its map crosses beside the cut's own. A deployment's node or server file, which holds only
+/// the layers up to a cut or behind it, gives that part. Error: what is missing or does not fit, by tensor
+/// name.
 inline Result<Network> yolov3_tiny(const io::Safetensors& weights) {
   detail::YoloV3TinyBuilder builder([&](std::size_t layer, bool batch_norm) {
     const std::string name = detail::YoloV3TinyBuilder::name(layer);
@@ -150,14 +164,10 @@ inline Result<Network> yolov3_tiny(const io::Safetensors& weights) {
   });
   const auto role = weights.metadata("qcnet.role");
   if (role != "node" && role != "server") return builder.build();
-  const bool activated = weights.metadata("qcnet.cut") != detail::YoloV3TinyBuilder::before_activation;
-  QCNET_TRY(const std::size_t patch, patch_of_head(weights, !activated));
-  std::size_t cut = 8;
-  if (activated) {
-    QCNET_TRY(cut, detail::yolov3_tiny_cut(weights));
-  }
-  return role == "node" ? builder.build(0, cut, true, patch)
-                        : builder.build(cut + 1, detail::YoloV3TinyBuilder::layers - 1, activated);
+  QCNET_TRY(const detail::YoloV3TinyCut cut, detail::yolov3_tiny_cut(weights));
+  QCNET_TRY(const std::size_t patch, patch_of_head(weights, !cut.activated));
+  return role == "node" ? builder.build(0, cut.layer, true, patch)
+                        : builder.build(cut.layer + 1, detail::YoloV3TinyBuilder::layers - 1, cut.activated);
 }
 
 }  // namespace qcnet::inline QCNET_ABI::models

@@ -167,7 +167,7 @@ def in_basis(model, cut, patch, mix, sent):
     of_patches = f", of patches of {patch} x {patch} pixels," if patch > 1 else ""
     raise SystemExit(f"cut '{cut}': its map{of_patches} cannot be had in another basis for free, because what the head ends in is not "
                      "linear; it can be at a ViT's blocks, a ConvNeXt's downsamplings (features.2, .4, .6), a ResNet's sums "
-                     "(layer2.0.add) and YOLOv3-Tiny's layers.8.bn")
+                     "(layer2.0.add) and YOLOv3-Tiny's convolutions (layers.8.bn)")
 
 
 def nest(chain):

@@ -22,6 +22,7 @@ from .basis import mix_normalized
 ANCHORS = (10., 14., 23., 27., 37., 58., 81., 82., 135., 169., 344., 319.)
 MASKS = (3, 4, 5, 1, 2, 3)
 TASK = "detection"
+BEFORE_ACTIVATION = tuple(f"layers.{i}.bn" for i in range(0, 10, 2))  # cuts where one map crosses
 PRIOR = 0.01  # what a fresh model takes the probability of an object to be: most candidates are none
 
 
@@ -112,20 +113,24 @@ def build(classes, channels, name="small", width=16, anchors=ANCHORS, masks=MASK
 
 
 def stages(model):
-    """Layer 8 is two stages, as between them is a cut; the second has no weights."""
-    chain = [(f"layers.{name}", layer) for name, layer in model.layers.named_children()]
-    conv, bn, leaky = model.layers[8]
-    chain[8:9] = [("layers.8", Layer(OrderedDict(conv=conv, bn=bn))), ("layers.8_leaky", Layer(leaky))]
+    """A convolution that can be cut before its activation is two stages, of which the second has no weights."""
+    chain = []
+    for i, layer in model.layers.named_children():
+        if f"layers.{i}.bn" in BEFORE_ACTIVATION:
+            conv, bn, leaky = layer
+            chain += [(f"layers.{i}", Layer(OrderedDict(conv=conv, bn=bn))), (f"layers.{i}_leaky", Layer(leaky))]
+        else:
+            chain.append((f"layers.{i}", layer))
     return chain
 
 
 def cuts(model):
     """Behind 8 and up to 13 two maps cross: the head gives, and the tail takes, (the cut's own map, layer 8's).
 
-    `layers.8.bn` is layer 8's map before its leaky ReLU.
+    `layers.<i>.bn` is layer i's map before its leaky ReLU.
     """
-    names = [f"layers.{i}" for i in range(14)]
-    names.insert(8, "layers.8.bn")
+    names = [name for i in range(14) for name in (f"layers.{i}.bn", f"layers.{i}")
+             if name in BEFORE_ACTIVATION or not name.endswith(".bn")]
     return {name: (i + 1, "identity") for i, name in enumerate(names)}
 
 
@@ -141,7 +146,8 @@ def in_basis(head, mix, sent, patch):
 def maps(model, cut):
     if cut is None:
         return ("layers.15", "layers.22")
-    return (cut, "layers.8") if cuts(model)[cut][0] > 10 else (cut,)
+    known = list(cuts(model))
+    return (cut, "layers.8") if known.index(cut) > known.index("layers.8") else (cut,)
 
 
 def metadata(model):
