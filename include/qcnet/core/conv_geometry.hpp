@@ -1,6 +1,7 @@
 // Where a sliding window looks: shared by float and bit convolutions and by pooling.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -77,6 +78,22 @@ struct ConvGeometry {
                                 (padded_w - reach_w) / stride_w + 1, channels};
     return Shape::make(std::span<const std::size_t>(dims));
   }
+};
+
+/// Kernel positions [first, end) of one axis that meet the image, for one output position.
+struct TapRange {
+  std::size_t first, end;
+  static TapRange of(std::size_t out, std::size_t stride, std::size_t pad, std::size_t dilation,
+                     std::size_t kernel, std::size_t size) {
+    const std::size_t at = out * stride;  // minus pad: the position of tap 0
+    if (at >= pad && at + (kernel - 1) * dilation < size + pad)
+      return {0, kernel};  // mostly, and no division
+    const std::size_t first = at >= pad ? 0 : std::min(kernel, (pad - at + dilation - 1) / dilation);
+    const std::size_t fit = size + pad > at ? (size + pad - at - 1) / dilation + 1 : 0;
+    return {first, std::max(first, std::min(kernel, fit))};
+  }
+  std::size_t size() const { return end - first; }
+  bool operator==(const TapRange&) const = default;
 };
 
 }  // namespace qcnet::inline QCNET_ABI

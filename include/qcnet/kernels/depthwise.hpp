@@ -64,19 +64,6 @@ class PackedDepthwise {
 
 namespace detail {
 
-/// Kernel positions [first, end) of one axis that meet the image, for one output position.
-struct TapRange {
-  std::size_t first, end;
-  static TapRange of(std::size_t out, std::size_t stride, std::size_t pad, std::size_t dilation,
-                     std::size_t kernel, std::size_t size) {
-    const std::size_t at = out * stride;  // minus pad: the position of tap 0
-    const std::size_t first = at >= pad ? 0 : std::min(kernel, (pad - at + dilation - 1) / dilation);
-    const std::size_t fit = size + pad > at ? (size + pad - at - 1) / dilation + 1 : 0;
-    return {first, std::max(first, std::min(kernel, fit))};
-  }
-  bool operator==(const TapRange&) const = default;
-};
-
 /// Some outputs of one row, from one input row on, and the taps that all of them have.
 struct DepthwiseTile {
   const float* input;  // of output 0: what tap (rows.first, columns.first) reads, channel 0

@@ -14,41 +14,39 @@ namespace qcnet::inline QCNET_ABI::kernels {
 
 namespace detail {
 
-/// Calls `body(first, count)` for pieces of `channels` of at most a vector.
-template <class Body>
-void for_each_vector(std::size_t channels, const Body& body) {
-  for (std::size_t c = 0; c < channels; c += vec::size) body(c, std::min(vec::size, channels - c));
-}
-
 /// Folds the pixels of each output pixel's window (padding left out) with `fold`, from `start`, and finishes
 /// with `finish(value, pixels in the window that lie in the image)`.
 template <class Fold, class Finish>
 void pool(const ConvGeometry& g, ConstTensorView input, TensorView output, float start, const Fold& fold,
           const Finish& finish) {
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
-  const auto body = [&](std::size_t line) {
-    const std::size_t n = line / output.shape[1], y = line % output.shape[1];
+  const std::size_t down = g.dilation_h * width * channels, right = g.dilation_w * channels;
+  const auto line = [&](std::size_t index) {
+    const std::size_t n = index / output.shape[1], y = index % output.shape[1];
+    const TapRange rows = TapRange::of(y, g.stride_h, g.pad_h, g.dilation_h, g.kernel_h, height);
+    const std::size_t top = n * height + y * g.stride_h + rows.first * g.dilation_h - g.pad_h;
     for (std::size_t x = 0; x < output.shape[2]; ++x) {
-      float* to = output.pixel(line * output.shape[2] + x);
-      for_each_vector(channels, [&](std::size_t c, std::size_t count) {
+      const TapRange columns = TapRange::of(x, g.stride_w, g.pad_w, g.dilation_w, g.kernel_w, width);
+      const std::size_t left = x * g.stride_w + columns.first * g.dilation_w - g.pad_w;
+      const auto window = [&](std::size_t c, const auto& load) {
         vec value = vec::broadcast(start);
-        std::size_t seen = 0;
-        for (std::size_t kh = 0; kh < g.kernel_h; ++kh)
-          for (std::size_t kw = 0; kw < g.kernel_w; ++kw) {
-            // Unsigned wrap-around makes a pixel above or left of the image larger than any size.
-            const std::size_t in_y = y * g.stride_h + kh * g.dilation_h - g.pad_h;
-            const std::size_t in_x = x * g.stride_w + kw * g.dilation_w - g.pad_w;
-            if (in_y >= height || in_x >= width) continue;
-            value =
-                fold(value, vec::load_partial(input.pixel((n * height + in_y) * width + in_x) + c, count));
-            ++seen;
-          }
-        finish(value, seen).store_partial(to + c, count);
-      });
+        const float* row = input.data + (top * width + left) * channels + c;
+        for (std::size_t kh = 0; kh < rows.size(); ++kh, row += down)
+          for (std::size_t kw = 0; kw < columns.size(); ++kw) value = fold(value, load(row + kw * right));
+        return finish(value, rows.size() * columns.size());
+      };
+      float* const to = output.pixel(index * output.shape[2] + x);
+      std::size_t c = 0;
+      for (; c + vec::size <= channels; c += vec::size)
+        window(c, [](const float* from) { return vec::load(from); }).store(to + c);
+      if (const std::size_t rest = channels - c; rest > 0)
+        window(c, [&](const float* from) {
+          return vec::load_partial(from, rest);
+        }).store_partial(to + c, rest);
     }
   };
   const bool worth_it = output.shape.elements() * g.taps() > (std::size_t{1} << 17);
-  parallel_for(output.shape[0] * output.shape[1], body, worth_it);
+  parallel_for(output.shape[0] * output.shape[1], line, worth_it);
 }
 
 }  // namespace detail
@@ -73,14 +71,11 @@ inline void average_pool(const ConvGeometry& geometry, ConstTensorView input, Te
 
 /// Mean over all pixels: `[N, H, W, C]` to `[N, C]`.
 inline void global_average_pool(ConstTensorView input, TensorView output) {
-  const std::size_t pixels = input.shape[1] * input.shape[2], channels = input.shape[3];
-  for (std::size_t n = 0; n < input.shape[0]; ++n)
-    detail::for_each_vector(channels, [&](std::size_t c, std::size_t count) {
-      vec total = vec::zero();
-      for (std::size_t p = 0; p < pixels; ++p)
-        total = total + vec::load_partial(input.pixel(n * pixels + p) + c, count);
-      (total / vec::broadcast(static_cast<float>(pixels))).store_partial(output.pixel(n) + c, count);
-    });
+  const Shape& s = input.shape;
+  ConvGeometry whole;
+  whole.kernel_h = s[1];
+  whole.kernel_w = s[2];
+  average_pool(whole, input, {output.data, {s[0], 1, 1, s[3]}});
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

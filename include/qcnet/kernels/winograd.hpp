@@ -95,6 +95,8 @@ inline void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, s
                            std::size_t column, const float* inputs, float* products) {
   alignas(64) static constexpr float zeros[block_columns] = {};
   const std::size_t pieces = (tiles + max_rows - 1) / max_rows;
+  // Even, as the heights of tiles are.
+  const auto edge = [&](std::size_t piece) { return std::min(tiles, (tiles * piece / pieces + 1) / 2 * 2); };
   for (std::size_t i = 0; i < plan.products(); ++i) {
     const PackedWeights& weights = conv.weights(i);
     const std::size_t width = weights.block_width(column), next_column = column + block_columns;
@@ -104,7 +106,7 @@ inline void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, s
     else if (next_column < weights.columns())
       next = conv.weights(0).block(next_column);
     for (std::size_t piece = 0; piece < pieces; ++piece) {
-      const std::size_t first = tiles * piece / pieces, end = tiles * (piece + 1) / pieces;
+      const std::size_t first = edge(piece), end = edge(piece + 1);
       const std::size_t height = tile_height(end - first);
       std::array<const float*, max_rows> rows;
       for (std::size_t r = 0; r < height; ++r)
