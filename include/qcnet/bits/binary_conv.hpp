@@ -213,7 +213,7 @@ class PackedBinaryConv2d {
     std::fill(std::end(counts) - block, std::end(counts), 0);
     const std::size_t patch_bytes = patches_.patch_bytes(), group_cout = cout_ / geometry_.groups;
     const bool sliced = patch_bytes > slice_bytes;
-    TapRange ranges[most_tile_pixels];
+    WindowTaps ranges[most_tile_pixels];
     if (padding_sums_.bytes() != 0) find_ranges(in.shape, out, tile, ranges);
     for (std::size_t g = 0; g < geometry_.groups; ++g) {
       if (!sliced) gather(in, out, tile, g, 0, patch_bytes, inputs);
@@ -257,15 +257,15 @@ class PackedBinaryConv2d {
     }
   }
 
-  void find_ranges(const Shape& in, const Shape& out, const Tile& tile, TapRange* ranges) const {
+  void find_ranges(const Shape& in, const Shape& out, const Tile& tile, WindowTaps* ranges) const {
     OutputPixel pixel(out, tile.first);
     for (std::size_t p = 0; p < tile.pixels; ++p, pixel.advance(out)) ranges[p] = {geometry_, in, pixel};
   }
 
   /// If a window of a block reaches into zero padding, sets the block's counts to the number of products and
   /// what the padding must not add.
-  bool start_at_border(const TapRange* ranges, const CountBlock& where, std::int32_t* counts) const {
-    const auto whole = [](const TapRange& range) { return range.whole; };
+  bool start_at_border(const WindowTaps* ranges, const CountBlock& where, std::int32_t* counts) const {
+    const auto whole = [](const WindowTaps& range) { return range.whole; };
     if (padding_sums_.bytes() == 0 || std::all_of(ranges, ranges + where.rows, whole)) return false;
     std::fill_n(counts, where.rows * where.stride, static_cast<std::int32_t>(most_count()));
     for (std::size_t r = 0; r < where.rows; ++r)

@@ -13,19 +13,6 @@
 
 namespace qcnet::inline QCNET_ABI::bits {
 
-/// Where an output pixel lies; steps through the pixels of a map `[N, H', W', C]`.
-struct OutputPixel {
-  std::size_t n, y, x;
-
-  OutputPixel(const Shape& out, std::size_t pixel)
-      : n(pixel / out[2] / out[1]), y(pixel / out[2] % out[1]), x(pixel % out[2]) {}
-  void advance(const Shape& out) {
-    if (++x < out[2]) return;
-    x = 0;
-    if (++y == out[1]) y = 0, ++n;
-  }
-};
-
 /// Copies a few bytes. `count` may be a constant; where it is not, some are copied twice and none beyond:
 /// that is quicker than to call memcpy.
 template <class Count>

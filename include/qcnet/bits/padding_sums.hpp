@@ -15,12 +15,12 @@ namespace qcnet::inline QCNET_ABI::bits {
 
 /// Taps of an output pixel's window that lie in the map: rows [top, bottom) and columns [left, right) of the
 /// kernel.
-struct TapRange {
+struct WindowTaps {
   std::size_t top, bottom, left, right;
   bool whole;  // all of them
 
-  TapRange() = default;
-  TapRange(const ConvGeometry& g, const Shape& in, const OutputPixel& pixel) {
+  WindowTaps() = default;
+  WindowTaps(const ConvGeometry& g, const Shape& in, const OutputPixel& pixel) {
     const std::size_t y = pixel.y * g.stride_h, x = pixel.x * g.stride_w;
     // Nearly every pixel's are; so they are spared the divisions.
     whole = y >= g.pad_h && y + (g.kernel_h - 1) * g.dilation_h < g.pad_h + in[1] && x >= g.pad_w &&
@@ -66,7 +66,7 @@ class PaddingSums {
   std::size_t bytes() const { return sums_.size() * sizeof(std::int32_t); }
 
   /// Adds to the counts of `count` output channels from `first` on the weights of all taps outside `inside`.
-  void add_to(std::int32_t* counts, std::size_t first, std::size_t count, const TapRange& inside) const {
+  void add_to(std::int32_t* counts, std::size_t first, std::size_t count, const WindowTaps& inside) const {
     const std::int32_t* s = sums_.data() + first;
     const std::size_t all = at(kernel_h_, kernel_w_), a = at(inside.bottom, inside.right),
                       b = at(inside.top, inside.right), c = at(inside.bottom, inside.left),

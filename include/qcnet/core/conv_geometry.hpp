@@ -80,6 +80,19 @@ struct ConvGeometry {
   }
 };
 
+/// Where an output pixel lies; steps through the pixels of a map `[N, H', W', C]`.
+struct OutputPixel {
+  std::size_t n, y, x;
+
+  OutputPixel(const Shape& out, std::size_t pixel)
+      : n(pixel / out[2] / out[1]), y(pixel / out[2] % out[1]), x(pixel % out[2]) {}
+  void advance(const Shape& out) {
+    if (++x < out[2]) return;
+    x = 0;
+    if (++y == out[1]) y = 0, ++n;
+  }
+};
+
 /// Kernel positions [first, end) of one axis that meet the image, for one output position.
 struct TapRange {
   std::size_t first, end;

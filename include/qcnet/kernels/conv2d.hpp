@@ -49,20 +49,36 @@ inline void fill_pointers(const PackedConv2d& conv, ConstTensorView input, const
   const ConvGeometry g = conv.window();
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
   const float* base = input.data + group * conv.group_input_channels();
+  OutputPixel at(output, pixel);
   for (std::size_t m = 0; m < rows; ++m) {
-    const std::size_t p = std::min(pixel + m, last);
-    const std::size_t x = p % output[2], y = p / output[2] % output[1], n = p / output[2] / output[1];
     const float** to = pointers + m;
     for (std::size_t kh = 0; kh < g.kernel_h; ++kh) {
       // Unsigned wrap-around makes a row above the image larger than any height.
-      const std::size_t in_y = y * g.stride_h + kh * g.dilation_h - g.pad_h;
-      const std::size_t row = (n * height + in_y) * width;
+      const std::size_t in_y = at.y * g.stride_h + kh * g.dilation_h - g.pad_h;
+      const std::size_t row = (at.n * height + in_y) * width;
       for (std::size_t kw = 0; kw < conv.runs_per_kernel_row(); ++kw, to += rows) {
-        const std::size_t in_x = x * g.stride_w + kw * g.dilation_w - g.pad_w;
+        const std::size_t in_x = at.x * g.stride_w + kw * g.dilation_w - g.pad_w;
         *to = in_y < height && in_x < width ? base + (row + in_x) * channels : conv.zeros();
       }
     }
+    if (pixel + m < last) at.advance(output);
   }
+}
+
+/// The same for an input that is copied with its padding: no window meets a border, each row of a kernel is
+/// one run, and all pixels' runs are as far apart as the first one's.
+inline void fill_padded_pointers(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
+                                 std::size_t, std::size_t pixel, std::size_t rows, std::size_t last,
+                                 const float** pointers) {
+  const ConvGeometry& g = conv.geometry();
+  const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
+  OutputPixel at(output, pixel);
+  for (std::size_t m = 0; m < rows; ++m) {
+    pointers[m] = input.pixel((at.n * height + at.y * g.stride_h) * width + at.x * g.stride_w);
+    if (pixel + m < last) at.advance(output);
+  }
+  const std::size_t down = g.dilation_h * width * channels;
+  for (std::size_t i = rows; i < g.kernel_h * rows; ++i) pointers[i] = pointers[i - rows] + down;
 }
 
 /// How the output is cut into tasks: pieces of consecutive pixels times pieces of consecutive column blocks.
@@ -103,7 +119,8 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
     while (pixel < end_pixel) {
       const std::size_t height = std::min(tallest, tile_height(end_pixel - pixel));
       if (used + height * runs > pointers.size()) break;
-      fill_pointers(conv, input, output, group, pixel, height, end_pixel - 1, pointers.data() + used);
+      const auto fill = conv.pads_input() ? fill_padded_pointers : fill_pointers;
+      fill(conv, input, output, group, pixel, height, end_pixel - 1, pointers.data() + used);
       used += height * runs;
       pixel += height;
     }
@@ -157,8 +174,9 @@ inline Rows gather_pixels(const PackedConv2d& conv, ConstTensorView input, const
   const ConvGeometry& g = conv.geometry();
   const std::size_t channels = input.shape[3], pitch = panel_pitch(conv.weights(0));
   const auto copy = [&](std::size_t p) {
-    const std::size_t x = p % output[2], y = p / output[2] % output[1], n = p / output[2] / output[1];
-    const std::size_t pixel = (n * input.shape[1] + y * g.stride_h) * input.shape[2] + x * g.stride_w;
+    const OutputPixel at(output, p);
+    const std::size_t pixel =
+        (at.n * input.shape[1] + at.y * g.stride_h) * input.shape[2] + at.x * g.stride_w;
     std::copy_n(input.pixel(pixel), channels, scratch.data() + p * pitch);
   };
   parallel_for(output.pixels(), copy, output.pixels() * channels > (std::size_t{1} << 16));
