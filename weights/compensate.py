@@ -22,7 +22,7 @@ head ends in something linear: a ViT's blocks, a ConvNeXt's downsamplings, a Res
                         as the QCNet's three
 With --patch they are components of patches of pixels.
 What a method goes on from is trained first if it is not there. Writes one file for each method and seed, and
-results.json, to --out. --resume skips what is finished.
+results.json, to --out. --resume skips what is finished. One folder is for one model and one set of options.
 """
 
 import functools
@@ -92,30 +92,29 @@ SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cut
             "rate", "patch", "calibration")
 
 
-def keep_settings(a):
-    """Notes the settings in --out. Exits if --resume is to go on from others."""
-    settings, path = {key: getattr(a, key) for key in SETTINGS}, a.out / "settings.json"
-    if a.resume and path.exists():
-        before = json.loads(path.read_text())
-        other = [f"--{key.replace('_', '-')}" for key in SETTINGS if before.get(key) != settings[key]]
-        if other:
-            raise SystemExit(f"{a.out}: was trained with another {', '.join(other)}; take another --out, or no --resume")
+def keep_settings(a, models_read):
+    """Notes in --out the settings and, {"base": fingerprint, ...}, what was read. Exits if it holds results of others.
+
+    Without --resume too: what a method goes on from is taken from there, and so is what results.json says.
+    """
+    settings, path = {**{key: getattr(a, key) for key in SETTINGS}, **models_read}, a.out / "settings.json"
+    if path.exists() and any(a.out.glob("*-seed*")):
+        before = {**models_read, **json.loads(path.read_text())}  # files of before do not say what was read
+        loop.check_settings(a.out, settings, before, "take another --out, or empty it")
     path.write_text(json.dumps(settings) + "\n")
 
 
 class Experiment:
     """All methods at one cut of one base model."""
 
-    def __init__(self, runtime, dataset, arguments):
+    def __init__(self, runtime, dataset, arguments, model, teacher):
         self.runtime, self.dataset, self.arguments = runtime, dataset, arguments
         self.splits = ("validation",) if arguments.no_test else ("validation", "test")
-        model = runtime.share(lambda: base.read(arguments.base, dataset))
         model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
         if isinstance(model, BinaryHeaded) and "qat" in arguments.methods:
             raise SystemExit("qat trains a float head; a binary one is trained by binarize.py")
         self.task = tasks.of(model, dataset)
         self.cut = self.calibrated(model)
-        teacher = arguments.teacher and runtime.share(lambda: base.read(arguments.teacher, dataset))
         self.frozen = Frozen(runtime, self.cut.head, self.cut.tail,
                              teacher and runtime.place(teacher).eval().requires_grad_(False))
         self.stages = Stages(runtime, dataset, self.frozen, self.cut.tail, self.cut.quantizer, self.task,
@@ -254,9 +253,11 @@ def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    read = {name: path and runtime.share(lambda: base.read(path, dataset))
+            for name, path in (("base", arguments.base), ("teacher", arguments.teacher))}
     if runtime.is_main:
-        keep_settings(arguments)
-    experiment = Experiment(runtime, dataset, arguments)
+        keep_settings(arguments, {name: model and base.fingerprint(model) for name, model in read.items()})
+    experiment = Experiment(runtime, dataset, arguments, read["base"], read["teacher"])
     baselines = experiment.baselines()
     runtime.print(json.dumps(baselines))
     if runtime.is_main:

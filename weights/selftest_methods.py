@@ -1,5 +1,6 @@
 """Checks of what nodes send and of the methods' parts, part of selftest.py."""
 
+import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -8,8 +9,8 @@ from types import SimpleNamespace
 import torch
 
 import compensate
-from qcnet_train import methods, optimizers
-from qcnet_train.compensator import CodeDequantizer, Dequantizer
+from qcnet_train import base, methods, models, optimizers
+from qcnet_train.compensator import CodeDequantizer, Dequantizer, round_to_half
 from qcnet_train.latent import WINDOW
 from qcnet_train.quantizer import Quantizer, binarize, even_levels, lloyd_max
 from qcnet_train.sender import Codes, Encoder, LearnedComparison, Step
@@ -103,14 +104,43 @@ class Methods(unittest.TestCase):
                     for key, value in getattr(parts, part).state_dict().items():
                         self.assertTrue(torch.equal(value, getattr(again, part).state_dict()[key]), (name, part, key))
 
-    def test_a_run_goes_on_only_with_the_same_settings(self):
+    def test_a_folder_of_results_is_for_one_model_and_one_set_of_options(self):
         out = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        settings = {**dict.fromkeys(compensate.SETTINGS), "out": out, "resume": True, "epochs": 5.0}
-        compensate.keep_settings(SimpleNamespace(**settings))
-        compensate.keep_settings(SimpleNamespace(**settings))
-        with self.assertRaisesRegex(SystemExit, "another --epochs, --packet-loss;"):
-            compensate.keep_settings(SimpleNamespace(**{**settings, "epochs": 6.0, "packet_loss": 0.25}))
-        compensate.keep_settings(SimpleNamespace(**{**settings, "epochs": 6.0, "resume": False}))
+
+        def keep(read=None, **settings):
+            compensate.keep_settings(SimpleNamespace(**{**dict.fromkeys(compensate.SETTINGS), "out": out, **settings}),
+                                     read or {"base": "1a", "teacher": None})
+        keep(epochs=5.0)
+        keep(epochs=6.0)  # nothing was trained yet
+        for left in ("qcnet-seed0.pt", "qcnet-mse-seed0.running"):
+            (out / left).touch()
+            for resume in (True, False):
+                keep(epochs=6.0, resume=resume)
+                with self.assertRaisesRegex(SystemExit, "another --epochs, --packet-loss; take another --out, or empty it"):
+                    keep(epochs=5.0, packet_loss=0.25, resume=resume)
+                for read in ({"base": "2b", "teacher": None}, {"base": "1a", "teacher": "2b"}):
+                    with self.assertRaisesRegex(SystemExit, "another --(base|teacher); take"):
+                        keep(read, epochs=6.0, resume=resume)
+            (out / left).unlink()
+        (out / left).touch()
+        (out / "settings.json").write_text(json.dumps({**dict.fromkeys(compensate.SETTINGS), "epochs": 6.0}))
+        keep(epochs=6.0)  # of before models were told apart
+        with self.assertRaisesRegex(SystemExit, "another --base;"):
+            keep({"base": "2b", "teacher": None}, epochs=6.0)
+
+    def test_base_models_differ_by_their_weights_and_by_what_these_do_not_say(self):
+        vits = [{"architecture": "vit", "name": "small", "depth": 1, "width": 32, "heads": heads} for heads in (2, 4)]
+        seen = set()
+        for spec in vits:
+            torch.manual_seed(0)
+            model = models.build(spec, 10, 3)
+            seen.add(base.fingerprint(model))
+            rounded = round_to_half(models.build(json.loads(json.dumps(spec)), 10, 3))
+            rounded.load_state_dict(model.state_dict())
+            self.assertEqual(base.fingerprint(round_to_half(rounded)), base.fingerprint(model))
+            torch.nn.init.normal_(model.class_token)
+            seen.add(base.fingerprint(model))
+        self.assertEqual(len(seen), 4)
 
     def test_an_optimizer_is_the_one_that_was_named(self):
         for name, kind in (("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)):

@@ -21,6 +21,13 @@ def save(path, state):
     os.replace(partial, path)
 
 
+def check_settings(path, settings, before, advice):
+    """Exits, and names the options, if what is at `path` was trained `before` with others than these settings."""
+    other = [f"--{key.replace('_', '-')}" for key, value in settings.items() if before.get(key) != value]
+    if other:
+        raise SystemExit(f"{path}: was trained with another {', '.join(other)}; {advice}")
+
+
 class Checkpoint:
     """State of everything in `parts` (name -> object with a state_dict) after each epoch."""
 
