@@ -35,7 +35,7 @@ import torch
 
 from qcnet_train import base, loop, methods, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, round_to_half
-from qcnet_train.components import Components
+from qcnet_train.components import MOST_BITS, Components
 from qcnet_train.maps import each
 from qcnet_train.methods import METHODS, Cut, Parts
 from qcnet_train.models.binary_head import BinaryHeaded
@@ -80,9 +80,16 @@ def parse():
         parser.error(f"--packet-loss is for methods of the bits that all nodes send, not for {', '.join(own)}")
     if arguments.patch < 1:
         parser.error(f"--patch is a number of pixels, 1 or more, not {arguments.patch}")
+    if not 0 < arguments.rate <= MOST_BITS:
+        parser.error(f"--rate is a number of bits a feature, more than 0 and at most {MOST_BITS}, not {arguments.rate:g}")
     others = [name for name in arguments.methods if METHODS[name].send not in (methods.component_codes, None)]
-    if arguments.patch > 1 and others:
-        parser.error(f"--patch is for methods of principal components (klt...), not for {', '.join(others)}")
+    for option in ("patch", "rate"):
+        if getattr(arguments, option) != 1 and others:
+            parser.error(f"--{option} is for methods of principal components (klt...), not for {', '.join(others)}")
+    later = [name for name in arguments.methods if METHODS[name].stage == "finetune" and METHODS[name].start]
+    if arguments.epochs < arguments.reconstruction_epochs and later:
+        parser.error(f"--epochs {arguments.epochs:g} are fewer than --reconstruction-epochs {arguments.reconstruction_epochs:g}, "
+                     f"which count among those of {', '.join(later)}")
     return arguments
 
 

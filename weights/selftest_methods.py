@@ -1,10 +1,12 @@
 """Checks of what nodes send and of the methods' parts, part of selftest.py."""
 
+import io
 import json
 import tempfile
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import torch
 
@@ -127,6 +129,26 @@ class Methods(unittest.TestCase):
         keep(epochs=6.0)  # of before models were told apart
         with self.assertRaisesRegex(SystemExit, "another --base;"):
             keep({"base": "2b", "teacher": None}, epochs=6.0)
+
+    def test_options_that_would_do_nothing_are_refused(self):
+        def said(*options):
+            words = ["compensate.py", "--dataset", "cifar10", "--base", "b", "--cut", "c", "--out", "o", *options]
+            with mock.patch("sys.argv", words), mock.patch("sys.stderr", io.StringIO()) as stderr:
+                try:
+                    compensate.parse()
+                except SystemExit:
+                    return stderr.getvalue()
+        for option in ("--rate", "--patch"):
+            self.assertIn(f"{option} is for methods of principal components (klt...), not for qcnet, qat",
+                          said(option, "2", "--methods", "klt", "qcnet", "qat", "control"))
+            self.assertIsNone(said(option, "2", "--methods", "klt", "klt-qcnet", "control"))
+        for rate in ("0", "-1", "8.5", "nan"):
+            self.assertIn("--rate is a number of bits a feature, more than 0 and at most 8",
+                          said("--rate", rate, "--methods", "klt"))
+        shorter = ("--epochs", "2", "--reconstruction-epochs", "3", "--methods")
+        self.assertIn("--epochs 2 are fewer than --reconstruction-epochs 3, which count among those of qcnet-finetuned",
+                      said(*shorter, "qcnet", "qcnet-finetuned", "control"))
+        self.assertIsNone(said(*shorter, "qcnet", "control"))
 
     def test_base_models_differ_by_their_weights_and_by_what_these_do_not_say(self):
         vits = [{"architecture": "vit", "name": "small", "depth": 1, "width": 32, "heads": heads} for heads in (2, 4)]
