@@ -36,7 +36,7 @@ import torch
 from qcnet_train import base, loop, methods, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, round_to_half
 from qcnet_train.components import MOST_BITS, Components
-from qcnet_train.maps import each
+from qcnet_train.maps import each, members
 from qcnet_train.methods import METHODS, Cut, Parts
 from qcnet_train.models.binary_head import BinaryHeaded
 from qcnet_train.quantizer import Quantizer, fit_each
@@ -139,6 +139,7 @@ class Experiment:
         def even(bits):
             return each(lambda q, *of_one: q.even(of_one, bits), quantizer, *maps())
         found = maps()
+        self.calibration = sum(len(members(z)[0]) for z in found)
         quantizer = fit_each(found)
         shape = each(lambda z: (1, *z.shape[1:]), found[0])
         width = each(lambda q: a.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), quantizer)
@@ -253,7 +254,7 @@ class Experiment:
                 "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay,
                 **({"packet_loss": a.packet_loss} if a.packet_loss else {}),
                 **{key: getattr(a, key) for key in ("rate", "patch") if getattr(a, key) != 1},
-                "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
+                "calibration": self.calibration, "versions": versions(), "baselines": baselines, "runs": found}
 
 
 def main():

@@ -333,6 +333,8 @@ class EndToEnd(unittest.TestCase):
                 self.assertEqual(node[key].shape, server[key].shape)
             self.assertEqual(node["qcnet.check.input"].dtype, np.float16)
             self.assertEqual(about["qcnet.classes"], "blue\nred")
+            used = 25 if boxes else 64  # of 32 pictures a batch of 25, as more do not fill a second
+            self.assertEqual(json.loads(about["qcnet.training"])["calibration"], used)
             self.assertEqual(len(list(out.iterdir())), 5)
             # The whole model's file serves as a base just as the checkpoint does.
             whole = out / "tiny.safetensors"
