@@ -21,9 +21,10 @@ from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
 from selftest_methods import *  # noqa: F401, F403 - its test cases
 from selftest_study import *  # noqa: F401, F403 - its test cases
-from qcnet_train import deployment, methods, models, safetensors
+from qcnet_train import data, deployment, methods, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
+from qcnet_train.data import memory
 from qcnet_train.erasure import Erasure
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
@@ -216,6 +217,30 @@ class Erasures(unittest.TestCase):
         torch.testing.assert_close(Dequantizer(quantizer)(erased), middle)
         restore = compensator(Dequantizer(quantizer), quantizer.scale, "relu", maps.shape, width=16, blocks=1).eval()
         torch.testing.assert_close(restore.input(2 * erased - 1), restore.input(torch.zeros_like(maps)))
+
+
+class HeldOut(unittest.TestCase):
+    def test_of_each_class_of_a_folder_some_are_and_some_are_not(self):
+        root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name, count in (("few", 2), ("many", 60), ("some", 39)):
+            for split in ("train", "test"):
+                (root / split / name).mkdir(parents=True)
+                for i in range(count if split == "train" else 1):
+                    Image.new("RGB", (8, 8)).save(root / split / name / f"{i}.png")
+        dataset = data.load("folder", root, resize=8, size=8)
+        for split, counts in (("train", [1, 57, 38]), ("validation", [1, 3, 1])):
+            labels = torch.cat([labels for _, labels, _ in dataset.batches(split, 100)])
+            self.assertEqual(labels.bincount().tolist(), counts)
+        (root / "train" / "few" / "0.png").unlink()
+        with self.assertRaisesRegex(SystemExit, "a single picture of few; a class needs two"):
+            data.load("folder", root, resize=8, size=8)
+
+    def test_what_was_held_out_of_archives_stays_so(self):
+        """Models were trained on the rest."""
+        labels = torch.arange(600) % 10
+        dataset = memory.MemoryDataset("", (torch.arange(600).view(-1, 1, 1, 1), labels), None, range(10), (0,), (1,), 0, 60)
+        held = dataset.splits["validation"][0].flatten()
+        self.assertEqual((len(held), held[:6].tolist(), int(held.sum())), (60, [9, 40, 55, 58, 87, 88], 19420))
 
 
 class Partition(unittest.TestCase):
