@@ -11,6 +11,8 @@ from unittest import mock
 import torch
 
 import compensate
+import export
+import report
 from qcnet_train import base, methods, models, optimizers
 from qcnet_train.compensator import CodeDequantizer, Dequantizer, round_to_half
 from qcnet_train.latent import WINDOW
@@ -149,6 +151,37 @@ class Methods(unittest.TestCase):
         self.assertIn("--epochs 2 are fewer than --reconstruction-epochs 3, which count among those of qcnet-finetuned",
                       said(*shorter, "qcnet", "qcnet-finetuned", "control"))
         self.assertIsNone(said(*shorter, "qcnet", "control"))
+
+    def test_what_a_run_does_not_hold_is_not_exported(self):
+        def run(method, seed=0, **figures):
+            return {"method": method, "seed": seed, "validation": 0.5, **figures}
+        whole = {"unpartitioned": {"validation": 0.9, "test": 0.9}}
+        klt = {"runs": [run("klt", test=0.5), run("klt-qcnet-mse", test=0.5), run("qcnet", seed=1, test=0.5)], "baselines": whole}
+        self.assertEqual(export.sources(klt, ("klt", "klt-qcnet"), 0, "run"), {"klt": "klt", "klt-qcnet": "klt-qcnet-mse"})
+        for asked in ("qcnet", "autoencoder", "qat"):
+            with self.assertRaisesRegex(SystemExit, f"run: holds no {asked} of seed 0; it holds klt, klt-qcnet-mse of it"):
+                export.sources(klt, (asked, "klt"), 0, "run")
+        for log in ({**klt, "baselines": {"unpartitioned": {"validation": 0.9}}}, {**klt, "runs": [run("klt")]}):
+            with self.assertRaisesRegex(SystemExit, "figures of the validation split alone"):
+                export.sources(log, ("klt",), 0, "run")
+
+    def test_a_report_has_each_cut_once(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name, cut in (("a", "layer1"), ("b", "layer2"), ("c", "layer1")):
+            (folder / name).mkdir()
+            figures = {key: {"validation": 0.5, "test": 0.5} for key in ("unpartitioned", "uniform", "lloyd-max")}
+            (folder / name / "results.json").write_text(json.dumps({"cut": cut, "baselines": figures, "runs": []}))
+        (folder / "base.json").write_text("{}")
+
+        def of(*runs):
+            words = ("report.py", "--name", "m", "--base", folder / "base.pt", "--out", folder / "log.json", "--runs",
+                     *(folder / run for run in runs))
+            with mock.patch("sys.argv", list(map(str, words))), mock.patch("sys.stdout", io.StringIO()):
+                report.main()
+        of("a", "b")
+        self.assertEqual(list(json.loads((folder / "log.json").read_text())["cuts"]), ["layer1", "layer2"])
+        with self.assertRaisesRegex(SystemExit, "c: another of --runs is of cut 'layer1' too"):
+            of("a", "b", "c")
 
     def test_base_models_differ_by_their_weights_and_by_what_these_do_not_say(self):
         vits = [{"architecture": "vit", "name": "small", "depth": 1, "width": 32, "heads": heads} for heads in (2, 4)]
