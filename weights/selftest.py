@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Fast checks of the training side: python3 weights/selftest.py (under a minute, no dataset needed)."""
 
+import contextlib
+import io
 import json
 import math
 import os
@@ -10,11 +12,13 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from PIL import Image
 
+import train
 from selftest_binary import *  # noqa: F401, F403 - its test cases
 from selftest_components import *  # noqa: F401, F403 - its test cases
 from selftest_detection import *  # noqa: F401, F403 - its test cases
@@ -304,13 +308,19 @@ class Partition(unittest.TestCase):
 class EndToEnd(unittest.TestCase):
     """The three scripts on a folder of random pictures, as a user runs them."""
 
-    def run_script(self, script, *arguments, ranks=1):
+    def run_script(self, script, *arguments, ranks=1, refused=False):
         launcher = [sys.executable] if ranks == 1 else [
             sys.executable, "-m", "torch.distributed.run", *TORCHRUN, f"--nproc_per_node={ranks}"]
         done = subprocess.run([*launcher, str(HERE / script), *map(str, arguments)], text=True,
                               capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout
+        self.assertEqual(done.returncode, int(refused), done.stdout + done.stderr)
+        return done.stderr if refused else done.stdout
+
+    def forget_settings(self, checkpoint):
+        """So that a run of more epochs goes on, as if it had been interrupted: checkpoints of before have no settings."""
+        kept = torch.load(checkpoint)
+        del kept["settings"]
+        torch.save(kept, checkpoint)
 
     def pictures(self, root):
         generator = np.random.default_rng(0)
@@ -341,6 +351,7 @@ class EndToEnd(unittest.TestCase):
             for epochs in (1, 2):
                 self.run_script("train.py", *data, *training, *model, "--epochs", epochs, "--out", base,
                                 ranks=ranks)
+                self.forget_settings(base)
             log = json.loads(base.with_suffix(".json").read_text())
             self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
             self.run_script("compensate.py", *data, *training, "--base", base, "--cut", cut, "--block", block,
@@ -439,9 +450,13 @@ class EndToEnd(unittest.TestCase):
             self.run_script("train.py", *data, *training, "--architecture", "convnext", "--optimizer", "adamw",
                             "--set", "depths=1,1", "width=8", "--lr", 1e-3, "--epochs", 1, "--out", base)
             sizes = ("--set", "channels=8,8,16", "strides=2,1,2", "kernels=3,3,3")
-            for epochs in (1, 2):
-                self.run_script("binarize.py", *data, *training, "--resume", *sizes, "--base", base,
-                                "--cut", "features.2", "--calibration", 64, "--epochs", epochs, "--out", binary)
+            binarize = ("binarize.py", *data, *training, "--resume", *sizes, "--base", base, "--cut", "features.2",
+                        "--calibration", 64, "--out", binary)
+            self.run_script(*binarize, "--epochs", 1)
+            said = self.run_script(*binarize, "--epochs", 2, "--seed", 1, refused=True)
+            self.assertIn("binary.pt: was trained with another --epochs, --seed; give the same again, or no --resume", said)
+            self.forget_settings(binary)
+            self.run_script(*binarize, "--epochs", 2)
             log = json.loads(binary.with_suffix(".json").read_text())
             self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
             self.assertEqual(log["bytes"]["binary_head"], 2 * 12 + (2 * 216 + 32) + (32 + 72 + 64) + (32 + 144 + 128))
@@ -490,6 +505,28 @@ class EndToEnd(unittest.TestCase):
             with self.subTest(model[-1]):
                 cut = {"vit_b_16": "conv_proj", "convnext_tiny": "features.2"}.get(model[-1], "layer2")
                 self.chain(model=model, cut=cut, size=size)
+
+    def train_here(self, *arguments):
+        """train.py in this process, which need not start."""
+        said = io.StringIO()
+        with mock.patch("sys.argv", ["train.py", *map(str, arguments)]), contextlib.redirect_stdout(said):
+            train.main()
+        return said.getvalue()
+
+    def test_training_goes_on_only_as_it_began(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            command = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--batch", 64, "--out", root / "base.pt",
+                       "--set", "width=8", "depths=1,1,1,1", "--epochs", 1)
+            self.train_here(*command)
+            self.train_here(*command, "--resume", "--set", "depths=1,1,1,1", "width=8", "block=basic")
+            for options, named in ((("--lr", 0.1, "--epochs", 2), "--epochs, --lr"), (("--set", "width=16"), "--set"),
+                                   (("--batch", 32, "--fp32"), "--batch, --fp32")):
+                with self.assertRaisesRegex(SystemExit, f"base.pt: was trained with another {named}; give the same again"):
+                    self.train_here(*command, "--resume", *options)
+            self.forget_settings(root / "base.pt")
+            self.train_here(*command, "--resume", "--lr", 0.1)
 
     def test_a_trained_model_as_it_is(self):
         with tempfile.TemporaryDirectory() as scratch:

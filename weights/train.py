@@ -40,6 +40,11 @@ def parse():
     return parser.parse_args()
 
 
+# What --resume needs to be the same, beside the model and what it starts from.
+SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cutmix", "epochs", "optimizer", "lr", "warmup",
+            "weight_decay", "smoothing", "seed")
+
+
 def one_cycle(optimizer, steps, warmup):
     """Linear warm-up to the peak, then cosine to zero (Smith and Topin, 2018)."""
     rise = max(1, int(warmup * steps))
@@ -81,7 +86,10 @@ def main():
     steps = arguments.epochs * batch_count(dataset.count("train"), arguments.batch)
     optimizer = optimizers.make(arguments.optimizer, model, arguments.lr, arguments.weight_decay)
     schedule = one_cycle(optimizer, steps, arguments.warmup)
-    checkpoint = loop.Checkpoint(runtime, arguments.out, arguments.resume, {"spec": model.spec, "size": dataset.size},
+    settings = {**{key: getattr(arguments, key) for key in SETTINGS}, "set": spec,
+                "pretrained": arguments.pretrained and arguments.pretrained.name}
+    checkpoint = loop.Checkpoint(runtime, arguments.out, arguments.resume,
+                                 {"spec": model.spec, "size": dataset.size, "settings": settings},
                                  model=model, optimizer=optimizer, schedule=schedule)
     wrapped = runtime.distribute(model.train())
 
