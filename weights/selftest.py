@@ -513,6 +513,42 @@ class EndToEnd(unittest.TestCase):
             train.main()
         return said.getvalue()
 
+    def test_a_pretrained_model_is_the_one_that_is_asked_for(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            vit = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--architecture", "vit", "--epochs", 0,
+                   "--batch", 64, "--set", "depth=1", "width=32")
+            self.train_here(*vit, "heads=2", "--out", root / "base.pt")
+            saved = torch.load(root / "base.pt")
+            arrays = {name: value.numpy() for name, value in saved["model"].items()}
+            safetensors.save(root / "plain.safetensors", arrays, {"qcnet.heads": "2"})
+            safetensors.save(root / "whole.safetensors", {**deployment.as_arrays(saved["model"]), "qcnet.check": arrays["heads.head.bias"]},
+                             {"qcnet.specification": json.dumps(saved["spec"])})
+            for name, exact in (("base.pt", True), ("plain.safetensors", True), ("whole.safetensors", False)):
+                given = ("--pretrained", root / name, "--out", root / "again.pt")
+                with self.assertRaisesRegex(SystemExit, f"{name} is of another model: give .*--set .*heads=2"):
+                    self.train_here(*vit, *given)
+                self.train_here(*vit, "heads=2", *given)
+                for key, value in torch.load(root / "again.pt")["model"].items():
+                    torch.testing.assert_close(value, saved["model"][key], rtol=0, atol=0 if exact else 1e-3)
+            with self.assertRaisesRegex(SystemExit, "base.pt is of another model: give --architecture vit --model small "
+                                                    "--set size=32 patch=4 depth=1 heads=2 width=32"):
+                self.train_here(*vit[:6], "--epochs", 0, "--pretrained", root / "base.pt", "--out", root / "again.pt")
+
+    def test_a_pretrained_detector_keeps_its_anchors(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            own = "anchors=9,9,20,20,30,30,40,40,50,50,60,60"
+            command = (*self.dataset(root, 64, True), *DETECTOR, "--epochs", 0, "--set", "width=2")
+            self.train_here(*command, own, "--out", root / "base.pt")
+            spec = torch.load(root / "base.pt")["spec"]
+            self.train_here(*command, "--pretrained", root / "base.pt", "--out", root / "again.pt")
+            self.assertEqual(torch.load(root / "again.pt")["spec"], spec)
+            self.assertEqual(spec, models.specification("yolov3-tiny", "small", models.as_options(spec).split("--set ")[1].split()))
+            with self.assertRaisesRegex(SystemExit, "of another model: give .*anchors=9.0,9.0,20.0"):
+                self.train_here(*command, own.replace("9", "8"), "--pretrained", root / "base.pt", "--out", root / "again.pt")
+
     def test_training_goes_on_only_as_it_began(self):
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch)
