@@ -6,9 +6,11 @@ import io
 import json
 import math
 import os
+import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 from pathlib import Path
@@ -19,6 +21,7 @@ import torch
 from PIL import Image
 
 import train
+import unpack_cifar10
 from selftest_binary import *  # noqa: F401, F403 - its test cases
 from selftest_components import *  # noqa: F401, F403 - its test cases
 from selftest_detection import *  # noqa: F401, F403 - its test cases
@@ -28,7 +31,7 @@ from selftest_study import *  # noqa: F401, F403 - its test cases
 from qcnet_train import data, deployment, methods, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
-from qcnet_train.data import memory
+from qcnet_train.data import cifar10, memory
 from qcnet_train.erasure import Erasure
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
@@ -221,6 +224,68 @@ class Erasures(unittest.TestCase):
         torch.testing.assert_close(Dequantizer(quantizer)(erased), middle)
         restore = compensator(Dequantizer(quantizer), quantizer.scale, "relu", maps.shape, width=16, blocks=1).eval()
         torch.testing.assert_close(restore.input(2 * erased - 1), restore.input(torch.zeros_like(maps)))
+
+
+class Cifar10(unittest.TestCase):
+    def setUp(self):
+        self.root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        generator = np.random.default_rng(0)
+        self.batches = {name: {b"labels": labels, b"data": generator.integers(0, 8, (len(labels), 3, 4, 4), np.uint8).repeat(
+            8, 2).repeat(8, 3).reshape(-1, 3072) * 36} for name, labels in (
+                *((f"data_batch_{i}", [3, i]) for i in range(1, 6)), ("test_batch", [9, 0, 9]))}
+
+    def archive(self, **others):
+        """The published layout, with others in the place of some files."""
+        batches = self.root / unpack_cifar10.FOLDER
+        batches.mkdir(exist_ok=True)
+        for name, batch in {**self.batches, **others}.items():
+            (batches / name).write_bytes(batch if isinstance(batch, bytes) else pickle.dumps(batch, 3))
+        with tarfile.open(self.root / "archive.tar.gz", "w:gz") as packed:
+            packed.add(batches, batches.name)
+        return self.root / "archive.tar.gz"
+
+    def unpack(self, archive):
+        with mock.patch("sys.argv", ["unpack_cifar10.py", str(archive), str(self.root / "out")]), \
+                contextlib.redirect_stdout(io.StringIO()):
+            unpack_cifar10.main()
+
+    def test_unpacked_pictures_are_the_archives(self):
+        self.batches["data_batch_2"][b"data"] = np.asfortranarray(self.batches["data_batch_2"][b"data"])
+        self.unpack(self.archive())
+        out = self.root / "out"
+        self.assertEqual(sorted(path.name for path in out.iterdir()), ["test", "train"])
+        self.assertEqual(len(list((out / "train").iterdir())), 10)
+        self.assertEqual(sorted(path.name for path in (out / "train/cat").iterdir()), [f"{i:04}.jpg" for i in range(6)])
+        with Image.open(out / "train/cat/0000.jpg") as first:
+            self.assertEqual((first.quantization[0][0], first.layer[0][1:3]), (8, (2, 2)))  # quality 75, 4:2:0
+        for split, names in cifar10.BATCHES.items():
+            pictures, labels = cifar10.from_folder(out / split)
+            ours, expected = cifar10.from_batches(self.root / unpack_cifar10.FOLDER, names)
+            order = torch.sort(expected, stable=True).indices
+            self.assertEqual(labels.tolist(), expected[order].tolist())
+            grey = [images.float().mean(1) for images in (pictures, ours[order])]
+            self.assertLess(float((grey[0] - grey[1]).abs().mean()), 6)
+        with self.assertRaisesRegex(SystemExit, "out/train is there already"):
+            self.unpack(self.archive())
+
+    def test_what_is_no_archive_of_it_is_said(self):
+        class Hostile:
+            def __reduce__(self):
+                return os.mkdir, (str(wrong.root / "harm"),)
+        wrong = self
+        for batch in (pickle.dumps({b"data": Hostile()}), pickle.dumps(Hostile()), b"no pickle", pickle.dumps([]),
+                      pickle.dumps({b"data": 1}), {**self.batches["test_batch"], b"labels": [1, 2]},
+                      {**self.batches["test_batch"], b"labels": [1, 2, 10]}):
+            with self.assertRaisesRegex(SystemExit, "archive.tar.gz, test_batch: is no batch of CIFAR-10's"):
+                self.unpack(self.archive(test_batch=batch))
+        self.assertFalse((self.root / "harm").exists() or (self.root / "out").exists())
+        (self.root / "text").write_text("no archive")
+        with self.assertRaisesRegex(SystemExit, "text: cannot be read .*; it takes cifar-10-python.tar.gz"):
+            self.unpack(self.root / "text")
+        with tarfile.open(self.root / "empty.tar", "w"):
+            pass
+        with self.assertRaisesRegex(SystemExit, "data_batch_1' not found; it takes cifar-10-python.tar.gz"):
+            self.unpack(self.root / "empty.tar")
 
 
 class HeldOut(unittest.TestCase):
@@ -523,8 +588,8 @@ class EndToEnd(unittest.TestCase):
             saved = torch.load(root / "base.pt")
             arrays = {name: value.numpy() for name, value in saved["model"].items()}
             safetensors.save(root / "plain.safetensors", arrays, {"qcnet.heads": "2"})
-            safetensors.save(root / "whole.safetensors", {**deployment.as_arrays(saved["model"]), "qcnet.check": arrays["heads.head.bias"]},
-                             {"qcnet.specification": json.dumps(saved["spec"])})
+            whole = {**deployment.as_arrays(saved["model"]), "qcnet.check": arrays["heads.head.bias"]}
+            safetensors.save(root / "whole.safetensors", whole, {"qcnet.specification": json.dumps(saved["spec"])})
             for name, exact in (("base.pt", True), ("plain.safetensors", True), ("whole.safetensors", False)):
                 given = ("--pretrained", root / name, "--out", root / "again.pt")
                 with self.assertRaisesRegex(SystemExit, f"{name} is of another model: give .*--set .*heads=2"):
@@ -545,7 +610,8 @@ class EndToEnd(unittest.TestCase):
             spec = torch.load(root / "base.pt")["spec"]
             self.train_here(*command, "--pretrained", root / "base.pt", "--out", root / "again.pt")
             self.assertEqual(torch.load(root / "again.pt")["spec"], spec)
-            self.assertEqual(spec, models.specification("yolov3-tiny", "small", models.as_options(spec).split("--set ")[1].split()))
+            settings = models.as_options(spec).removeprefix("--architecture yolov3-tiny --model small --set ").split()
+            self.assertEqual(models.specification("yolov3-tiny", "small", settings), spec)
             with self.assertRaisesRegex(SystemExit, "of another model: give .*anchors=9.0,9.0,20.0"):
                 self.train_here(*command, own.replace("9", "8"), "--pretrained", root / "base.pt", "--out", root / "again.pt")
 
@@ -553,8 +619,8 @@ class EndToEnd(unittest.TestCase):
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch)
             self.pictures(root)
-            command = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--batch", 64, "--out", root / "base.pt",
-                       "--set", "width=8", "depths=1,1,1,1", "--epochs", 1)
+            command = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--batch", 64,
+                       "--set", "width=8", "depths=1,1,1,1", "--epochs", 1, "--out", root / "base.pt")
             self.train_here(*command)
             self.train_here(*command, "--resume", "--set", "depths=1,1,1,1", "width=8", "block=basic")
             for options, named in ((("--lr", 0.1, "--epochs", 2), "--epochs, --lr"), (("--set", "width=16"), "--set"),

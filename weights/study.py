@@ -28,7 +28,7 @@ WEIGHTS = Path(__file__).resolve().parent
 SHIPPED_SEED = 0
 # dataset -> names of its pictures, what to do if there are none, further options of `evaluate`
 TEST_SETS = {"cifar10": (("cifar10-test.zip", "test"), "Give --data a folder with cifar10-train.zip and cifar10-test.zip, or "
-                         "train/<class>/*.jpg and test/<class>/*.jpg.", ()),
+                         "train/<class>/*.jpg and test/<class>/*.jpg, as unpack_cifar10.py makes it.", ()),
              "bccd": (("bccd.zip", "BCCD"), detection.BCCD_ADVICE, ("--split", "test"))}
 
 
