@@ -24,6 +24,9 @@ from qcnet_train.runtime import seed_everything, versions
 from qcnet_train.stages import Frozen, Stages, calibrate, cosine
 
 SIZES = {"channels": (64, 64, 64, 64, 80), "strides": (2, 1, 1, 2, 1), "kernels": (3, 3, 3, 3, 3)}
+# What --resume needs to be the same, beside the base model and the head's sizes.
+SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cutmix", "cut", "epochs", "optimizer", "lr",
+            "weight_decay", "calibration", "seed")
 DISTILLATION, LABELS = 1.0, 0.25  # shares of the losses, beside one of the reconstruction error
 
 
@@ -97,8 +100,11 @@ class Binarization:
         a = self.arguments
         optimizer = optimizers.make(a.optimizer, self.latent, a.lr, a.weight_decay)
         schedule = cosine(optimizer, a.epochs * batch_count(self.dataset.count("train"), a.batch))
+        spec = self.folded.model.spec
+        settings = {**{key: getattr(a, key) for key in SETTINGS}, "base": base.fingerprint(self.model),
+                    "set": self.latent.sizes}
         checkpoint = loop.Checkpoint(
-            self.runtime, a.out, a.resume, {"spec": self.folded.model.spec, "size": self.dataset.size},
+            self.runtime, a.out, a.resume, {"spec": spec, "size": self.dataset.size, "settings": settings},
             model=self.folded, latent=self.latent, optimizer=optimizer, schedule=schedule)
         wrapped = self.runtime.distribute(self.latent.train())
 

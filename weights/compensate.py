@@ -22,7 +22,7 @@ head ends in something linear: a ViT's blocks, a ConvNeXt's downsamplings, a Res
                         as the QCNet's three
 With --patch they are components of patches of pixels.
 What a method goes on from is trained first if it is not there. Writes one file for each method and seed, and
-results.json, to --out. --resume skips what is finished.
+results.json, to --out. --resume skips what is finished. One folder is for one model and one set of options.
 """
 
 import functools
@@ -35,8 +35,8 @@ import torch
 
 from qcnet_train import base, loop, methods, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, round_to_half
-from qcnet_train.components import Components
-from qcnet_train.maps import each
+from qcnet_train.components import MOST_BITS, Components
+from qcnet_train.maps import each, members
 from qcnet_train.methods import METHODS, Cut, Parts
 from qcnet_train.models.binary_head import BinaryHeaded
 from qcnet_train.quantizer import Quantizer, fit_each
@@ -80,9 +80,16 @@ def parse():
         parser.error(f"--packet-loss is for methods of the bits that all nodes send, not for {', '.join(own)}")
     if arguments.patch < 1:
         parser.error(f"--patch is a number of pixels, 1 or more, not {arguments.patch}")
+    if not 0 < arguments.rate <= MOST_BITS:
+        parser.error(f"--rate is a number of bits a feature, more than 0 and at most {MOST_BITS}, not {arguments.rate:g}")
     others = [name for name in arguments.methods if METHODS[name].send not in (methods.component_codes, None)]
-    if arguments.patch > 1 and others:
-        parser.error(f"--patch is for methods of principal components (klt...), not for {', '.join(others)}")
+    for option in ("patch", "rate"):
+        if getattr(arguments, option) != 1 and others:
+            parser.error(f"--{option} is for methods of principal components (klt...), not for {', '.join(others)}")
+    later = [name for name in arguments.methods if METHODS[name].stage == "finetune" and METHODS[name].start]
+    if arguments.epochs < arguments.reconstruction_epochs and later:
+        parser.error(f"--epochs {arguments.epochs:g} are fewer than --reconstruction-epochs {arguments.reconstruction_epochs:g}, "
+                     f"which count among those of {', '.join(later)}")
     return arguments
 
 
@@ -92,30 +99,29 @@ SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cut
             "rate", "patch", "calibration")
 
 
-def keep_settings(a):
-    """Notes the settings in --out. Exits if --resume is to go on from others."""
-    settings, path = {key: getattr(a, key) for key in SETTINGS}, a.out / "settings.json"
-    if a.resume and path.exists():
-        before = json.loads(path.read_text())
-        other = [f"--{key.replace('_', '-')}" for key in SETTINGS if before.get(key) != settings[key]]
-        if other:
-            raise SystemExit(f"{a.out}: was trained with another {', '.join(other)}; take another --out, or no --resume")
+def keep_settings(a, models_read):
+    """Notes in --out the settings and, {"base": fingerprint, ...}, what was read. Exits if it holds results of others.
+
+    Without --resume too: what a method goes on from is taken from there, and so is what results.json says.
+    """
+    settings, path = {**{key: getattr(a, key) for key in SETTINGS}, **models_read}, a.out / "settings.json"
+    if path.exists() and any(a.out.glob("*-seed*")):
+        before = {**models_read, **json.loads(path.read_text())}  # files of before do not say what was read
+        loop.check_settings(a.out, settings, before, "take another --out, or empty it")
     path.write_text(json.dumps(settings) + "\n")
 
 
 class Experiment:
     """All methods at one cut of one base model."""
 
-    def __init__(self, runtime, dataset, arguments):
+    def __init__(self, runtime, dataset, arguments, model, teacher):
         self.runtime, self.dataset, self.arguments = runtime, dataset, arguments
         self.splits = ("validation",) if arguments.no_test else ("validation", "test")
-        model = runtime.share(lambda: base.read(arguments.base, dataset))
         model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
         if isinstance(model, BinaryHeaded) and "qat" in arguments.methods:
             raise SystemExit("qat trains a float head; a binary one is trained by binarize.py")
         self.task = tasks.of(model, dataset)
         self.cut = self.calibrated(model)
-        teacher = arguments.teacher and runtime.share(lambda: base.read(arguments.teacher, dataset))
         self.frozen = Frozen(runtime, self.cut.head, self.cut.tail,
                              teacher and runtime.place(teacher).eval().requires_grad_(False))
         self.stages = Stages(runtime, dataset, self.frozen, self.cut.tail, self.cut.quantizer, self.task,
@@ -133,6 +139,7 @@ class Experiment:
         def even(bits):
             return each(lambda q, *of_one: q.even(of_one, bits), quantizer, *maps())
         found = maps()
+        self.calibration = sum(len(members(z)[0]) for z in found)
         quantizer = fit_each(found)
         shape = each(lambda z: (1, *z.shape[1:]), found[0])
         width = each(lambda q: a.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), quantizer)
@@ -247,16 +254,18 @@ class Experiment:
                 "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay,
                 **({"packet_loss": a.packet_loss} if a.packet_loss else {}),
                 **{key: getattr(a, key) for key in ("rate", "patch") if getattr(a, key) != 1},
-                "calibration": a.calibration, "versions": versions(), "baselines": baselines, "runs": found}
+                "calibration": self.calibration, "versions": versions(), "baselines": baselines, "runs": found}
 
 
 def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    read = {name: path and runtime.share(lambda: base.read(path, dataset))
+            for name, path in (("base", arguments.base), ("teacher", arguments.teacher))}
     if runtime.is_main:
-        keep_settings(arguments)
-    experiment = Experiment(runtime, dataset, arguments)
+        keep_settings(arguments, {name: model and base.fingerprint(model) for name, model in read.items()})
+    experiment = Experiment(runtime, dataset, arguments, read["base"], read["teacher"])
     baselines = experiment.baselines()
     runtime.print(json.dumps(baselines))
     if runtime.is_main:

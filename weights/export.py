@@ -52,6 +52,19 @@ def compact(value):
     return json.dumps(value, separators=(",", ":"))
 
 
+def sources(log, asked, seed, run):
+    """{method: the one of the run whose weights are written}. Exits if the run does not hold them all, with figures."""
+    held = {of_seed["method"] for of_seed in log["runs"] if of_seed["seed"] == seed}
+    found = {name: better_frozen(log["runs"], name) if name in FROZEN else name for name in asked}
+    if missing := [name for name, source in found.items() if source not in held]:
+        raise SystemExit(f"{run}: holds no {', '.join(missing)} of seed {seed}; it holds {', '.join(sorted(held)) or 'nothing'} "
+                         "of it: say --methods, or --seed")
+    if not all("test" in figures for figures in (*log["runs"], *log["baselines"].values())):
+        raise SystemExit(f"{run}: holds figures of the validation split alone, from --no-test; run compensate.py without it and "
+                         "without --resume")
+    return found
+
+
 def training_record(log, source, seed):
     """The log's figures for a server file's metadata."""
     figures = summarize(log["runs"])
@@ -90,8 +103,7 @@ def write_deployment(arguments, runtime, dataset, model, task, whole):
     quantizer = each(lambda kept: Quantizer(**kept), torch.load(arguments.run / "quantizer.pt"))
     cut, stem, written = read_cut(dataset, model, log, quantizer), f"{arguments.name}-{log['cut']}", []
     about_node = compact({key: log[key] for key in ("calibration", "versions")})
-    for name in arguments.methods:
-        source = better_frozen(log["runs"], name) if name in FROZEN else name
+    for name, source in sources(log, arguments.methods, arguments.seed, arguments.run).items():
         method = methods.METHODS[source]
         saved = torch.load(arguments.run / f"{source}-seed{arguments.seed}.pt", map_location="cpu")
         parts = methods.deployed(cut, methods.load(methods.assemble(method, cut), saved).eval())

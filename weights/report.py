@@ -86,6 +86,9 @@ def main():
     cuts = {}
     for run in arguments.runs:
         log = json.loads((run / "results.json").read_text())
+        if log["cut"] in cuts:
+            raise SystemExit(f"{run}: another of --runs is of cut '{log['cut']}' too; give each a report of its own, by --name "
+                             "and --out")
         summary = summarize(log["runs"])
         cuts[log["cut"]] = {
             **log, "summary": summary, "summary_validation": summarize(log["runs"], "validation"),

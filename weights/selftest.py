@@ -1,29 +1,37 @@
 #!/usr/bin/env python3
 """Fast checks of the training side: python3 weights/selftest.py (under a minute, no dataset needed)."""
 
+import contextlib
+import io
 import json
 import math
 import os
+import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from PIL import Image
 
+import train
+import unpack_cifar10
 from selftest_binary import *  # noqa: F401, F403 - its test cases
 from selftest_components import *  # noqa: F401, F403 - its test cases
 from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
 from selftest_methods import *  # noqa: F401, F403 - its test cases
 from selftest_study import *  # noqa: F401, F403 - its test cases
-from qcnet_train import deployment, methods, models, safetensors
+from qcnet_train import data, deployment, methods, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
+from qcnet_train.data import cifar10, memory
 from qcnet_train.erasure import Erasure
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
@@ -218,6 +226,92 @@ class Erasures(unittest.TestCase):
         torch.testing.assert_close(restore.input(2 * erased - 1), restore.input(torch.zeros_like(maps)))
 
 
+class Cifar10(unittest.TestCase):
+    def setUp(self):
+        self.root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        generator = np.random.default_rng(0)
+        self.batches = {name: {b"labels": labels, b"data": generator.integers(0, 8, (len(labels), 3, 4, 4), np.uint8).repeat(
+            8, 2).repeat(8, 3).reshape(-1, 3072) * 36} for name, labels in (
+                *((f"data_batch_{i}", [3, i]) for i in range(1, 6)), ("test_batch", [9, 0, 9]))}
+
+    def archive(self, **others):
+        """The published layout, with others in the place of some files."""
+        batches = self.root / unpack_cifar10.FOLDER
+        batches.mkdir(exist_ok=True)
+        for name, batch in {**self.batches, **others}.items():
+            (batches / name).write_bytes(batch if isinstance(batch, bytes) else pickle.dumps(batch, 3))
+        with tarfile.open(self.root / "archive.tar.gz", "w:gz") as packed:
+            packed.add(batches, batches.name)
+        return self.root / "archive.tar.gz"
+
+    def unpack(self, archive):
+        with mock.patch("sys.argv", ["unpack_cifar10.py", str(archive), str(self.root / "out")]), \
+                contextlib.redirect_stdout(io.StringIO()):
+            unpack_cifar10.main()
+
+    def test_unpacked_pictures_are_the_archives(self):
+        self.batches["data_batch_2"][b"data"] = np.asfortranarray(self.batches["data_batch_2"][b"data"])
+        self.unpack(self.archive())
+        out = self.root / "out"
+        self.assertEqual(sorted(path.name for path in out.iterdir()), ["test", "train"])
+        self.assertEqual(len(list((out / "train").iterdir())), 10)
+        self.assertEqual(sorted(path.name for path in (out / "train/cat").iterdir()), [f"{i:04}.jpg" for i in range(6)])
+        with Image.open(out / "train/cat/0000.jpg") as first:
+            self.assertEqual((first.quantization[0][0], first.layer[0][1:3]), (8, (2, 2)))  # quality 75, 4:2:0
+        for split, names in cifar10.BATCHES.items():
+            pictures, labels = cifar10.from_folder(out / split)
+            ours, expected = cifar10.from_batches(self.root / unpack_cifar10.FOLDER, names)
+            order = torch.sort(expected, stable=True).indices
+            self.assertEqual(labels.tolist(), expected[order].tolist())
+            grey = [images.float().mean(1) for images in (pictures, ours[order])]
+            self.assertLess(float((grey[0] - grey[1]).abs().mean()), 6)
+        with self.assertRaisesRegex(SystemExit, "out/train is there already"):
+            self.unpack(self.archive())
+
+    def test_what_is_no_archive_of_it_is_said(self):
+        class Hostile:
+            def __reduce__(self):
+                return os.mkdir, (str(wrong.root / "harm"),)
+        wrong = self
+        for batch in (pickle.dumps({b"data": Hostile()}), pickle.dumps(Hostile()), b"no pickle", pickle.dumps([]),
+                      pickle.dumps({b"data": 1}), {**self.batches["test_batch"], b"labels": [1, 2]},
+                      {**self.batches["test_batch"], b"labels": [1, 2, 10]}):
+            with self.assertRaisesRegex(SystemExit, "archive.tar.gz, test_batch: is no batch of CIFAR-10's"):
+                self.unpack(self.archive(test_batch=batch))
+        self.assertFalse((self.root / "harm").exists() or (self.root / "out").exists())
+        (self.root / "text").write_text("no archive")
+        with self.assertRaisesRegex(SystemExit, "text: cannot be read .*; it takes cifar-10-python.tar.gz"):
+            self.unpack(self.root / "text")
+        with tarfile.open(self.root / "empty.tar", "w"):
+            pass
+        with self.assertRaisesRegex(SystemExit, "data_batch_1' not found; it takes cifar-10-python.tar.gz"):
+            self.unpack(self.root / "empty.tar")
+
+
+class HeldOut(unittest.TestCase):
+    def test_of_each_class_of_a_folder_some_are_and_some_are_not(self):
+        root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name, count in (("few", 2), ("many", 60), ("some", 39)):
+            for split in ("train", "test"):
+                (root / split / name).mkdir(parents=True)
+                for i in range(count if split == "train" else 1):
+                    Image.new("RGB", (8, 8)).save(root / split / name / f"{i}.png")
+        dataset = data.load("folder", root, resize=8, size=8)
+        for split, counts in (("train", [1, 57, 38]), ("validation", [1, 3, 1])):
+            labels = torch.cat([labels for _, labels, _ in dataset.batches(split, 100)])
+            self.assertEqual(labels.bincount().tolist(), counts)
+        (root / "train" / "few" / "0.png").unlink()
+        with self.assertRaisesRegex(SystemExit, "a single picture of few; a class needs two"):
+            data.load("folder", root, resize=8, size=8)
+
+    def test_what_was_held_out_of_archives_stays_so(self):
+        """Models were trained on the rest."""
+        labels = torch.arange(600) % 10
+        dataset = memory.MemoryDataset("", (torch.arange(600).view(-1, 1, 1, 1), labels), None, range(10), (0,), (1,), 0, 60)
+        held = dataset.splits["validation"][0].flatten()
+        self.assertEqual((len(held), held[:6].tolist(), int(held.sum())), (60, [9, 40, 55, 58, 87, 88], 19420))
+
+
 class Partition(unittest.TestCase):
     def check(self, model, size):
         images, names = torch.randn(2, 3, size, size), set(model.state_dict())
@@ -279,13 +373,19 @@ class Partition(unittest.TestCase):
 class EndToEnd(unittest.TestCase):
     """The three scripts on a folder of random pictures, as a user runs them."""
 
-    def run_script(self, script, *arguments, ranks=1):
+    def run_script(self, script, *arguments, ranks=1, refused=False):
         launcher = [sys.executable] if ranks == 1 else [
             sys.executable, "-m", "torch.distributed.run", *TORCHRUN, f"--nproc_per_node={ranks}"]
         done = subprocess.run([*launcher, str(HERE / script), *map(str, arguments)], text=True,
                               capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout
+        self.assertEqual(done.returncode, int(refused), done.stdout + done.stderr)
+        return done.stderr if refused else done.stdout
+
+    def forget_settings(self, checkpoint):
+        """So that a run of more epochs goes on, as if it had been interrupted: checkpoints of before have no settings."""
+        kept = torch.load(checkpoint)
+        del kept["settings"]
+        torch.save(kept, checkpoint)
 
     def pictures(self, root):
         generator = np.random.default_rng(0)
@@ -316,6 +416,7 @@ class EndToEnd(unittest.TestCase):
             for epochs in (1, 2):
                 self.run_script("train.py", *data, *training, *model, "--epochs", epochs, "--out", base,
                                 ranks=ranks)
+                self.forget_settings(base)
             log = json.loads(base.with_suffix(".json").read_text())
             self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
             self.run_script("compensate.py", *data, *training, "--base", base, "--cut", cut, "--block", block,
@@ -333,6 +434,8 @@ class EndToEnd(unittest.TestCase):
                 self.assertEqual(node[key].shape, server[key].shape)
             self.assertEqual(node["qcnet.check.input"].dtype, np.float16)
             self.assertEqual(about["qcnet.classes"], "blue\nred")
+            used = 25 if boxes else 64  # of 32 pictures a batch of 25, as more do not fill a second
+            self.assertEqual(json.loads(about["qcnet.training"])["calibration"], used)
             self.assertEqual(len(list(out.iterdir())), 5)
             # The whole model's file serves as a base just as the checkpoint does.
             whole = out / "tiny.safetensors"
@@ -412,9 +515,13 @@ class EndToEnd(unittest.TestCase):
             self.run_script("train.py", *data, *training, "--architecture", "convnext", "--optimizer", "adamw",
                             "--set", "depths=1,1", "width=8", "--lr", 1e-3, "--epochs", 1, "--out", base)
             sizes = ("--set", "channels=8,8,16", "strides=2,1,2", "kernels=3,3,3")
-            for epochs in (1, 2):
-                self.run_script("binarize.py", *data, *training, "--resume", *sizes, "--base", base,
-                                "--cut", "features.2", "--calibration", 64, "--epochs", epochs, "--out", binary)
+            binarize = ("binarize.py", *data, *training, "--resume", *sizes, "--base", base, "--cut", "features.2",
+                        "--calibration", 64, "--out", binary)
+            self.run_script(*binarize, "--epochs", 1)
+            said = self.run_script(*binarize, "--epochs", 2, "--seed", 1, refused=True)
+            self.assertIn("binary.pt: was trained with another --epochs, --seed; give the same again, or no --resume", said)
+            self.forget_settings(binary)
+            self.run_script(*binarize, "--epochs", 2)
             log = json.loads(binary.with_suffix(".json").read_text())
             self.assertEqual([record["epoch"] for record in log["history"]], [1, 2])
             self.assertEqual(log["bytes"]["binary_head"], 2 * 12 + (2 * 216 + 32) + (32 + 72 + 64) + (32 + 144 + 128))
@@ -463,6 +570,65 @@ class EndToEnd(unittest.TestCase):
             with self.subTest(model[-1]):
                 cut = {"vit_b_16": "conv_proj", "convnext_tiny": "features.2"}.get(model[-1], "layer2")
                 self.chain(model=model, cut=cut, size=size)
+
+    def train_here(self, *arguments):
+        """train.py in this process, which need not start."""
+        said = io.StringIO()
+        with mock.patch("sys.argv", ["train.py", *map(str, arguments)]), contextlib.redirect_stdout(said):
+            train.main()
+        return said.getvalue()
+
+    def test_a_pretrained_model_is_the_one_that_is_asked_for(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            vit = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--architecture", "vit", "--epochs", 0,
+                   "--batch", 64, "--set", "depth=1", "width=32")
+            self.train_here(*vit, "heads=2", "--out", root / "base.pt")
+            saved = torch.load(root / "base.pt")
+            arrays = {name: value.numpy() for name, value in saved["model"].items()}
+            safetensors.save(root / "plain.safetensors", arrays, {"qcnet.heads": "2"})
+            whole = {**deployment.as_arrays(saved["model"]), "qcnet.check": arrays["heads.head.bias"]}
+            safetensors.save(root / "whole.safetensors", whole, {"qcnet.specification": json.dumps(saved["spec"])})
+            for name, exact in (("base.pt", True), ("plain.safetensors", True), ("whole.safetensors", False)):
+                given = ("--pretrained", root / name, "--out", root / "again.pt")
+                with self.assertRaisesRegex(SystemExit, f"{name} is of another model: give .*--set .*heads=2"):
+                    self.train_here(*vit, *given)
+                self.train_here(*vit, "heads=2", *given)
+                for key, value in torch.load(root / "again.pt")["model"].items():
+                    torch.testing.assert_close(value, saved["model"][key], rtol=0, atol=0 if exact else 1e-3)
+            with self.assertRaisesRegex(SystemExit, "base.pt is of another model: give --architecture vit --model small "
+                                                    "--set size=32 patch=4 depth=1 heads=2 width=32"):
+                self.train_here(*vit[:6], "--epochs", 0, "--pretrained", root / "base.pt", "--out", root / "again.pt")
+
+    def test_a_pretrained_detector_keeps_its_anchors(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            own = "anchors=9,9,20,20,30,30,40,40,50,50,60,60"
+            command = (*self.dataset(root, 64, True), *DETECTOR, "--epochs", 0, "--set", "width=2")
+            self.train_here(*command, own, "--out", root / "base.pt")
+            spec = torch.load(root / "base.pt")["spec"]
+            self.train_here(*command, "--pretrained", root / "base.pt", "--out", root / "again.pt")
+            self.assertEqual(torch.load(root / "again.pt")["spec"], spec)
+            settings = models.as_options(spec).removeprefix("--architecture yolov3-tiny --model small --set ").split()
+            self.assertEqual(models.specification("yolov3-tiny", "small", settings), spec)
+            with self.assertRaisesRegex(SystemExit, "of another model: give .*anchors=9.0,9.0,20.0"):
+                self.train_here(*command, own.replace("9", "8"), "--pretrained", root / "base.pt", "--out", root / "again.pt")
+
+    def test_training_goes_on_only_as_it_began(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            command = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--batch", 64,
+                       "--set", "width=8", "depths=1,1,1,1", "--epochs", 1, "--out", root / "base.pt")
+            self.train_here(*command)
+            self.train_here(*command, "--resume", "--set", "depths=1,1,1,1", "width=8", "block=basic")
+            for options, named in ((("--lr", 0.1, "--epochs", 2), "--epochs, --lr"), (("--set", "width=16"), "--set"),
+                                   (("--batch", 32, "--fp32"), "--batch, --fp32")):
+                with self.assertRaisesRegex(SystemExit, f"base.pt: was trained with another {named}; give the same again"):
+                    self.train_here(*command, "--resume", *options)
+            self.forget_settings(root / "base.pt")
+            self.train_here(*command, "--resume", "--lr", 0.1)
 
     def test_a_trained_model_as_it_is(self):
         with tempfile.TemporaryDirectory() as scratch:

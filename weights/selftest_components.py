@@ -95,6 +95,13 @@ class PrincipalComponents(unittest.TestCase):
             error = (LinearDequantizer(half)(ComponentCodes(half)(z)) - z).square().mean()
             self.assertLess(float(error), float(plain))
 
+    def test_rates_that_cannot_be_are_refused(self):
+        z = correlated()[0]
+        for rate in (0, -1, 0.04, 8.1):
+            with self.assertRaisesRegex(SystemExit, f"--rate {rate:g}: 12 channels can have 0.083 to 8 bits each"):
+                Components.fit([z], rate)
+        self.assertEqual(Components.fit([z], 0.08).weight.shape, (12, 1))
+
     def test_a_channel_that_never_changes(self):
         z = correlated()[0]
         z[:, 3] = 2

@@ -1,15 +1,20 @@
 """Checks of what nodes send and of the methods' parts, part of selftest.py."""
 
+import io
+import json
 import tempfile
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import torch
 
 import compensate
-from qcnet_train import methods, optimizers
-from qcnet_train.compensator import CodeDequantizer, Dequantizer
+import export
+import report
+from qcnet_train import base, methods, models, optimizers
+from qcnet_train.compensator import CodeDequantizer, Dequantizer, round_to_half
 from qcnet_train.latent import WINDOW
 from qcnet_train.quantizer import Quantizer, binarize, even_levels, lloyd_max
 from qcnet_train.sender import Codes, Encoder, LearnedComparison, Step
@@ -103,14 +108,94 @@ class Methods(unittest.TestCase):
                     for key, value in getattr(parts, part).state_dict().items():
                         self.assertTrue(torch.equal(value, getattr(again, part).state_dict()[key]), (name, part, key))
 
-    def test_a_run_goes_on_only_with_the_same_settings(self):
+    def test_a_folder_of_results_is_for_one_model_and_one_set_of_options(self):
         out = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        settings = {**dict.fromkeys(compensate.SETTINGS), "out": out, "resume": True, "epochs": 5.0}
-        compensate.keep_settings(SimpleNamespace(**settings))
-        compensate.keep_settings(SimpleNamespace(**settings))
-        with self.assertRaisesRegex(SystemExit, "another --epochs, --packet-loss;"):
-            compensate.keep_settings(SimpleNamespace(**{**settings, "epochs": 6.0, "packet_loss": 0.25}))
-        compensate.keep_settings(SimpleNamespace(**{**settings, "epochs": 6.0, "resume": False}))
+
+        def keep(read=None, **settings):
+            compensate.keep_settings(SimpleNamespace(**{**dict.fromkeys(compensate.SETTINGS), "out": out, **settings}),
+                                     read or {"base": "1a", "teacher": None})
+        keep(epochs=5.0)
+        keep(epochs=6.0)  # nothing was trained yet
+        for left in ("qcnet-seed0.pt", "qcnet-mse-seed0.running"):
+            (out / left).touch()
+            for resume in (True, False):
+                keep(epochs=6.0, resume=resume)
+                with self.assertRaisesRegex(SystemExit, "another --epochs, --packet-loss; take another --out, or empty it"):
+                    keep(epochs=5.0, packet_loss=0.25, resume=resume)
+                for read in ({"base": "2b", "teacher": None}, {"base": "1a", "teacher": "2b"}):
+                    with self.assertRaisesRegex(SystemExit, "another --(base|teacher); take"):
+                        keep(read, epochs=6.0, resume=resume)
+            (out / left).unlink()
+        (out / left).touch()
+        (out / "settings.json").write_text(json.dumps({**dict.fromkeys(compensate.SETTINGS), "epochs": 6.0}))
+        keep(epochs=6.0)  # of before models were told apart
+        with self.assertRaisesRegex(SystemExit, "another --base;"):
+            keep({"base": "2b", "teacher": None}, epochs=6.0)
+
+    def test_options_that_would_do_nothing_are_refused(self):
+        def said(*options):
+            words = ["compensate.py", "--dataset", "cifar10", "--base", "b", "--cut", "c", "--out", "o", *options]
+            with mock.patch("sys.argv", words), mock.patch("sys.stderr", io.StringIO()) as stderr:
+                try:
+                    compensate.parse()
+                except SystemExit:
+                    return stderr.getvalue()
+        for option in ("--rate", "--patch"):
+            self.assertIn(f"{option} is for methods of principal components (klt...), not for qcnet, qat",
+                          said(option, "2", "--methods", "klt", "qcnet", "qat", "control"))
+            self.assertIsNone(said(option, "2", "--methods", "klt", "klt-qcnet", "control"))
+        for rate in ("0", "-1", "8.5", "nan"):
+            self.assertIn("--rate is a number of bits a feature, more than 0 and at most 8",
+                          said("--rate", rate, "--methods", "klt"))
+        shorter = ("--epochs", "2", "--reconstruction-epochs", "3", "--methods")
+        self.assertIn("--epochs 2 are fewer than --reconstruction-epochs 3, which count among those of qcnet-finetuned",
+                      said(*shorter, "qcnet", "qcnet-finetuned", "control"))
+        self.assertIsNone(said(*shorter, "qcnet", "control"))
+
+    def test_what_a_run_does_not_hold_is_not_exported(self):
+        def run(method, seed=0, **figures):
+            return {"method": method, "seed": seed, "validation": 0.5, **figures}
+        whole = {"unpartitioned": {"validation": 0.9, "test": 0.9}}
+        klt = {"runs": [run("klt", test=0.5), run("klt-qcnet-mse", test=0.5), run("qcnet", seed=1, test=0.5)], "baselines": whole}
+        self.assertEqual(export.sources(klt, ("klt", "klt-qcnet"), 0, "run"), {"klt": "klt", "klt-qcnet": "klt-qcnet-mse"})
+        for asked in ("qcnet", "autoencoder", "qat"):
+            with self.assertRaisesRegex(SystemExit, f"run: holds no {asked} of seed 0; it holds klt, klt-qcnet-mse of it"):
+                export.sources(klt, (asked, "klt"), 0, "run")
+        for log in ({**klt, "baselines": {"unpartitioned": {"validation": 0.9}}}, {**klt, "runs": [run("klt")]}):
+            with self.assertRaisesRegex(SystemExit, "figures of the validation split alone"):
+                export.sources(log, ("klt",), 0, "run")
+
+    def test_a_report_has_each_cut_once(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name, cut in (("a", "layer1"), ("b", "layer2"), ("c", "layer1")):
+            (folder / name).mkdir()
+            figures = {key: {"validation": 0.5, "test": 0.5} for key in ("unpartitioned", "uniform", "lloyd-max")}
+            (folder / name / "results.json").write_text(json.dumps({"cut": cut, "baselines": figures, "runs": []}))
+        (folder / "base.json").write_text("{}")
+
+        def of(*runs):
+            words = ("report.py", "--name", "m", "--base", folder / "base.pt", "--out", folder / "log.json", "--runs",
+                     *(folder / run for run in runs))
+            with mock.patch("sys.argv", list(map(str, words))), mock.patch("sys.stdout", io.StringIO()):
+                report.main()
+        of("a", "b")
+        self.assertEqual(list(json.loads((folder / "log.json").read_text())["cuts"]), ["layer1", "layer2"])
+        with self.assertRaisesRegex(SystemExit, "c: another of --runs is of cut 'layer1' too"):
+            of("a", "b", "c")
+
+    def test_base_models_differ_by_their_weights_and_by_what_these_do_not_say(self):
+        vits = [{"architecture": "vit", "name": "small", "depth": 1, "width": 32, "heads": heads} for heads in (2, 4)]
+        seen = set()
+        for spec in vits:
+            torch.manual_seed(0)
+            model = models.build(spec, 10, 3)
+            seen.add(base.fingerprint(model))
+            rounded = round_to_half(models.build(json.loads(json.dumps(spec)), 10, 3))
+            rounded.load_state_dict(model.state_dict())
+            self.assertEqual(base.fingerprint(round_to_half(rounded)), base.fingerprint(model))
+            torch.nn.init.normal_(model.class_token)
+            seen.add(base.fingerprint(model))
+        self.assertEqual(len(seen), 4)
 
     def test_an_optimizer_is_the_one_that_was_named(self):
         for name, kind in (("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)):

@@ -3,9 +3,15 @@
 import json
 import tempfile
 import unittest
+import zipfile
 from pathlib import Path
+from unittest import mock
 
 import study
+try:
+    import study_report
+except ImportError:  # matplotlib is for the report alone
+    study_report = None
 from qcnet_train.study import FAMILIES, Cell, percent
 
 
@@ -32,6 +38,48 @@ class Study(unittest.TestCase):
         self.assertTrue(again.lacks("autoencoder"))
         self.assertEqual(percent(again.rows()["qcnet"]), 80.0)
         self.assertEqual(percent({"mAP@0.5": 70.0}), 70.0)
+
+    def test_a_record_keeps_what_another_process_added_and_what_was_measured(self):
+        record, other = study.Record(self.cell, self.folder), study.Record(self.cell, self.folder)
+        other.add({"qcnet": {"test": 0.5}}, [{"rows": [{"method": "qcnet"}]}])
+        record.add({"qcnet": {"test": 0.6}, "qat": {"test": 0.7}}, [{"rows": [{"method": "qat"}]}])
+        again = study.Record(self.cell, self.folder)
+        self.assertEqual(list(again.rows()), ["qcnet", "qat"])
+        self.assertEqual(again.content["trained"], {"qcnet": {"test": 0.5}, "qat": {"test": 0.7}})
+
+    def test_a_test_set_is_unpacked_by_several_at_once(self):
+        with zipfile.ZipFile(self.folder / "cifar10-test.zip", "w") as archive:
+            archive.writestr("test/cat/0000.jpg", "a picture")
+        extract, work = zipfile.ZipFile.extractall, self.folder / "work"
+        work.mkdir()
+
+        def extract_beside_another(archive, path):
+            extract(archive, path)
+            with mock.patch("zipfile.ZipFile.extractall", extract):
+                study.test_set("cifar10", work)  # another is first
+        with mock.patch.dict("os.environ", QCNET_DATA=str(self.folder)), \
+                mock.patch("zipfile.ZipFile.extractall", extract_beside_another):
+            for _ in range(2):
+                found, = study.test_set("cifar10", work)
+                self.assertEqual((found / "cat/0000.jpg").read_text(), "a picture")
+        self.assertEqual([path.name for path in work.iterdir()], ["cifar10-test"])
+
+    @unittest.skipUnless(study_report, "needs matplotlib")
+    def test_a_report_counts_a_seed_once_and_takes_the_time_of_the_idle_machine(self):
+        for seed, accuracy, milliseconds in ((0, 80.0, 9.0), (1, 82.0, 3.0)):
+            def part(accuracy):
+                row = {"method": "unpartitioned", "from_bits": False, "accuracy": accuracy, "ms": milliseconds}
+                return {"bytes": {"frame": 1, "float32": 32, "file": 900}, "rows": [row]}
+            (self.folder / f"{seed}.json").write_text(json.dumps({
+                "family": "resnet-cifar10", "cut": "layer1", "seed": seed, "options": "--cut layer1", "trained": {},
+                "measured": [part(accuracy), part(accuracy + 9)]}))
+        found = study_report.gather(self.folder)
+        (methods,) = found.values()
+        self.assertEqual(study_report.cell(methods["unpartitioned"]), "81.00 ± 1.41")
+        drawn = []
+        with mock.patch("matplotlib.axes.Axes.scatter", lambda axes, x, y, **style: drawn.append((x, y))):
+            study_report.plot(self.folder / "plot.svg", found, lambda row: row["ms"], "ms")
+        self.assertEqual(drawn, [(3.0, 81.0)])
 
     def test_other_rates_are_cells_of_their_own(self):
         vit = FAMILIES["vit-cifar10"]

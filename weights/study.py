@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -27,7 +28,7 @@ WEIGHTS = Path(__file__).resolve().parent
 SHIPPED_SEED = 0
 # dataset -> names of its pictures, what to do if there are none, further options of `evaluate`
 TEST_SETS = {"cifar10": (("cifar10-test.zip", "test"), "Give --data a folder with cifar10-train.zip and cifar10-test.zip, or "
-                         "train/<class>/*.jpg and test/<class>/*.jpg.", ()),
+                         "train/<class>/*.jpg and test/<class>/*.jpg, as unpack_cifar10.py makes it.", ()),
              "bccd": (("bccd.zip", "BCCD"), detection.BCCD_ADVICE, ("--split", "test"))}
 
 
@@ -74,10 +75,13 @@ def test_set(dataset, work):
     if found.suffix == ".zip":
         folder = work / found.stem
         if not folder.exists():
-            partial = folder.with_suffix(".partial")
-            with zipfile.ZipFile(found) as archive:
-                archive.extractall(partial)
-            partial.rename(folder)
+            with zipfile.ZipFile(found) as archive, tempfile.TemporaryDirectory(dir=work) as own:
+                archive.extractall(Path(own, found.stem))
+                try:
+                    Path(own, found.stem).rename(folder)
+                except OSError:
+                    if not folder.exists():  # else another process was first
+                        raise
         found = folder / "test" if dataset == "cifar10" else folder
     return [found, *options]
 
@@ -133,11 +137,16 @@ class Record:
 
     def __init__(self, cell, folder):
         self.path = folder / f"{cell.name}.json"
-        self.content = read(self.path) if self.path.exists() else {
-            "family": cell.family.name, "cut": cell.cut, "seed": cell.seed, "options": shlex.join(cell.options()),
-            "trained": {}, "measured": []}
+        self.content = {"family": cell.family.name, "cut": cell.cut, "seed": cell.seed, "options": shlex.join(cell.options()),
+                        "trained": {}, "measured": []}
+        self.read()
         if self.content["options"] != shlex.join(cell.options()):
             raise SystemExit(f"{self.path}: was trained with other options, {self.content['options']}; move it away")
+
+    def read(self):
+        """Takes what is in the file, if there is one."""
+        if self.path.exists():
+            self.content = read(self.path)
 
     def rows(self):
         return {row["method"]: row for part in self.content["measured"] for row in part["rows"]}
@@ -147,7 +156,10 @@ class Record:
         return method not in (self.content["trained"] if method == "control" else self.rows())
 
     def add(self, trained, measured):
-        self.content["trained"].update(trained)
+        """Adds to what is in the file by now. Figures that are there stay: they are of the models whose rows are."""
+        self.read()
+        for method, figures in trained.items():
+            self.content["trained"].setdefault(method, figures)
         self.content["measured"] += measured
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")

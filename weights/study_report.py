@@ -55,7 +55,10 @@ class Place:
 
 
 def gather(folder):
-    """{place: {method: rows of its seeds}}; a row has its frame's bytes too."""
+    """{place: {method: rows of its seeds}}; a row has its frame's bytes too.
+
+    Baselines are measured again whenever a method is added to a cell: of each seed the first row counts.
+    """
     found = {}
     for path in sorted(folder.glob("*.json")):
         record = json.loads(path.read_text())
@@ -64,9 +67,11 @@ def gather(folder):
             methods.setdefault("control", []).append({"percent": 100 * control["test"], "seed": record["seed"]})
         for part in record["measured"]:
             for row in part["rows"]:
-                sent = part["bytes"]["frame" if row["from_bits"] else "float32"]
-                methods.setdefault(row["method"], []).append(
-                    {**row, "percent": percent(row), "seed": record["seed"], "bytes": sent, "file": part["bytes"]["file"]})
+                rows = methods.setdefault(row["method"], [])
+                if record["seed"] not in (known["seed"] for known in rows):
+                    sent = part["bytes"]["frame" if row["from_bits"] else "float32"]
+                    rows.append({**row, "percent": percent(row), "seed": record["seed"], "bytes": sent,
+                                 "file": part["bytes"]["file"]})
     return found
 
 
@@ -141,17 +146,20 @@ def style(method):
 
 
 def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
-    """Of each family the metric against x(row), a mark for each method and cut; of the picture as a file, `whole`(row)."""
+    """Of each family the metric against x(row), a mark for each method and cut; of the picture as a file, `whole`(row).
+
+    Of several seeds x is the least: bytes are the same, and more milliseconds mean that the machine had other work.
+    """
     families = [family for family in FAMILIES if any(place.family == family for place in found)]
     figure, all_axes = plt.subplots(1, len(families), figsize=(3.4 * len(families), 3.9), squeeze=False)
     for axes, family in zip(all_axes[0], families):
         for methods in (methods for place, methods in found.items() if place.family == family):
             for method, rows in methods.items():
                 if method not in hidden:
-                    axes.scatter(statistics.mean(map(x, rows)), mean(rows, "percent"), label=TITLES[method].strip("*"),
+                    axes.scatter(min(map(x, rows)), mean(rows, "percent"), label=TITLES[method].strip("*"),
                                  zorder=2, **style(method))
                 if whole and method == "unpartitioned":
-                    axes.scatter(statistics.mean(map(whole, rows)), mean(rows, "percent"), label="the picture's JPEG file",
+                    axes.scatter(min(map(whole, rows)), mean(rows, "percent"), label="the picture's JPEG file",
                                  marker="x", color="black")
         axes.set(title=family, xlabel=label, xscale="log")
         axes.grid(alpha=0.3)

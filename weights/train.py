@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import loop, models, optimizers, options, tasks
+from qcnet_train import loop, models, optimizers, options, safetensors, tasks
 from qcnet_train.cutmix import CutMix
 from qcnet_train.maps import each
 from qcnet_train.data.order import batch_count
@@ -26,7 +26,7 @@ def parse():
     parser.add_argument("--model", default="small", help="small, or torchvision's, e.g. resnet50")
     parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE",
                         help="what small is made of, e.g. width=16 depths=2,2,2,2 (a wrong one names the known)")
-    parser.add_argument("--pretrained", type=Path, help="state_dict or checkpoint to start from")
+    parser.add_argument("--pretrained", type=Path, help="state_dict (.pth, .safetensors) or checkpoint to start from")
     parser.add_argument("--epochs", type=int, default=36, help="0: --pretrained stays as it is")
     parser.add_argument("--optimizer", default="sgd", choices=optimizers.NAMES,
                         help="adamw for vit and convnext, with --lr 1e-3 --weight-decay 0.05")
@@ -40,6 +40,11 @@ def parse():
     return parser.parse_args()
 
 
+# What --resume needs to be the same, beside the model and what it starts from.
+SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cutmix", "epochs", "optimizer", "lr", "warmup",
+            "weight_decay", "smoothing", "seed")
+
+
 def one_cycle(optimizer, steps, warmup):
     """Linear warm-up to the peak, then cosine to zero (Smith and Topin, 2018)."""
     rise = max(1, int(warmup * steps))
@@ -51,10 +56,34 @@ def one_cycle(optimizer, steps, warmup):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def load_pretrained(path, model, runtime):
-    """Loads a state_dict or checkpoint; a classifier for other classes starts anew. Returns the history, if any."""
-    saved = torch.load(path, map_location="cpu")
-    state, own = dict(saved.get("model", saved)), model.state_dict()
+def read_pretrained(path):
+    """(state_dict, what the file says of its specification, history) of a checkpoint, a state_dict or a whole model's file."""
+    if path.suffix != ".safetensors":
+        saved = torch.load(path, map_location="cpu")
+        return saved.get("model", saved), saved.get("spec", {}), saved.get("history", [])
+    arrays, about = safetensors.load(path)
+    known = json.loads(about.get("qcnet.specification", "{}"))
+    if not known and "qcnet.heads" in about:
+        known = {"heads": int(about["qcnet.heads"])}
+    return ({name: torch.tensor(array) for name, array in arrays.items() if not name.startswith("qcnet.")},
+            {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}, [])
+
+
+def specification(arguments, dataset, known):
+    """What the options ask for. What the data suggests must not replace what a pretrained model is `known` to be made of."""
+    suggested = tasks.kind(arguments.architecture, dataset).suggested(dataset)
+    suggested = {key: known.get(key, value) for key, value in suggested.items()}
+    spec = models.specification(arguments.architecture, arguments.model, arguments.set, suggested)
+    if any(known.get(key, value) != value for key, value in spec.items()):
+        raise SystemExit(f"{arguments.pretrained} is of another model: give {models.as_options(known)}")
+    return spec
+
+
+def load_pretrained(path, state, model, runtime):
+    """Loads a state_dict; a classifier for other classes starts anew."""
+    own = model.state_dict()
+    counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
+    state = {**counters, **state}  # our own files have none of these
     anew = [name for name, value in state.items() if name in own and value.shape[1:] == own[name].shape[1:]
             and value.shape != own[name].shape]
     if set(anew) <= set(list(own)[-2:]):  # weight and bias of the last layer
@@ -65,7 +94,6 @@ def load_pretrained(path, model, runtime):
         model.load_state_dict(state)
     except RuntimeError as wrong:
         raise SystemExit(f"{path} is not of this model: {wrong}") from None
-    return saved.get("history", [])
 
 
 def main():
@@ -73,15 +101,19 @@ def main():
     runtime, dataset = options.open_run(arguments)
     seed_everything(arguments.seed)
     mix = CutMix(arguments.cutmix, dataset, arguments.seed, runtime.rank)
-    suggested = tasks.kind(arguments.architecture, dataset).suggested(dataset)
-    spec = models.specification(arguments.architecture, arguments.model, arguments.set, suggested)
+    state, known, earlier = read_pretrained(arguments.pretrained) if arguments.pretrained else (None, {}, [])
+    spec = specification(arguments, dataset, known)
     model = models.build(spec, len(dataset.classes), dataset.channels)
-    earlier = load_pretrained(arguments.pretrained, model, runtime) if arguments.pretrained else []
+    if state:
+        load_pretrained(arguments.pretrained, state, model, runtime)
     model, task = runtime.place(model), tasks.of(model, dataset)
     steps = arguments.epochs * batch_count(dataset.count("train"), arguments.batch)
     optimizer = optimizers.make(arguments.optimizer, model, arguments.lr, arguments.weight_decay)
     schedule = one_cycle(optimizer, steps, arguments.warmup)
-    checkpoint = loop.Checkpoint(runtime, arguments.out, arguments.resume, {"spec": model.spec, "size": dataset.size},
+    settings = {**{key: getattr(arguments, key) for key in SETTINGS}, "set": spec,
+                "pretrained": arguments.pretrained and arguments.pretrained.name}
+    checkpoint = loop.Checkpoint(runtime, arguments.out, arguments.resume,
+                                 {"spec": model.spec, "size": dataset.size, "settings": settings},
                                  model=model, optimizer=optimizer, schedule=schedule)
     wrapped = runtime.distribute(model.train())
 

@@ -43,6 +43,11 @@ def from_file(path, dataset):
     return model, tuple(map(int, about["qcnet.input"].split()[:2]))
 
 
+def fingerprint(model):
+    """16 hex digits that tell base models apart; a checkpoint and the files that were made of it have the same."""
+    return deployment.fingerprint(deployment.as_arrays(model.state_dict()), json.dumps(model.spec, sort_keys=True))
+
+
 def metadata(path):
     """That of a file with a whole model, or of a node's."""
     about = safetensors.load(path)[1]

@@ -71,7 +71,10 @@ class Components:
 
 def total(rate, channels):
     """Bits a pixel."""
-    return min(MOST_BITS * channels, max(1, round(rate * channels)))
+    count = round(rate * channels)
+    if not 1 <= count <= MOST_BITS * channels:
+        raise SystemExit(f"--rate {rate:g}: {channels} channels can have {1 / channels:.2g} to {MOST_BITS} bits each on average")
+    return count
 
 
 def principal(centred, without_mean):

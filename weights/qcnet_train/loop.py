@@ -21,8 +21,18 @@ def save(path, state):
     os.replace(partial, path)
 
 
+def check_settings(path, settings, before, advice):
+    """Exits, and names the options, if what is at `path` was trained `before` with others than these settings."""
+    other = [f"--{key.replace('_', '-')}" for key, value in settings.items() if before.get(key) != value]
+    if other:
+        raise SystemExit(f"{path}: was trained with another {', '.join(other)}; {advice}")
+
+
 class Checkpoint:
-    """State of everything in `parts` (name -> object with a state_dict) after each epoch."""
+    """State of everything in `parts` (name -> object with a state_dict) after each epoch, and `extra` beside it.
+
+    Its "settings", if it has any, are those without which training would not go on as it began.
+    """
 
     def __init__(self, runtime, path, resume, extra=None, **parts):
         self.runtime, self.path, self.resume = runtime, Path(path), resume
@@ -34,6 +44,8 @@ class Checkpoint:
         state = self.runtime.share(lambda: torch.load(self.path, map_location="cpu") if found else None)
         if state is None:
             return []
+        if "settings" in state:  # checkpoints of before have none
+            check_settings(self.path, self.extra["settings"], state["settings"], "give the same again, or no --resume")
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         return state["history"]

@@ -25,7 +25,10 @@ KEPT_BYTES = 4 << 30
 
 @torch.no_grad()
 def calibration_maps(runtime, dataset, head, count, batch):
-    """The maps of `count` training images, a batch at a time, in fp32 as a node computes them."""
+    """The maps of `count` training images, a batch at a time, in fp32 as a node computes them.
+
+    Of fewer images, whole batches alone: 200 of 205, say.
+    """
     found = []
     for images, _, i in dataset.batches("train", batch, augment=False, shuffle=True):
         if i * batch >= count:

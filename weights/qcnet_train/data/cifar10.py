@@ -14,11 +14,12 @@ from .memory import MemoryDataset
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 ADVICE = """Give --data a folder that holds one of
-  cifar10-train.zip and cifar10-test.zip   (train/<class>/NNNN.jpg, test/<class>/NNNN.jpg)
-  train/<class>/*.jpg and test/<class>/*.jpg
-  cifar-10-batches-py                      (torchvision's download)
-torchvision fetches it with
+  cifar10-train.zip and cifar10-test.zip       (train/<class>/NNNN.jpg, test/<class>/NNNN.jpg)
+  train/<class>/*.jpg and test/<class>/*.jpg   (unpack_cifar10.py makes them of the published archive)
+  cifar-10-batches-py                          (torchvision's download)
+torchvision fetches the last with
   python3 -c "import torchvision as t; t.datasets.CIFAR10('data', download=True)"
 and then --data data."""
 
@@ -40,14 +41,47 @@ def from_folder(path):
     return decode([(str(p.relative_to(path)), p.read_bytes()) for p in path.glob("*/*.??g")])
 
 
+class Array:
+    """Stands for a numpy array, its type or its dtype in a pickle: keeps what is said of it, which numpy's own would trust."""
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+class Unpickler(pickle.Unpickler):
+    """Makes nothing but plain containers and Arrays, as a batch is a download."""
+
+    def find_class(self, module, name):
+        if (module.replace("._core", ".core"), name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"),
+                                                         ("numpy", "dtype")):
+            return Array
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+def read_batch(stream, name):
+    """A batch of the published archive: uint8 images [N, 3, 32, 32], labels [N]."""
+    try:
+        batch = Unpickler(stream, encoding="bytes").load()
+        _, shape, _, columns_first, data = batch[b"data"].state
+        images = np.frombuffer(data, np.uint8).reshape(shape, order="F" if columns_first else "C").reshape(-1, 3, 32, 32)
+        labels = np.array(batch[b"labels"], np.int64)
+        if labels.shape != images.shape[:1] or not set(labels.tolist()) <= set(range(len(CLASSES))):
+            raise ValueError(f"{len(images)} pictures do not have as many labels from 0 to 9")
+    except Exception as wrong:  # there is nothing that a file which is no pickle cannot raise
+        raise SystemExit(f"{name}: is no batch of CIFAR-10's Python archive ({wrong})") from None
+    return images, labels
+
+
 def from_batches(path, names):
-    images, labels = [], []
+    batches = []
     for name in names:
         with open(path / name, "rb") as stream:
-            batch = pickle.load(stream, encoding="bytes")
-        images.append(np.asarray(batch[b"data"]).reshape(-1, 3, 32, 32))
-        labels += batch[b"labels"]
-    return torch.from_numpy(np.concatenate(images)), torch.tensor(labels)
+            batches.append(read_batch(stream, path / name))
+    images, labels = map(np.concatenate, zip(*batches))
+    return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 def load(path=None, limit=None):
@@ -57,6 +91,5 @@ def load(path=None, limit=None):
     elif found.name == "train":
         train, test = from_folder(found), from_folder(found.with_name("test"))
     else:
-        train = from_batches(found, [f"data_batch_{i}" for i in range(1, 6)])
-        test = from_batches(found, ["test_batch"])
+        train, test = (from_batches(found, names) for names in BATCHES.values())
     return MemoryDataset("CIFAR-10", train, test, CLASSES, MEAN, STD, padding=4, limit=limit)

@@ -32,8 +32,11 @@ class FolderDataset:
             for split, folder in (("train", root / "train"), ("test", test)) for augment in (False, True)}
         self.classes = tuple(folders["train", False].classes)
         labels = torch.tensor(folders["train", False].targets)
+        if alone := [name for name, count in zip(self.classes, labels.bincount()) if count == 1]:
+            raise SystemExit(f"{root / 'train'} has a single picture of {', '.join(alone)}; a class needs two or more, as some "
+                             "are held out for validation")
         kept, held = (part[torch.randperm(len(part), generator=torch.Generator().manual_seed(0))]
-                      for part in split_off(len(labels) // 20, labels))
+                      for part in split_off(labels, lambda count: max(1, count // 20)))
         everything = torch.arange(len(folders["test", False]))
         subset = torch.utils.data.Subset
         self.parts = {}

@@ -6,14 +6,13 @@ import torch.nn.functional as F
 from .order import epoch_batches
 
 
-def split_off(count, labels, seed=1234):
-    """Indices (train, validation): `count` images held out, the same number of each class."""
+def split_off(labels, share, seed=1234):
+    """Indices (train, validation): of each class with n images share(n) are held out."""
     generator = torch.Generator().manual_seed(seed)
-    classes = int(labels.max()) + 1
     held = []
-    for c in range(classes):
+    for c in range(int(labels.max()) + 1):
         members = (labels == c).nonzero().flatten()
-        held.append(members[torch.randperm(len(members), generator=generator)[:count // classes]])
+        held.append(members[torch.randperm(len(members), generator=generator)[:share(len(members))]])
     mask = torch.zeros(len(labels), dtype=torch.bool)
     mask[torch.cat(held)] = True
     return (~mask).nonzero().flatten(), mask.nonzero().flatten()
@@ -39,7 +38,7 @@ class MemoryDataset:
 
     def __init__(self, name, train, test, classes, mean, std, padding, validation=5000, limit=None):
         self.name, self.classes, self.mean, self.std, self.padding = name, classes, mean, std, padding
-        kept, held = split_off(validation, train[1])
+        kept, held = split_off(train[1], lambda count: validation // len(classes))
         self.splits = {
             "train": (train[0][kept], train[1][kept]),
             "validation": (train[0][held], train[1][held]),

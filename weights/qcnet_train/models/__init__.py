@@ -48,6 +48,15 @@ def specification(architecture, name, settings, suggested=None):
             **set_options(f"{architecture} '{name}'", defaults if name == "small" else {}, settings)}
 
 
+def as_options(spec):
+    """The options of train.py that ask for a specification, or for the part of one that is known."""
+    known = {"--architecture": spec.get("architecture"), "--model": spec.get("name")}
+    words = [f"{option} {value}" for option, value in known.items() if value]
+    settings = [f"{key}={','.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in spec.items()
+                if key not in ("architecture", "name", "binary_head")]
+    return " ".join([*words, *(["--set", *settings] if settings else [])])
+
+
 def set_options(what, defaults, settings):
     """`defaults`, {option: value}, with what texts "option=value" say instead."""
     options = dict(defaults)
