@@ -46,6 +46,7 @@ def parse():
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--rates", nargs="+", type=float, default=(1,), metavar="BITS",
                         help="a feature; with others than 1 the klt methods of the cuts that have them (1)")
+    parser.add_argument("--patches", nargs="+", type=int, metavar="P", help="only cells of patches of P x P pixels, 1 for none")
     parser.add_argument("--methods", nargs="+", default=METHODS + OF_COMPONENTS, choices=METHODS + OF_COMPONENTS,
                         metavar="METHOD", help=f"only these of {' '.join(METHODS + OF_COMPONENTS)}")
     parser.add_argument("--evaluate", type=path, required=True, help="the built program")
@@ -242,7 +243,7 @@ def main():
         return
     for seed in arguments.seeds:
         for cell in (cell for rate in arguments.rates for family in families for cell in family.cells(seed, rate)):
-            if not arguments.cuts or cell.cut in arguments.cuts:
+            if cell.cut in (arguments.cuts or known) and cell.patch in (arguments.patches or (cell.patch,)):
                 run_cell(cell, arguments.methods, arguments)
 
 
