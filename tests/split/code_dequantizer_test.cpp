@@ -56,7 +56,8 @@ TEST_CASE("what is wrong with files of several bits is one sentence") {
   CHECK(server_said(server) == "no error");
   CHECK(node_said(node) == "no error");
   for (const char* bits : {"0", "9", "-1", "two", "", "1 2"}) {
-    const std::string expected = std::string("metadata \"qcnet.bits\" cannot be read: \"") + bits + "\"";
+    const std::string expected =
+        std::string("metadata \"qcnet.bits\" must be a number from 1 to 8, found \"") + bits + "\"";
     CHECK(server_said(WeightsFile(server).set_metadata("qcnet.bits", bits)) == expected);
     CHECK(node_said(WeightsFile(node).set_metadata("qcnet.bits", bits)) == expected);
   }
