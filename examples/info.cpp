@@ -16,7 +16,7 @@ namespace {
 
 using namespace examples;
 using qcnet::Deployment, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result;
-using qcnet::io::Safetensors;
+using qcnet::io::Safetensors, qcnet::io::detail::printable;
 
 template <class T>
 void line(std::ostream& out, const char* name, const T& value) {
@@ -54,7 +54,7 @@ void describe_file(std::ostream& out, const Safetensors& file, const qcnet::visi
            joined(preprocess.mean) + ", std " + joined(preprocess.std));
   for (const auto& [key, value] : file.metadata())
     if (key.starts_with("qcnet.accuracy") || key == "qcnet.dataset" || key == "qcnet.training")
-      line(out, key.substr(key.rfind('.') + 1).c_str(), qcnet::io::detail::printable(value));
+      line(out, printable(key.substr(key.rfind('.') + 1)).c_str(), printable(value));
 }
 
 void describe_network(std::ostream& out, const char* name, const Executor& network) {
@@ -196,7 +196,7 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
   } else {
     QCNET_TRY(const WholeModel model, WholeModel::load(path, options));
     title(model.about.name.empty()
-              ? "state_dict without metadata, taken for " + std::string(qcnet::models::architecture(file))
+              ? "state_dict without metadata, taken for " + printable(qcnet::models::architecture(file))
               : "whole model, " + model_name(model.about));
     describe_network(out, "network", model.network);
     describe_file(out, file, model.about.preprocess);

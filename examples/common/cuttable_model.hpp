@@ -115,7 +115,7 @@ inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const Pr
   const qcnet::Network& layers = whole.network.network();
   const auto preprocess = whole.about.preprocess;
   CuttableModel model{whole.about.name, preprocess, whole.about.anchors.has_value()};
-  model.metric = file.metadata("qcnet.metric").value_or(model.metric);
+  model.metric = qcnet::io::detail::printable(file.metadata("qcnet.metric").value_or(model.metric));
   QCNET_TRY(model.accuracy, percent(file, "qcnet.accuracy.unpartitioned"));
   model.uncut = [layers, preprocess](const qcnet::Arithmetic& arithmetic) -> qcnet::Result<UncutModel> {
     QCNET_TRY(auto made, qcnet::Executor::make(layers, preprocess.output_shape(), arithmetic));
@@ -199,7 +199,7 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     model.name = about.name;
     model.preprocess = about.preprocess;
     model.finds_boxes = about.anchors.has_value();
-    model.metric = file.metadata("qcnet.metric").value_or(model.metric);
+    model.metric = qcnet::io::detail::printable(file.metadata("qcnet.metric").value_or(model.metric));
     auto accuracy = percent(file, "qcnet.accuracy.unpartitioned");
     if (!accuracy) return accuracy.error().in(path);
     model.accuracy = *accuracy;

@@ -84,9 +84,20 @@ TEST_CASE("a wrong role or version is an error that says which") {
         "deployment format 2 is not supported, this build reads format 1");
   CHECK(read(WeightsFile::golden("resnet_basic"), "node").error().message() ==
         "metadata \"qcnet.format\" is missing; is this a file made by qcnet's export?");
-  // What a hostile file says about itself reaches the terminal without its control characters.
-  CHECK(read(WeightsFile(good).set_metadata("qcnet.role", "\x1b[2J"), "node").error().message() ==
+}
+
+TEST_CASE("what a hostile file says about itself reaches the terminal without its control characters") {
+  const WeightsFile node = WeightsFile::golden("tiny-layer2.node");
+  CHECK(read(WeightsFile(node).set_metadata("qcnet.role", "\x1b[2J"), "node").error().message() ==
         "is a ?[2J file, expected a node file");
+  WeightsFile file = WeightsFile::golden("tiny-layer2-qcnet1.server");
+  file.set_metadata("qcnet.name", "a\x1b]0;b\x07")
+      .set_metadata("qcnet.method", "\x1b[2J")
+      .set_metadata("qcnet.classes", "Gro\xC3\x9F\n\x1b[31mtree\t\n\xE7\x8C\xAB");
+  const Deployment about = read(file, "server").value();
+  CHECK(about.name == "a?]0;b?");
+  CHECK(about.method == "?[2J");
+  CHECK(about.classes == std::vector<std::string>{"Gro\xC3\x9F", "?[31mtree?", "\xE7\x8C\xAB"});
 }
 
 TEST_CASE("malformed metadata is an error that names the key") {

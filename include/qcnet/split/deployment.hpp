@@ -34,7 +34,8 @@ struct CutMap {
   std::vector<std::size_t> planes = {};  ///< of how many channels each plane of its bits is, as in CodePlanes
 };
 
-/// The description that node and server file of a deployment share. Keys and values: docs/deployment.md.
+/// The description that node and server file of a deployment share. Keys and values: docs/deployment.md. All
+/// names are fit to be printed: a control character in the file is a question mark here.
 struct Deployment {
   std::string name;        ///< "resnet-cifar10"
   std::string role;        ///< "node", "server" or "model"
@@ -229,6 +230,7 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
     return Error("is a " + io::detail::printable(d.role) + " file, expected a " + std::string(role) +
                  " file");
   QCNET_TRY(d.name, metadata.text("qcnet.name"));
+  d.name = io::detail::printable(d.name);
 
   QCNET_TRY(const Shape input, metadata.map_shape("qcnet.input"));
   QCNET_TRY(const auto resize, metadata.numbers<std::size_t>("qcnet.resize", 1));
@@ -247,6 +249,7 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
       return Error("metadata \"qcnet.letterbox\" is not 1, but a detector needs letterboxed pictures");
   }
   d.classes = detail::split_at('\n', file.metadata("qcnet.classes").value_or(""));
+  for (std::string& class_name : d.classes) class_name = io::detail::printable(class_name);
   if (role == "model") return d;
 
   QCNET_TRY(d.cut, metadata.name("qcnet.cut"));
@@ -277,7 +280,7 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
     if (const Shape sent = d.sent(map); sent.elements() > detail::MetadataReader::most_elements)
       return Error(std::to_string(sent.channels()) + " bits for each pixel of a map " +
                    map.shape.to_string() + " are too many");
-  d.method = file.metadata("qcnet.method").value_or("");
+  d.method = io::detail::printable(file.metadata("qcnet.method").value_or(""));
   return d;
 }
 
