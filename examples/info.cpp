@@ -88,15 +88,14 @@ std::string bits_text(const Deployment& about) {
 }
 
 void describe_cut(std::ostream& out, const Deployment& about) {
-  char hash[17];
-  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(about.hash));
   std::string maps = about.cut + ", " + about.feature.to_string();
   for (const auto& map : about.beside) maps += ", beside it " + map.name + ", " + map.shape.to_string();
   if (about.patch > 1) maps += ", " + qcnet::models::patches_text(about.patch);
   maps += bits_text(about);
   std::size_t bytes = 0;
   for (const auto& map : about.maps()) bytes += bytes_of_bits(about.sent(map));
-  line(out, "cut", maps + ", " + std::to_string(bytes) + " bytes of bits, hash " + hash);
+  line(out, "cut",
+       maps + ", " + std::to_string(bytes) + " bytes of bits, hash " + qcnet::hash_text(about.hash));
 }
 
 /// What an autoencoder's node computes beyond the model's head, whose figures include it.
@@ -209,9 +208,7 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
 }
 
 void describe_frame(std::ostream& out, const Frame& frame) {
-  char hash[17];
-  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(frame.model_hash()));
-  line(out, "model hash", hash);
+  line(out, "model hash", qcnet::hash_text(frame.model_hash()));
   if (frame.coded()) line(out, "compressed", "to " + std::to_string(frame.bytes().size()) + " bytes");
   for (std::size_t i = 0; i < frame.map_count(); ++i) {
     std::size_t ones = 0;

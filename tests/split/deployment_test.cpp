@@ -100,6 +100,13 @@ TEST_CASE("what a hostile file says about itself reaches the terminal without it
   CHECK(about.classes == std::vector<std::string>{"Gro\xC3\x9F", "?[31mtree?", "\xE7\x8C\xAB"});
 }
 
+TEST_CASE("a hash is sixteen digits") {
+  CHECK(hash_text(0) == "0000000000000000");
+  CHECK(hash_text(0xfedcba9876543210) == "fedcba9876543210");
+  const WeightsFile file = WeightsFile::golden("tiny-layer2.node");
+  CHECK(hash_text(read(file, "node").value().hash) == file.metadata.at("qcnet.hash"));
+}
+
 TEST_CASE("malformed metadata is an error that names the key") {
   const WeightsFile good = WeightsFile::golden("tiny-layer2.node");
   for (const char* key : {"qcnet.role", "qcnet.name", "qcnet.input", "qcnet.resize", "qcnet.mean",

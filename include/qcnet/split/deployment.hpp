@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <span>
 #include <string>
@@ -72,6 +73,13 @@ struct Deployment {
   /// Reads and checks the metadata; `role` is what the caller needs the file to be.
   static Result<Deployment> read(const io::Safetensors& file, std::string_view role);
 };
+
+/// A deployment's or frame's hash as metadata says it, in sixteen hexadecimal digits.
+inline std::string hash_text(std::uint64_t hash) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
 
 namespace detail {
 
