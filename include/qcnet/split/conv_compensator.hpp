@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,6 +56,11 @@ class ConvCompensator final : public Compensator {
     QCNET_TRY(const ConvWeights input,
               load_checked(file, start + "input.conv", start + "input.bn", sent.channels(), 1));
     const std::size_t width = input.weights.shape()[0];
+    const std::size_t dims[] = {map[0], map[1], map[2], width};
+    const auto hidden = Shape::make(std::span<const std::size_t>(dims));
+    if (!hidden || hidden->elements() > Executor::most_floats)
+      return Error(start + "input.conv.weight: " + std::to_string(width) +
+                   " outputs for each pixel of a map " + map.to_string() + " are too many");
     auto lookup = LookupConv2d::make(input.weights, input.bias, ConvGeometry::square(1), true);
     if (!lookup) return lookup.error().in(start + "input.conv");
 
@@ -62,8 +68,7 @@ class ConvCompensator final : public Compensator {
     const std::set<std::size_t> blocks = module_numbers(file, start + "blocks.");
     for (std::size_t i = 0; !blocks.empty() && i <= *blocks.rbegin(); ++i)
       QCNET_CHECK(add_block(body, file, start + "blocks." + std::to_string(i), width));
-    QCNET_TRY(Executor executor,
-              Executor::make(std::move(body), {map[0], map[1], map[2], width}, arithmetic));
+    QCNET_TRY(Executor executor, Executor::make(std::move(body), *hidden, arithmetic));
 
     QCNET_TRY(ConvWeights last, load_checked(file, start + "output", {}, width, 1));
     if (last.bias.size() != channels)
