@@ -170,6 +170,25 @@ TEST_CASE("an input that does not fit is an error that names the step") {
   CHECK(test::contains(Executor::make(network, {1, 0, 0, 3}).error().message(), "conv1: a window of 7x7"));
 }
 
+TEST_CASE("an executor is run with inputs as they were planned") {
+  const Network network = resnet("resnet_bottleneck");
+  Executor executor = Executor::make(network, {1, 40, 40, 3}).value();
+  CHECK_THROWS_WITH(executor.run(Tensor({1, 40, 40, 4})),
+                    "executor: expected an input [1, 40, 40, 3], found [1, 40, 40, 4]");
+  CHECK_THROWS_WITH(executor.run(Tensor({1, 20, 80, 3})),
+                    "executor: expected an input [1, 40, 40, 3], found [1, 20, 80, 3]");
+  const Tensor good({1, 40, 40, 3});
+  CHECK_THROWS_WITH(executor.run(std::vector<ConstTensorView>{good, good}),
+                    "executor: expected 1 inputs, found 2");
+  CHECK_THROWS_WITH(executor.run(std::span<const ConstTensorView>()), "executor: expected 1 inputs, found 0");
+  Executor head = Executor::make(network.partition_at("layer1").value().first, {1, 40, 40, 3}).value();
+  Bitplane bits(head.output_shape());
+  const std::size_t channels = head.output_shape().channels();
+  CHECK_THROWS_WITH(
+      head.run_bits(Tensor({1, 8, 8, 3}), pad_thresholds(std::vector<float>(channels), channels), bits),
+      "executor: expected an input [1, 40, 40, 3], found [1, 8, 8, 3]");
+}
+
 TEST_CASE("memory that no network needs is refused before it is allocated") {
   const Shape largest{1, Executor::most_floats / 4, 1, 4};
   const auto said = [&](const Network& network, const Shape& input) {

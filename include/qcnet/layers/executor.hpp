@@ -90,7 +90,8 @@ class Executor {
   std::size_t workspace_bytes() const { return workspace_.bytes(); }
   std::size_t multiply_adds() const { return multiply_adds_; }
 
-  /// The network's (first) output for `input`, which must have the planned shape; valid until the next run.
+  /// The network's (first) output for `input`, valid until the next run. Raises, here and below, unless
+  /// inputs are as many and of the shapes as planned.
   ConstTensorView run(ConstTensorView input) { return run(std::span<const ConstTensorView>(&input, 1)); }
   /// The same for a network of several inputs.
   ConstTensorView run(std::span<const ConstTensorView> inputs) {
@@ -163,6 +164,13 @@ class Executor {
     return {storage.data(), inputs.size()};
   }
   void run_steps(std::span<const ConstTensorView> inputs, std::size_t count) {
+    if (inputs.size() != inputs_.size())
+      raise(Error("executor: expected " + std::to_string(inputs_.size()) + " inputs, found " +
+                  std::to_string(inputs.size())));
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (!(inputs[i].shape == shapes_[i]))
+        raise(Error("executor: expected an input " + shapes_[i].to_string() + ", found " +
+                    inputs[i].shape.to_string()));
     std::copy(inputs.begin(), inputs.end(), inputs_.begin());
     for (std::size_t s = 0; s < count; ++s) {
       std::array<ConstTensorView, Network::max_inputs> storage;
