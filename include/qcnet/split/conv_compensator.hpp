@@ -32,10 +32,10 @@ namespace qcnet::inline QCNET_ABI {
 /// up by the bits, S is folded into the last one.
 class ConvCompensator final : public Compensator {
  public:
-  /// Whether the file holds one, or any part of one; `suffix` as for `load`.
+  /// Whether the file holds one, or any part of one, also of one for tokens; `suffix` as for `load`.
   static bool is_in(const io::Safetensors& file, const std::string& suffix = {}) {
     // Not the prefix alone: it also begins the names of a QCNet for a map with a suffix.
-    for (const char* part : {"input.", "blocks.", "output.", "scale"})
+    for (const char* part : {"input.", "blocks.", "norm.", "output.", "scale"})
       if (holds_any(file, prefix(suffix) + part)) return true;
     return false;
   }
