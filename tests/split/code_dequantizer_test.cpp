@@ -42,6 +42,11 @@ TEST_CASE("what a node of several bits sends comes back as the nearest levels") 
   }
 }
 
+TEST_CASE("a node of codes has no thresholds") {
+  CHECK(Node::load(golden_path("tiny-codes.node")).value().thresholds().empty());
+  CHECK(Node::load(golden_path("tiny-layer2.node")).value().thresholds().size() == 12);
+}
+
 TEST_CASE("what is wrong with files of several bits is one sentence") {
   const auto server_said = [](const WeightsFile& file) {
     const auto server = file.with([](const io::Safetensors& weights) { return Server::load(weights, {}); });

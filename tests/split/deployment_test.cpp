@@ -42,7 +42,9 @@ TEST_CASE("a deployment file describes itself") {
   WeightsFile whole = WeightsFile::golden("tiny-layer2.node");
   for (const char* key : {"qcnet.cut", "qcnet.hash", "qcnet.feature", "qcnet.activation"})
     whole.metadata.erase(key);
-  CHECK(read(whole.set_metadata("qcnet.role", "model"), "model").value().cut.empty());
+  const Deployment model = read(whole.set_metadata("qcnet.role", "model"), "model").value();
+  CHECK(model.cut.empty());
+  CHECK_THROWS(model.frame_maps());
 }
 
 TEST_CASE("maps that cross beside the cut's own have keys with their names behind") {
