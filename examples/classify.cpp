@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
       return Error(files[0] + ": is a server's file; name its node's file first, then this one");
     const std::size_t weights = role == "node" ? 2 : 1;
     if (files.size() <= weights)
-      return Error(files[0] + ": is a " + role + " file, so expected " +
+      return Error(files[0] + ": is a " + qcnet::io::detail::printable(role) + " file, so expected " +
                    (weights == 2 ? "a server's file and " : "") + "pictures after it");
     QCNET_TRY(Classifier classifier,
               weights == 2 ? load_split(files[0], files[1], bf16) : load_whole(files[0], preprocess, bf16));

@@ -197,7 +197,12 @@ class Evaluation {
     const auto server = std::make_shared<Server>(std::move(loaded));
     if (server->deployment().hash != node_.deployment().hash)
       return Error(path + ": does not belong to " + node_path + ", their qcnet.hash differ");
-    if (rebuilt_.empty()) rebuilt_ = server->deployment().maps();
+    const auto of_node = node_.deployment().maps(), of_server = server->deployment().maps();
+    if (!in_own_basis_ &&
+        !std::ranges::equal(of_node, of_server, {}, &qcnet::CutMap::shape, &qcnet::CutMap::shape))
+      return Error(path + ": rebuilds other maps than " + node_path +
+                   " computes, their qcnet.feature differ");
+    if (rebuilt_.empty()) rebuilt_ = of_server;
     if (server->deployment().method == "qcnet" && !in_own_basis_)
       QCNET_CHECK(add_frozen_rows(*server, path, node_path));
     return add_server_row(server->deployment().method, server);

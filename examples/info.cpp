@@ -16,7 +16,7 @@ namespace {
 
 using namespace examples;
 using qcnet::Deployment, qcnet::Error, qcnet::Executor, qcnet::Frame, qcnet::Result;
-using qcnet::io::Safetensors;
+using qcnet::io::Safetensors, qcnet::io::detail::printable;
 
 template <class T>
 void line(std::ostream& out, const char* name, const T& value) {
@@ -54,7 +54,7 @@ void describe_file(std::ostream& out, const Safetensors& file, const qcnet::visi
            joined(preprocess.mean) + ", std " + joined(preprocess.std));
   for (const auto& [key, value] : file.metadata())
     if (key.starts_with("qcnet.accuracy") || key == "qcnet.dataset" || key == "qcnet.training")
-      line(out, key.substr(key.rfind('.') + 1).c_str(), qcnet::io::detail::printable(value));
+      line(out, printable(key.substr(key.rfind('.') + 1)).c_str(), printable(value));
 }
 
 void describe_network(std::ostream& out, const char* name, const Executor& network) {
@@ -88,15 +88,14 @@ std::string bits_text(const Deployment& about) {
 }
 
 void describe_cut(std::ostream& out, const Deployment& about) {
-  char hash[17];
-  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(about.hash));
   std::string maps = about.cut + ", " + about.feature.to_string();
   for (const auto& map : about.beside) maps += ", beside it " + map.name + ", " + map.shape.to_string();
   if (about.patch > 1) maps += ", " + qcnet::models::patches_text(about.patch);
   maps += bits_text(about);
   std::size_t bytes = 0;
   for (const auto& map : about.maps()) bytes += bytes_of_bits(about.sent(map));
-  line(out, "cut", maps + ", " + std::to_string(bytes) + " bytes of bits, hash " + hash);
+  line(out, "cut",
+       maps + ", " + std::to_string(bytes) + " bytes of bits, hash " + qcnet::hash_text(about.hash));
 }
 
 /// What an autoencoder's node computes beyond the model's head, whose figures include it.
@@ -196,7 +195,7 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
   } else {
     QCNET_TRY(const WholeModel model, WholeModel::load(path, options));
     title(model.about.name.empty()
-              ? "state_dict without metadata, taken for " + std::string(qcnet::models::architecture(file))
+              ? "state_dict without metadata, taken for " + printable(qcnet::models::architecture(file))
               : "whole model, " + model_name(model.about));
     describe_network(out, "network", model.network);
     describe_file(out, file, model.about.preprocess);
@@ -209,9 +208,7 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
 }
 
 void describe_frame(std::ostream& out, const Frame& frame) {
-  char hash[17];
-  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(frame.model_hash()));
-  line(out, "model hash", hash);
+  line(out, "model hash", qcnet::hash_text(frame.model_hash()));
   if (frame.coded()) line(out, "compressed", "to " + std::to_string(frame.bytes().size()) + " bytes");
   for (std::size_t i = 0; i < frame.map_count(); ++i) {
     std::size_t ones = 0;

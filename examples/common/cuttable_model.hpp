@@ -57,10 +57,14 @@ struct CuttableModel {
 namespace detail {
 
 /// A share in a file's metadata as percent; nothing if the key is missing.
-inline qcnet::Result<std::optional<double>> percent(const qcnet::io::Safetensors& file, const char* key) {
-  if (!file.metadata(key)) return std::optional<double>();
-  QCNET_TRY(const auto share, qcnet::detail::MetadataReader(file).numbers<double>(key, 1));
-  return std::optional(100 * share[0]);
+inline qcnet::Result<std::optional<double>> percent(const qcnet::io::Safetensors& file,
+                                                    const std::string& path, const char* key) {
+  const auto text = file.metadata(key);
+  if (!text) return std::optional<double>();
+  const auto share = qcnet::io::parse_number<double>(*text);
+  if (!share || *share < 0 || *share > 1)
+    return qcnet::detail::MetadataReader::must_be(key, "a share from 0 to 1", *text).in(path);
+  return std::optional(100 * *share);
 }
 
 inline std::size_t bytes_of(const qcnet::Executor& network) {
@@ -115,8 +119,8 @@ inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const Pr
   const qcnet::Network& layers = whole.network.network();
   const auto preprocess = whole.about.preprocess;
   CuttableModel model{whole.about.name, preprocess, whole.about.anchors.has_value()};
-  model.metric = file.metadata("qcnet.metric").value_or(model.metric);
-  QCNET_TRY(model.accuracy, percent(file, "qcnet.accuracy.unpartitioned"));
+  model.metric = qcnet::io::detail::printable(file.metadata("qcnet.metric").value_or(model.metric));
+  QCNET_TRY(model.accuracy, percent(file, path, "qcnet.accuracy.unpartitioned"));
   model.uncut = [layers, preprocess](const qcnet::Arithmetic& arithmetic) -> qcnet::Result<UncutModel> {
     QCNET_TRY(auto made, qcnet::Executor::make(layers, preprocess.output_shape(), arithmetic));
     const std::size_t bytes = bytes_of(made);
@@ -199,10 +203,8 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     model.name = about.name;
     model.preprocess = about.preprocess;
     model.finds_boxes = about.anchors.has_value();
-    model.metric = file.metadata("qcnet.metric").value_or(model.metric);
-    auto accuracy = percent(file, "qcnet.accuracy.unpartitioned");
-    if (!accuracy) return accuracy.error().in(path);
-    model.accuracy = *accuracy;
+    model.metric = qcnet::io::detail::printable(file.metadata("qcnet.metric").value_or(model.metric));
+    QCNET_TRY(model.accuracy, percent(file, path, "qcnet.accuracy.unpartitioned"));
     cuts.push_back({std::make_shared<qcnet::Node>(std::move(node)), path});
   }
   for (const std::string& path : server_paths) {
@@ -212,9 +214,8 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     if (owner == cuts.end())
       return qcnet::Error(path + ": the file of its node (.node.safetensors) is missing");
     QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
-    auto accuracy = percent(file, "qcnet.accuracy");
-    if (!accuracy) return accuracy.error().in(path);
-    owner->methods.push_back({std::make_shared<qcnet::Server>(std::move(server)), path, *accuracy});
+    QCNET_TRY(const auto accuracy, percent(file, path, "qcnet.accuracy"));
+    owner->methods.push_back({std::make_shared<qcnet::Server>(std::move(server)), path, accuracy});
   }
   for (const Deployed& cut : cuts)
     if (cut.methods.empty())

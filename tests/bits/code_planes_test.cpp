@@ -3,6 +3,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <qcnet/bits/code_planes.hpp>
@@ -156,6 +157,14 @@ TEST_CASE("codes: what does not fit raises, and nothing is allocated") {
   CHECK_THROWS_AS(codes.encode_into(Tensor({1, 2, 2, 7}), planes), std::runtime_error);
   for (const Counts& counts : {Counts{}, {9}, {0}, {3, 4}, {3, 0}, Counts(9, 1)})
     CHECK_THROWS_AS(CodePlanes(counts, 8, std::vector<float>(8), std::vector<float>(8)), std::runtime_error);
+  for (const auto& [low, high] :
+       {std::pair<std::size_t, std::size_t>{8, 7}, {16, 8}, {0, 0}, {4, 4}, {12, 12}})
+    CHECK_THROWS_WITH(CodePlanes({8}, 8, std::vector<float>(low), std::vector<float>(high)),
+                      ("codes: " + std::to_string(low) + " lowest and " + std::to_string(high) +
+                       " highest levels are not those of 8 channels")
+                          .c_str());
+  CHECK_THROWS_WITH(CodePlanes::planes_of(Shape{}, Counts{1}),
+                    "codes: a single number is no map that planes can be of");
   const std::size_t before = allocations();
   codes.encode_into(map, planes);
   codes.decode_into(planes, restored);

@@ -67,8 +67,19 @@ TEST_CASE("workspace: a chain of layers needs two buffers") {
   CHECK(reinterpret_cast<std::uintptr_t>(workspace.at(plan.offset(1))) % 64 == 0);
 }
 
+TEST_CASE("workspace: a block of too many bytes is not placed") {
+  const auto fits = [](std::size_t most) {
+    WorkspacePlan plan;
+    for (std::size_t layer = 0; layer < 10; ++layer) plan.add(1000, layer, layer + 1);
+    return plan.place(most);
+  };
+  CHECK(fits(2 * 1024));
+  CHECK_FALSE(fits(2 * 1024 - 1));
+  CHECK_FALSE(fits(0));
+}
+
 TEST_CASE("workspace: an empty plan") {
   WorkspacePlan plan;
-  plan.place();
+  CHECK(plan.place(0));
   CHECK(Workspace(plan).bytes() == 0);
 }

@@ -82,6 +82,7 @@ bad 1 "is of the model resnet-fashion" plan "$other" "$node"
 bad 1 "is a whole model" plan "$node" "$server" "$yolo.safetensors"
 bad 1 "node-truncated.safetensors" plan node-truncated.safetensors "$server"
 bad 1 "server-changed.safetensors: qcnet.check" plan "$node" server-changed.safetensors
+bad 1 '"qcnet.accuracy" must be a share from 0 to 1, found "93.27"' plan "$node" server-accuracy.safetensors
 bad 1 "nowhere.safetensors: cannot be opened" plan nowhere.safetensors
 bad 1 "results.json: is about the model resnet-fashion, not tiny-yolo" plan "$yolo_node" "$yolo_server" --results results.json
 bad 1 "text.png: expected '{' at byte 0 of the file" plan "$node" "$server" --results text.png

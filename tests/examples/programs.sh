@@ -41,6 +41,13 @@ for name, path in ("node", sys.argv[1]), ("server", sys.argv[2]):
     variant("format", lambda h: h["__metadata__"].update({"qcnet.format": "2"}))
     variant("cut", lambda h: h["__metadata__"].update({"qcnet.cut": "layer9"}))
     variant("changed", lambda h: data[:begin] + bytes(end - begin) + data[end:])
+variant("accuracy", lambda h: h["__metadata__"].update({"qcnet.accuracy": "93.27"}))
+# Half as high: the network takes it, only the check would not.
+def half(h):
+    h.update({f"no.{part}": h.pop(f"qcnet.check.{part}") for part in ("map", "output")})
+    height, width, channels = h["__metadata__"]["qcnet.feature"].split()
+    h["__metadata__"]["qcnet.feature"] = f"{int(height) // 2} {width} {channels}"
+variant("feature", half)
 variant("hash", lambda h: h["__metadata__"].update({"qcnet.hash": "0123456789abcdef"}))
 
 def png(path, pixels, height=28, width=28):
@@ -160,6 +167,8 @@ bad 1 "expected a server file" "$bin/server" "$node"
 bad 1 "node's file first" "$bin/classify" "$server" pictures/0/0.png
 bad 1 "a server's file and pictures" "$bin/classify" "$node"
 bad 1 "does not belong to" evaluate pictures "$node" server-hash.safetensors
+good "server of the classifier" "$bin/info" server-feature.safetensors
+bad 1 "their qcnet.feature differ" evaluate pictures "$node" server-feature.safetensors
 
 bad 1 "packets of 34 bytes are too small" "$bin/node" "$node" pictures --mtu 34 -o new-frames
 bad 1 "packets of 34 bytes are too small" evaluate pictures "$node" "$server" --packet-loss 0.1 --mtu 34

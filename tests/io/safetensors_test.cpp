@@ -281,3 +281,18 @@ TEST_CASE("safetensors: endless names are cut in messages") {
   const std::string file = with_header("{\"" + std::string(100000, 'n') + "\":1}");
   CHECK(Safetensors::parse(as_bytes(file)).error().message().size() < 300);
 }
+
+TEST_CASE("safetensors: messages hold no control characters, and names in any language") {
+  using qcnet::io::detail::printable;
+  for (const char* name :
+       {"layer1.0.conv1", "Gro\xC3\x9F", "\xC2\xA0\xC2\xBF", "\xE7\x8C\xAB", "\xF0\x9F\x90\xB1"})
+    CHECK(printable(name) == name);
+  CHECK(printable("a\x1b[2Jb\x7F\n") == "a?[2Jb??");
+  CHECK(printable("a\xC2\x9B"
+                  "2J\xC2\x80\xC2\x9F") == "a?2J??");  // CSI in two bytes
+  // What is cut is cut between characters.
+  const std::string most(198, 'n');
+  CHECK(printable(most + "\xC3\x9F") == most + "\xC3\x9F");
+  CHECK(printable(most + "\xC3\x9Fn") == most + "\xC3\x9F...");
+  CHECK(printable(most + "\xE7\x8C\xAB") == most + "...");
+}

@@ -21,6 +21,20 @@ Network resnet(const std::string& name) {
       .value();
 }
 
+/// Asks for memory: enough of a layer to plan.
+class Wish final : public Layer {
+ public:
+  Wish(const Shape& output, std::size_t scratch) : output_(output), scratch_(scratch) {}
+  std::string_view kind() const override { return "wish"; }
+  Result<Shape> output_shape(std::span<const Shape>) const override { return output_; }
+  std::size_t scratch_floats(std::span<const Shape>) const override { return scratch_; }
+  void forward(std::span<const ConstTensorView>, TensorView, std::span<float>) const override {}
+
+ private:
+  Shape output_;
+  std::size_t scratch_;
+};
+
 }  // namespace
 
 TEST_CASE("an executor plans once and runs again and again") {
@@ -154,6 +168,51 @@ TEST_CASE("an input that does not fit is an error that names the step") {
   // One pixel is enough for every window with its padding; none is not.
   CHECK(Executor::make(network, {1, 1, 1, 3}).ok());
   CHECK(test::contains(Executor::make(network, {1, 0, 0, 3}).error().message(), "conv1: a window of 7x7"));
+}
+
+TEST_CASE("an executor is run with inputs as they were planned") {
+  const Network network = resnet("resnet_bottleneck");
+  Executor executor = Executor::make(network, {1, 40, 40, 3}).value();
+  CHECK_THROWS_WITH(executor.run(Tensor({1, 40, 40, 4})),
+                    "executor: expected an input [1, 40, 40, 3], found [1, 40, 40, 4]");
+  CHECK_THROWS_WITH(executor.run(Tensor({1, 20, 80, 3})),
+                    "executor: expected an input [1, 40, 40, 3], found [1, 20, 80, 3]");
+  const Tensor good({1, 40, 40, 3});
+  CHECK_THROWS_WITH(executor.run(std::vector<ConstTensorView>{good, good}),
+                    "executor: expected 1 inputs, found 2");
+  CHECK_THROWS_WITH(executor.run(std::span<const ConstTensorView>()), "executor: expected 1 inputs, found 0");
+  Executor head = Executor::make(network.partition_at("layer1").value().first, {1, 40, 40, 3}).value();
+  Bitplane bits(head.output_shape());
+  const std::size_t channels = head.output_shape().channels();
+  CHECK_THROWS_WITH(
+      head.run_bits(Tensor({1, 8, 8, 3}), pad_thresholds(std::vector<float>(channels), channels), bits),
+      "executor: expected an input [1, 40, 40, 3], found [1, 8, 8, 3]");
+}
+
+TEST_CASE("memory that no network needs is refused before it is allocated") {
+  const Shape largest{1, Executor::most_floats / 4, 1, 4};
+  const auto said = [&](const Network& network, const Shape& input) {
+    return Executor::make(network, input).error().message();
+  };
+  const std::string too_many = " is more than " + std::to_string(Executor::most_floats) +
+                               " values, the most that is supported; give the network a smaller input";
+  Network one;
+  one.add("wish", std::make_shared<const Wish>(largest, 0), {Network::input});
+  CHECK(said(one, {largest[1], 1, 1, 5}) == "an input " + Shape{largest[1], 1, 1, 5}.to_string() + too_many);
+  Network two = one;
+  const Shape larger{1, largest[1], 1, 5};
+  two.add("larger", std::make_shared<const Wish>(larger, 0), {two.output()});
+  CHECK(said(two, {1}) == "larger: an output " + larger.to_string() + too_many);
+  Network three = one;
+  three.add("scratch", std::make_shared<const Wish>(Shape{1}, Executor::most_floats + 1), {three.output()});
+  CHECK(said(three, {1}) == "scratch: the scratch memory for an output [1]" + too_many);
+
+  // Each is allowed, but not all of them at a time.
+  Network many = one;
+  for (int i = 0; i < 4; ++i) many.add("wish", std::make_shared<const Wish>(largest, 0), {many.output()});
+  many.set_outputs({1, 2, 3, 4, 5});
+  CHECK(said(many, {1}) == "the network's maps need more than " + std::to_string(Executor::most_bytes >> 30) +
+                               " GiB at a time, the most that is supported; give it a smaller input");
 }
 
 TEST_CASE("an executor computes in bfloat16 if it is asked to, or says why it cannot") {

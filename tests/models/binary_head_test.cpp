@@ -183,6 +183,8 @@ TEST_CASE("what a binary head lacks is said by name") {
                    f.set("binary.stem.weight", {stem_channels, 4, 3, 3});
                  }),
                  "binary.stem.weight"));
+  // The cut's name is the file's, and lists of cuts reach the terminal.
+  CHECK(build(binary_file().set_metadata("qcnet.cut", "\x1b[2J")).value().cut_names() == "?[2J");
   // An input of an odd number of pixels, which a pooled shortcut leaves out.
   const Network network = build(binary_file()).value();
   CHECK(contains(Executor::make(network, {1, 21, 21, 3}).error().message(), "residual"));

@@ -188,6 +188,8 @@ TEST_CASE("what is wrong with a resnet's file is said by the tensor's name") {
   CHECK(contains(error_of(WeightsFile()), "holds a model of no known family"));
   CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.architecture", "vgg")),
                  "architecture \"vgg\" is not known"));
+  CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.architecture", "\x1b[2J")),
+                 "architecture \"?[2J\" is not known"));
   CHECK(build(WeightsFile(good).set_metadata("qcnet.architecture", "resnet")).ok());
 }
 

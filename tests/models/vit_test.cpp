@@ -101,6 +101,7 @@ TEST_CASE("what is wrong with a ViT's file is one sentence") {
   CHECK(error_of(WeightsFile(good).set_metadata("qcnet.heads", "5")) ==
         "metadata \"qcnet.heads\" is \"5\", which does not divide 24 channels");
   CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.heads", "3x")), "\"3x\""));
+  CHECK(contains(error_of(WeightsFile(good).set_metadata("qcnet.heads", "\x1b[2J")), "\"?[2J\""));
   WeightsFile no_heads = good;
   no_heads.metadata.clear();
   CHECK(contains(error_of(no_heads), "number of attention heads of a ViT with 24 channels is not known"));

@@ -42,6 +42,11 @@ TEST_CASE("what a node of several bits sends comes back as the nearest levels") 
   }
 }
 
+TEST_CASE("a node of codes has no thresholds") {
+  CHECK(Node::load(golden_path("tiny-codes.node")).value().thresholds().empty());
+  CHECK(Node::load(golden_path("tiny-layer2.node")).value().thresholds().size() == 12);
+}
+
 TEST_CASE("what is wrong with files of several bits is one sentence") {
   const auto server_said = [](const WeightsFile& file) {
     const auto server = file.with([](const io::Safetensors& weights) { return Server::load(weights, {}); });
@@ -56,7 +61,8 @@ TEST_CASE("what is wrong with files of several bits is one sentence") {
   CHECK(server_said(server) == "no error");
   CHECK(node_said(node) == "no error");
   for (const char* bits : {"0", "9", "-1", "two", "", "1 2"}) {
-    const std::string expected = std::string("metadata \"qcnet.bits\" cannot be read: \"") + bits + "\"";
+    const std::string expected =
+        std::string("metadata \"qcnet.bits\" must be a number from 1 to 8, found \"") + bits + "\"";
     CHECK(server_said(WeightsFile(server).set_metadata("qcnet.bits", bits)) == expected);
     CHECK(node_said(WeightsFile(node).set_metadata("qcnet.bits", bits)) == expected);
   }

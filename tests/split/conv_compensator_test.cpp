@@ -305,7 +305,7 @@ TEST_CASE("what is wrong with a QCNet's weights is said by the tensor's name") {
   empty.set(prefix + "input.conv.weight", {0, 9, 1, 1});
   for (const char* part : {"weight", "bias", "running_mean", "running_var"})
     empty.set(prefix + "input.bn." + part, {0});
-  CHECK(contains(said(empty), prefix + "input.conv"));
+  CHECK(said(empty) == prefix + "input.conv.weight: expected at least one element, found shape [0, 9, 1, 1]");
   CHECK(said(WeightsFile(good).poke(prefix + "scale", 2, std::numeric_limits<float>::quiet_NaN())) ==
         prefix + "scale: holds NaN or infinity, a weight must be finite");
   CHECK(said(WeightsFile(good).poke(prefix + "scale", 2, 1e38f).poke(prefix + "output.bias", 2, 1e38f)) ==
@@ -348,4 +348,13 @@ TEST_CASE("a hole in a QCNet's blocks is an error, not a shorter QCNet") {
   file.drop({prefix + "blocks.1.conv"});
   CHECK(load_conv(file, {1, 4, 5, 9}).error().message() ==
         prefix + "blocks.1.conv.weight: there is no such tensor");
+}
+
+TEST_CASE("a hidden map that no memory holds is refused before it is made") {
+  WeightsFile file;
+  file.set("qcnet.levels", {2, 1}).set(prefix + "input.conv.weight", {17, 1, 1, 1});
+  add_norm(file, "input.bn", 17, 1);
+  const Shape map{1, 8192, 8192, 1};
+  CHECK(load_conv(file, map).error().message() ==
+        prefix + "input.conv.weight: 17 outputs for each pixel of a map [1, 8192, 8192, 1] are too many");
 }

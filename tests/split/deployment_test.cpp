@@ -42,7 +42,9 @@ TEST_CASE("a deployment file describes itself") {
   WeightsFile whole = WeightsFile::golden("tiny-layer2.node");
   for (const char* key : {"qcnet.cut", "qcnet.hash", "qcnet.feature", "qcnet.activation"})
     whole.metadata.erase(key);
-  CHECK(read(whole.set_metadata("qcnet.role", "model"), "model").value().cut.empty());
+  const Deployment model = read(whole.set_metadata("qcnet.role", "model"), "model").value();
+  CHECK(model.cut.empty());
+  CHECK_THROWS(model.frame_maps());
 }
 
 TEST_CASE("maps that cross beside the cut's own have keys with their names behind") {
@@ -68,9 +70,12 @@ TEST_CASE("maps that cross beside the cut's own have keys with their names behin
   CHECK(maps[2].suffix == ".a.1");
   CHECK(maps[2].shape == Shape{1, 5, 6});
   CHECK(maps[2].activation == kernels::Activation::relu);
-  for (const char* bad : {" ", "b  a.1", " b", "b,a.1", "b\n", "\x1b[2J"}) {
+  const std::vector<std::string> bad_names = {
+      " ", "b  a.1", " b", "b,a.1", "b\n", "\x1b[2J", "b " + std::string(65, 'a')};
+  for (const std::string& bad : bad_names) {
     file.set_metadata("qcnet.beside", bad);
-    CHECK(contains(said(), "metadata \"qcnet.beside\" cannot be read"));
+    CHECK(contains(said(),
+                   "metadata \"qcnet.beside\" must be names separated by single spaces, each of 1 to 64"));
   }
 }
 
@@ -81,9 +86,27 @@ TEST_CASE("a wrong role or version is an error that says which") {
         "deployment format 2 is not supported, this build reads format 1");
   CHECK(read(WeightsFile::golden("resnet_basic"), "node").error().message() ==
         "metadata \"qcnet.format\" is missing; is this a file made by qcnet's export?");
-  // What a hostile file says about itself reaches the terminal without its control characters.
-  CHECK(read(WeightsFile(good).set_metadata("qcnet.role", "\x1b[2J"), "node").error().message() ==
+}
+
+TEST_CASE("what a hostile file says about itself reaches the terminal without its control characters") {
+  const WeightsFile node = WeightsFile::golden("tiny-layer2.node");
+  CHECK(read(WeightsFile(node).set_metadata("qcnet.role", "\x1b[2J"), "node").error().message() ==
         "is a ?[2J file, expected a node file");
+  WeightsFile file = WeightsFile::golden("tiny-layer2-qcnet1.server");
+  file.set_metadata("qcnet.name", "a\x1b]0;b\x07")
+      .set_metadata("qcnet.method", "\x1b[2J")
+      .set_metadata("qcnet.classes", "Gro\xC3\x9F\n\x1b[31mtree\t\n\xE7\x8C\xAB");
+  const Deployment about = read(file, "server").value();
+  CHECK(about.name == "a?]0;b?");
+  CHECK(about.method == "?[2J");
+  CHECK(about.classes == std::vector<std::string>{"Gro\xC3\x9F", "?[31mtree?", "\xE7\x8C\xAB"});
+}
+
+TEST_CASE("a hash is sixteen digits") {
+  CHECK(hash_text(0) == "0000000000000000");
+  CHECK(hash_text(0xfedcba9876543210) == "fedcba9876543210");
+  const WeightsFile file = WeightsFile::golden("tiny-layer2.node");
+  CHECK(hash_text(read(file, "node").value().hash) == file.metadata.at("qcnet.hash"));
 }
 
 TEST_CASE("malformed metadata is an error that names the key") {
@@ -118,12 +141,41 @@ TEST_CASE("malformed metadata is an error that names the key") {
   for (const char* value : {"", "ReLU", "gelu"}) broken("qcnet.activation", value);
   for (const char* value : {"", "2", "true", "1 "}) broken("qcnet.letterbox", value);
 
-  const auto preprocessing = [&](const char* key, const char* value) {
+  // What is not allowed is said together with what is.
+  const auto said = [&](const char* key, const std::string& value) {
     return read(WeightsFile(good).set_metadata(key, value), "node").error().message();
   };
-  CHECK(contains(preprocessing("qcnet.std", "1 1 0"), "a standard deviation is not positive"));
-  CHECK(contains(preprocessing("qcnet.resize", "99999"), "preprocessing: "));
-  CHECK(preprocessing("qcnet.letterbox", "1") == "preprocessing: a letterbox takes no resize, found 16");
+  CHECK(
+      said("qcnet.input", "16384 16384 3") ==
+      "metadata \"qcnet.input\" must be height, width and channels above zero of a map of at most 134217728 "
+      "values, found \"16384 16384 3\"");
+  CHECK(
+      said("qcnet.feature", "0 7") ==
+      "metadata \"qcnet.feature\" must be height, width and channels, or count and channels of tokens, above "
+      "zero of a map of at most 134217728 values, found \"0 7\"");
+  CHECK(said("qcnet.resize", "1 2") == "metadata \"qcnet.resize\" must be 1 whole number, found \"1 2\"");
+  CHECK(said("qcnet.mean", "1 nan 1") ==
+        "metadata \"qcnet.mean\" must be 3 finite numbers separated by single spaces, found \"1 nan 1\"");
+  CHECK(said("qcnet.hash", "12") == "metadata \"qcnet.hash\" must be 16 hexadecimal digits, found \"12\"");
+  CHECK(said("qcnet.activation", "leaky") ==
+        "metadata \"qcnet.activation\" must be relu or identity, found \"leaky\"");
+  CHECK(said("qcnet.letterbox", "2") == "metadata \"qcnet.letterbox\" must be 0 or 1, found \"2\"");
+  CHECK(contains(said("qcnet.std", "1 1 0"), "a standard deviation is not positive"));
+  CHECK(contains(said("qcnet.resize", "99999"), "preprocessing: "));
+  CHECK(said("qcnet.letterbox", "1") == "preprocessing: a letterbox takes no resize, found 16");
+}
+
+TEST_CASE("a cut's name is one that a frame can carry") {
+  const std::string longest(64, 'c');
+  for (const auto& [golden, role] :
+       {std::pair{"tiny-layer2.node", "node"}, {"tiny-layer2-qcnet1.server", "server"}}) {
+    WeightsFile file = WeightsFile::golden(golden);
+    CHECK(read(file.set_metadata("qcnet.cut", longest), role).value().cut == longest);
+    for (const std::string& bad : std::vector<std::string>{"", "a b", "\xC3\x9F", longest + "c"})
+      CHECK(read(file.set_metadata("qcnet.cut", bad), role).error().message() ==
+            "metadata \"qcnet.cut\" must be a name of 1 to 64 letters, digits, '_', '.' and '-', found \"" +
+                bad + "\"");
+  }
 }
 
 TEST_CASE("planes of bits are of the first channels, none of more than the one before") {
@@ -148,13 +200,12 @@ TEST_CASE("planes of bits are of the first channels, none of more than the one b
   const auto said = [&](const char* text) {
     return read(file.set_metadata("qcnet.planes", text), "node").error().message();
   };
-  for (const char* bad : {"", "5 7", "7 0", "0", "13", "13 2", "9 8 7 6 5 4 3 2 1"})
+  for (const char* bad : {"", "5 7", "7 0", "0", "13", "13 2", "9 8 7 6 5 4 3 2 1", " ", "7 five", "7  5",
+                          "7,5", "-1", "7.5", "99999999999999999999"})
     CHECK(said(bad) ==
           std::string("metadata \"qcnet.planes\" must be 1 to 8 numbers of channels, from 12 down "
                       "to 1, none above the one before, found \"") +
               bad + "\"");
-  for (const char* bad : {" ", "7 five", "7  5", "7,5", "-1", "7.5", "99999999999999999999"})
-    CHECK(said(bad) == std::string("metadata \"qcnet.planes\" cannot be read: \"") + bad + "\"");
   file.set_metadata("qcnet.bits", "1");
   CHECK(said("7 5") == "metadata \"qcnet.planes\" and \"qcnet.bits\" exclude each other");
   file.metadata.erase("qcnet.bits");

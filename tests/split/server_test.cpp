@@ -208,6 +208,14 @@ TEST_CASE("what is wrong with a server's file is said plainly") {
   // A QCNet without its first layer is not a dequantizer.
   CHECK(contains(said(WeightsFile(good).drop({"qcnet.compensator.input"})),
                  "qcnet.compensator.input.conv.weight: there is no such tensor"));
+  // With any of its tensors the file must hold all of it.
+  const WeightsFile plain = WeightsFile::golden("tiny-layer2-lloyd-max.server");
+  CHECK(said(plain) == "no error");
+  for (const char* part : {"scale", "output.bias", "norm.weight", "blocks.0.up.bias"})
+    CHECK(said(WeightsFile(plain).set(std::string("qcnet.compensator.") + part, {1})) ==
+          "qcnet.compensator.input.conv.weight: there is no such tensor");
+  CHECK(contains(said(WeightsFile(plain).set("qcnet.compensator.positions", {1})),
+                 "qcnet.compensator.positions: this QCNet is for tokens"));
   for (const char* name : {"fc.bias", "layer3.0.bn1.bias", "qcnet.compensator.scale", "qcnet.levels"}) {
     const WeightsFile tampered = WeightsFile(good).poke(name, 2, 9.0f);
     CHECK(contains(said(tampered), "qcnet.check.output: differs by"));

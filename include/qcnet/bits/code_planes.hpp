@@ -34,12 +34,15 @@ class CodePlanes {
   }
 
   /// `low` and `high` for each of `channels`, or for each channel of each pixel of an image. Raises unless
-  /// `are_counts`.
+  /// they are as many and `are_counts`.
   CodePlanes(std::vector<std::size_t> counts, std::size_t channels, std::vector<float> low,
              const std::vector<float>& high)
       : counts_(std::move(counts)), channels_(channels), low_(std::move(low)) {
     if (!are_counts(counts_, channels_))
       raise(Error("codes: there are no planes of such counts of " + std::to_string(channels_) + " channels"));
+    if (high.size() != low_.size() || low_.empty() || low_.size() % channels_ != 0)
+      raise(Error("codes: " + std::to_string(low_.size()) + " lowest and " + std::to_string(high.size()) +
+                  " highest levels are not those of " + std::to_string(channels_) + " channels"));
     for (std::size_t p = 0; p < counts_.size(); ++p)
       powers_.insert(powers_.end(), counts_[p], static_cast<float>(1u << p));
     codes_.resize(coded());
@@ -106,8 +109,9 @@ class CodePlanes {
           }
   }
 
-  /// The shape of the planes of a map, which is at least `[C]`.
+  /// The shape of the planes of a map, which is at least `[C]`; raises if it is not.
   static Shape planes_of(const Shape& map, std::span<const std::size_t> counts) {
+    if (map.rank() == 0) raise(Error("codes: a single number is no map that planes can be of"));
     std::array<std::size_t, Shape::max_rank> dims{};
     std::copy(map.dims().begin(), map.dims().end(), dims.begin());
     dims[map.rank() - 1] = std::accumulate(counts.begin(), counts.end(), std::size_t{0});

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include <qcnet/core/aligned_buffer.hpp>
@@ -22,8 +23,9 @@ class WorkspacePlan {
     return buffers_.size() - 1;
   }
 
-  /// Chooses all offsets; call once, after the last `add`.
-  void place() {
+  /// Chooses all offsets; call once, after the last `add`. False if the block would have more than `most`
+  /// bytes. Neither that nor a buffer may be more than half of what a size_t holds, or sums would wrap.
+  bool place(std::size_t most = std::numeric_limits<std::size_t>::max() / 2) {
     std::vector<Buffer*> by_size;
     for (Buffer& buffer : buffers_) by_size.push_back(&buffer);
     std::stable_sort(by_size.begin(), by_size.end(),
@@ -31,12 +33,14 @@ class WorkspacePlan {
     std::vector<const Buffer*> placed;  // sorted by offset
     for (Buffer* buffer : by_size) {
       buffer->offset = first_gap(*buffer, placed);
+      if (buffer->offset + buffer->bytes > most) return false;
       bytes_ = std::max(bytes_, buffer->offset + buffer->bytes);
       const auto at =
           std::upper_bound(placed.begin(), placed.end(), buffer,
                            [](const Buffer* a, const Buffer* b) { return a->offset < b->offset; });
       placed.insert(at, buffer);
     }
+    return true;
   }
 
   std::size_t offset(std::size_t buffer) const { return buffers_[buffer].offset; }

@@ -23,13 +23,20 @@
 namespace qcnet::inline QCNET_ABI::io {
 
 namespace detail {
-/// A name out of an untrusted file, fit for a message: no control characters, not endless.
+/// A name out of an untrusted file, fit for a message: no control characters, not endless, still UTF-8.
 inline std::string printable(std::string_view name) {
   constexpr std::size_t longest = 200;
-  std::string text(name.substr(0, longest));
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  return name.size() > longest ? text + "..." : text;
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(name[i]); };
+  std::size_t end = std::min(name.size(), longest);
+  while (end > 0 && end < name.size() && (byte(end) & 0xC0u) == 0x80) --end;  // not within a character
+  std::string text;
+  for (std::size_t i = 0; i < end; ++i) {
+    // U+0080 to U+009F control a terminal, too.
+    const bool two_bytes = byte(i) == 0xC2 && i + 1 < end && (byte(i + 1) & 0xE0u) == 0x80;
+    text += byte(i) < 0x20 || byte(i) == 0x7F || two_bytes ? '?' : name[i];
+    if (two_bytes) ++i;
+  }
+  return end < name.size() ? text + "..." : text;
 }
 }  // namespace detail
 

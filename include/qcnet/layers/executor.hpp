@@ -31,8 +31,16 @@ inline std::vector<float> pad_thresholds(std::span<const float> thresholds, std:
 /// set when the executor is made; with more, a layer that needs it still uses as many.
 class Executor {
  public:
+  /// Limits, so that no small file can ask for all the memory there is: floats of an input, of a step's
+  /// output and of its scratch memory, enough for 64 channels of 4096 x 4096 pixels; and bytes of the
+  /// workspace, four times as many, enough for a residual block of such maps. A sixteenth of that on machines
+  /// of 32 bits.
+  static constexpr std::size_t most_floats = std::size_t{1} << (sizeof(std::size_t) > 4 ? 30 : 26);
+  static constexpr std::size_t most_bytes = std::size_t{1} << (sizeof(std::size_t) > 4 ? 34 : 30);
+
   /// Plans for inputs of these shapes, with layers turned into what is fastest for them within the
-  /// `arithmetic` allowed (Layer::faster_for). An Error names the step whose input does not fit.
+  /// `arithmetic` allowed (Layer::faster_for). An Error names the step whose input does not fit, or that
+  /// needs more memory than the limits allow.
   static Result<Executor> make(Network network, std::span<const Shape> inputs,
                                const Arithmetic& arithmetic = {}) {
     if (arithmetic.bf16 && !has_bf16)
@@ -42,6 +50,8 @@ class Executor {
     if (inputs.size() != network.inputs())
       return Error("the network takes " + std::to_string(network.inputs()) + " inputs, found " +
                    std::to_string(inputs.size()));
+    for (const Shape& input : inputs)
+      QCNET_CHECK(check_size(input.elements(), "an input " + input.to_string()));
     Executor executor(std::move(network));
     executor.shapes_.assign(inputs.begin(), inputs.end());
     executor.inputs_.resize(inputs.size());
@@ -52,13 +62,16 @@ class Executor {
       const std::span<const Shape> arguments(shapes.data(), step.inputs.size());
       auto output = step.layer->output_shape(arguments);
       if (!output) return output.error().in(step.name);
+      QCNET_CHECK(check_size(output->elements(), step.name + ": an output " + output->to_string()));
       executor.multiply_adds_ += step.layer->multiply_adds(arguments);
       if (auto faster = step.layer->faster_for(arguments, arithmetic))
         executor.network_.replace(s, std::move(faster));
       executor.scratch_floats_.push_back(step.layer->scratch_floats(arguments));
+      QCNET_CHECK(check_size(executor.scratch_floats_.back(),
+                             step.name + ": the scratch memory for an output " + output->to_string()));
       executor.shapes_.push_back(std::move(output).value());
     }
-    executor.plan();
+    QCNET_CHECK(executor.plan());
     return executor;
   }
   /// The same for a network of one input.
@@ -77,7 +90,8 @@ class Executor {
   std::size_t workspace_bytes() const { return workspace_.bytes(); }
   std::size_t multiply_adds() const { return multiply_adds_; }
 
-  /// The network's (first) output for `input`, which must have the planned shape; valid until the next run.
+  /// The network's (first) output for `input`, valid until the next run. Raises, here and below, unless
+  /// inputs are as many and of the shapes as planned.
   ConstTensorView run(ConstTensorView input) { return run(std::span<const ConstTensorView>(&input, 1)); }
   /// The same for a network of several inputs.
   ConstTensorView run(std::span<const ConstTensorView> inputs) {
@@ -107,7 +121,13 @@ class Executor {
  private:
   explicit Executor(Network network) : network_(std::move(network)), outputs_(network_.outputs()) {}
 
-  void plan() {
+  static Result<void> check_size(std::size_t floats, const std::string& what) {
+    if (floats <= most_floats) return {};
+    return Error(what + " is more than " + std::to_string(most_floats) +
+                 " values, the most that is supported; give the network a smaller input");
+  }
+
+  Result<void> plan() {
     const auto& steps = network_.steps();
     WorkspacePlan plan;
     for (std::size_t s = 0; s < steps.size(); ++s) {
@@ -121,9 +141,12 @@ class Executor {
       plan.add(shapes_[made].elements() * sizeof(float), s, last_use);
     }
     for (std::size_t s = 0; s < steps.size(); ++s) plan.add(scratch_floats_[s] * sizeof(float), s, s);
-    plan.place();
+    if (!plan.place(most_bytes))
+      return Error("the network's maps need more than " + std::to_string(most_bytes >> 30) +
+                   " GiB at a time, the most that is supported; give it a smaller input");
     for (std::size_t i = 0; i < 2 * steps.size(); ++i) offsets_.push_back(plan.offset(i));
     workspace_ = Workspace(plan);
+    return {};
   }
 
   ConstTensorView value(Network::Value v) const {
@@ -141,6 +164,13 @@ class Executor {
     return {storage.data(), inputs.size()};
   }
   void run_steps(std::span<const ConstTensorView> inputs, std::size_t count) {
+    if (inputs.size() != inputs_.size())
+      raise(Error("executor: expected " + std::to_string(inputs_.size()) + " inputs, found " +
+                  std::to_string(inputs.size())));
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (!(inputs[i].shape == shapes_[i]))
+        raise(Error("executor: expected an input " + shapes_[i].to_string() + ", found " +
+                    inputs[i].shape.to_string()));
     std::copy(inputs.begin(), inputs.end(), inputs_.begin());
     for (std::size_t s = 0; s < count; ++s) {
       std::array<ConstTensorView, Network::max_inputs> storage;

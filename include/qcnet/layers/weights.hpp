@@ -15,19 +15,32 @@
 
 namespace qcnet::inline QCNET_ABI {
 
+namespace detail {
+
+inline Result<Tensor> finite(Result<Tensor> tensor, const std::string& name) {
+  if (tensor.ok())
+    for (const float x : tensor->span())
+      if (!std::isfinite(x)) return Error(name + ": holds NaN or infinity, a weight must be finite");
+  return tensor;
+}
+
+/// An Error for a tensor without elements. Of one, as many dimensions as a file likes may be huge.
+inline Result<void> check_not_empty(ConstTensorView tensor, const std::string& name) {
+  if (tensor.shape.elements() != 0) return {};
+  return Error(name + ": expected at least one element, found shape " + tensor.shape.to_string());
+}
+
+}  // namespace detail
+
 /// The named tensor; an Error if it is missing or holds NaN or infinity.
 inline Result<Tensor> load_tensor(const io::Safetensors& file, const std::string& name) {
-  QCNET_TRY(Tensor tensor, file.tensor(name));
-  for (const float x : tensor.span())
-    if (!std::isfinite(x)) return Error(name + ": holds NaN or infinity, a weight must be finite");
-  return tensor;
+  return detail::finite(file.tensor(name), name);
 }
 
 /// The same, and an Error if its shape is not `expected`.
 inline Result<Tensor> load_tensor(const io::Safetensors& file, const std::string& name,
                                   const Shape& expected) {
-  QCNET_CHECK(file.tensor(name, expected));
-  return load_tensor(file, name);
+  return detail::finite(file.tensor(name, expected), name);
 }
 
 /// PyTorch's weight order [Cout, Cin, Kh, Kw] to ours, [Cout, Kh, Kw, Cin]; also feature maps [N, C, H, W] to
@@ -35,6 +48,7 @@ inline Result<Tensor> load_tensor(const io::Safetensors& file, const std::string
 inline Tensor channels_last(ConstTensorView from) {
   const std::size_t n = from.shape[0], c = from.shape[1], h = from.shape[2], w = from.shape[3];
   Tensor to({n, h, w, c});
+  if (to.span().empty()) return to;  // else n and c may be huge for nothing
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t k = 0; k < c; ++k)
       for (std::size_t p = 0; p < h * w; ++p)
@@ -101,6 +115,7 @@ inline Result<ConvWeights> load_conv_weights(const io::Safetensors& file, const 
   QCNET_TRY(Tensor weight, load_tensor(file, name + ".weight"));
   if (weight.shape().rank() != 4)
     return Error(name + ".weight: expected 4 dimensions, found shape " + weight.shape().to_string());
+  QCNET_CHECK(detail::check_not_empty(weight, name + ".weight"));
   const std::size_t cout = weight.shape()[0];
   ConvWeights conv{channels_last(weight), std::vector<float>(cout)};
   if (file.find(name + ".bias") != nullptr) {
@@ -123,7 +138,8 @@ struct LinearWeights {
   Tensor weights, bias;
 };
 
-/// Reads the tensors `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`; 0 outputs: as many as there are.
+/// Reads the tensors `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`; 0 outputs: as many as there are,
+/// but at least one.
 inline Result<LinearWeights> load_linear_weights(const io::Safetensors& file, const std::string& weight,
                                                  const std::string& bias, std::size_t inputs,
                                                  std::size_t outputs = 0) {
@@ -132,6 +148,7 @@ inline Result<LinearWeights> load_linear_weights(const io::Safetensors& file, co
   if (s.rank() != 2 || s[1] != inputs || (outputs != 0 && s[0] != outputs))
     return Error(weight + ": expected shape [" + (outputs == 0 ? "out" : std::to_string(outputs)) + ", " +
                  std::to_string(inputs) + "], found " + s.to_string());
+  QCNET_CHECK(detail::check_not_empty(weights, weight));
   QCNET_TRY(Tensor biases, load_tensor(file, bias, {s[0]}));
   return LinearWeights{std::move(weights), std::move(biases)};
 }

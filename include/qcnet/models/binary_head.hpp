@@ -35,7 +35,7 @@ class BinaryHeadBuilder {
       QCNET_CHECK(layer("binary.layers." + std::to_string(i), strides[1 + i]));
     const auto cut = file_.metadata("qcnet.cut");
     if (!cut) return Error("metadata \"qcnet.cut\" is missing: a binary head ends at a cut");
-    network_.name_cut(std::string(*cut), network_.output());
+    network_.name_cut(io::detail::printable(*cut), network_.output());
     return std::move(network_);
   }
 

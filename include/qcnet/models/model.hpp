@@ -46,7 +46,8 @@ inline Result<Network> load_family(const io::Safetensors& weights) {
   if (name.empty())
     return Error("holds a model of no known family (" + known +
                  "): neither its tensors' names nor metadata \"qcnet.architecture\" say one");
-  return Error("architecture \"" + std::string(name) + "\" is not known to this build; it knows: " + known);
+  return Error("architecture \"" + io::detail::printable(name) +
+               "\" is not known to this build; it knows: " + known);
 }
 
 }  // namespace detail

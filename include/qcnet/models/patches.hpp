@@ -14,11 +14,11 @@ namespace qcnet::inline QCNET_ABI::models {
 inline Result<std::size_t> patch_size(const io::Safetensors& file) {
   const auto text = file.metadata("qcnet.patch");
   if (!text) return std::size_t{1};
-  const auto found = io::parse_numbers<std::size_t>(*text);
-  if (!found || found->size() != 1 || found->front() < 1 || found->front() > 8)
+  const auto patch = io::parse_number<std::size_t>(*text);
+  if (!patch || *patch < 1 || *patch > 8)
     return Error("metadata \"qcnet.patch\" must be a number from 1 to 8, found \"" +
                  io::detail::printable(*text) + "\"");
-  return found->front();
+  return *patch;
 }
 
 /// "patches of 2 x 2 pixels"

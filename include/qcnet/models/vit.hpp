@@ -1,13 +1,13 @@
 // Vision Transformer as torchvision builds it (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020).
 #pragma once
 
-#include <charconv>
 #include <cstddef>
 #include <memory>
 #include <set>
 #include <string>
 #include <utility>
 
+#include <qcnet/io/numbers.hpp>
 #include <qcnet/layers/attention.hpp>
 #include <qcnet/layers/conv2d.hpp>
 #include <qcnet/layers/encoder_block.hpp>
@@ -122,12 +122,11 @@ class VitBuilder {
   /// this width, ViT-B, ViT-L and ViT-H.
   Result<std::size_t> read_heads() const {
     if (const auto text = file_.metadata("qcnet.heads")) {
-      std::size_t heads = 0;
-      const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), heads);
-      if (status != std::errc{} || end != text->data() + text->size() || heads == 0 || channels_ % heads != 0)
-        return Error("metadata \"qcnet.heads\" is \"" + std::string(*text) + "\", which does not divide " +
-                     std::to_string(channels_) + " channels");
-      return heads;
+      const auto heads = io::parse_number<std::size_t>(*text);
+      if (!heads || *heads == 0 || channels_ % *heads != 0)
+        return Error("metadata \"qcnet.heads\" is \"" + io::detail::printable(*text) +
+                     "\", which does not divide " + std::to_string(channels_) + " channels");
+      return *heads;
     }
     if (channels_ == 768) return std::size_t{12};
     if (channels_ == 1024 || channels_ == 1280) return std::size_t{16};

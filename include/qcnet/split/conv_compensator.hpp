@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,10 +32,10 @@ namespace qcnet::inline QCNET_ABI {
 /// up by the bits, S is folded into the last one.
 class ConvCompensator final : public Compensator {
  public:
-  /// Whether the file holds one, or any part of one; `suffix` as for `load`.
+  /// Whether the file holds one, or any part of one, also of one for tokens; `suffix` as for `load`.
   static bool is_in(const io::Safetensors& file, const std::string& suffix = {}) {
     // Not the prefix alone: it also begins the names of a QCNet for a map with a suffix.
-    for (const char* part : {"input.", "blocks.", "output.", "scale"})
+    for (const char* part : {"input.", "blocks.", "norm.", "output.", "scale"})
       if (holds_any(file, prefix(suffix) + part)) return true;
     return false;
   }
@@ -55,6 +56,11 @@ class ConvCompensator final : public Compensator {
     QCNET_TRY(const ConvWeights input,
               load_checked(file, start + "input.conv", start + "input.bn", sent.channels(), 1));
     const std::size_t width = input.weights.shape()[0];
+    const std::size_t dims[] = {map[0], map[1], map[2], width};
+    const auto hidden = Shape::make(std::span<const std::size_t>(dims));
+    if (!hidden || hidden->elements() > Executor::most_floats)
+      return Error(start + "input.conv.weight: " + std::to_string(width) +
+                   " outputs for each pixel of a map " + map.to_string() + " are too many");
     auto lookup = LookupConv2d::make(input.weights, input.bias, ConvGeometry::square(1), true);
     if (!lookup) return lookup.error().in(start + "input.conv");
 
@@ -62,8 +68,7 @@ class ConvCompensator final : public Compensator {
     const std::set<std::size_t> blocks = module_numbers(file, start + "blocks.");
     for (std::size_t i = 0; !blocks.empty() && i <= *blocks.rbegin(); ++i)
       QCNET_CHECK(add_block(body, file, start + "blocks." + std::to_string(i), width));
-    QCNET_TRY(Executor executor,
-              Executor::make(std::move(body), {map[0], map[1], map[2], width}, arithmetic));
+    QCNET_TRY(Executor executor, Executor::make(std::move(body), *hidden, arithmetic));
 
     QCNET_TRY(ConvWeights last, load_checked(file, start + "output", {}, width, 1));
     if (last.bias.size() != channels)

@@ -5,10 +5,12 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -33,7 +35,8 @@ struct CutMap {
   std::vector<std::size_t> planes = {};  ///< of how many channels each plane of its bits is, as in CodePlanes
 };
 
-/// The description that node and server file of a deployment share. Keys and values: docs/deployment.md.
+/// The description that node and server file of a deployment share. Keys and values: docs/deployment.md. All
+/// names are fit to be printed: a control character in the file is a question mark here.
 struct Deployment {
   std::string name;        ///< "resnet-cifar10"
   std::string role;        ///< "node", "server" or "model"
@@ -71,6 +74,13 @@ struct Deployment {
   static Result<Deployment> read(const io::Safetensors& file, std::string_view role);
 };
 
+/// A deployment's or frame's hash as metadata says it, in sixteen hexadecimal digits.
+inline std::string hash_text(std::uint64_t hash) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
 namespace detail {
 
 inline std::vector<std::string> split_at(char separator, std::string_view text) {
@@ -103,7 +113,11 @@ class MetadataReader {
   Result<std::vector<Number>> numbers(std::string_view key, std::size_t count) const {
     QCNET_TRY(const std::string_view value, text(key));
     auto found = io::parse_numbers<Number>(value);
-    if (!found || found->size() != count) return malformed(key, value);
+    if (!found || found->size() != count)
+      return must_be(key,
+                     std::to_string(count) + (std::is_integral_v<Number> ? " whole" : " finite") +
+                         (count == 1 ? " number" : " numbers separated by single spaces"),
+                     value);
     return *std::move(found);
   }
 
@@ -111,12 +125,17 @@ class MetadataReader {
   /// memory for the map is no hostile wish.
   Result<Shape> map_shape(std::string_view key, bool or_tokens = false) const {
     QCNET_TRY(const std::string_view value, text(key));
-    const bool tokens = or_tokens && std::count(value.begin(), value.end(), ' ') == 1;
-    QCNET_TRY(auto dims, numbers<std::size_t>(key, tokens ? 2 : 3));
-    dims.insert(dims.begin(), 1);
-    QCNET_TRY(const Shape shape, Shape::make(std::span<const std::size_t>(dims)));
-    if (shape.elements() == 0 || shape.elements() > most_elements) return malformed(key, value);
-    return shape;
+    auto dims = io::parse_numbers<std::size_t>(value);
+    if (dims && (dims->size() == 3 || (or_tokens && dims->size() == 2))) {
+      dims->insert(dims->begin(), 1);
+      const auto shape = Shape::make(std::span<const std::size_t>(*dims));
+      if (shape && shape->elements() != 0 && shape->elements() <= most_elements) return shape;
+    }
+    return must_be(key,
+                   std::string("height, width and channels") +
+                       (or_tokens ? ", or count and channels of tokens," : "") +
+                       " above zero of a map of at most " + std::to_string(most_elements) + " values",
+                   value);
   }
 
   /// Sixteen hexadecimal digits.
@@ -125,17 +144,23 @@ class MetadataReader {
     std::uint64_t number = 0;
     const auto [next, status] = std::from_chars(value.data(), value.data() + value.size(), number, 16);
     if (value.size() != 16 || status != std::errc{} || next != value.data() + value.size())
-      return malformed(key, value);
+      return must_be(key, "16 hexadecimal digits", value);
     return number;
   }
 
-  /// Names of maps that a frame can carry, separated by spaces; none if the key is missing.
+  /// The name of a map that a frame can carry.
+  Result<std::string> name(std::string_view key) const {
+    QCNET_TRY(const std::string_view value, text(key));
+    if (!is_name(value)) return must_be(key, "a name of " + name_rule(), value);
+    return std::string(value);
+  }
+
+  /// The same for several, separated by spaces; none if the key is missing.
   Result<std::vector<std::string>> names(std::string_view key) const {
     const std::string_view value = file_.metadata(key).value_or("");
     auto found = split_at(' ', value);
-    for (const std::string& name : found)
-      if (name.empty() || name.find_first_not_of(MapSpec::name_characters) != std::string::npos)
-        return malformed(key, value);
+    if (!std::all_of(found.begin(), found.end(), is_name))
+      return must_be(key, "names separated by single spaces, each of " + name_rule(), value);
     return found;
   }
 
@@ -143,21 +168,21 @@ class MetadataReader {
   Result<std::size_t> bits(std::string_view key) const {
     const auto value = file_.metadata(key);
     if (!value) return std::size_t{1};
-    QCNET_TRY(const auto found, numbers<std::size_t>(key, 1));
-    if (found[0] < 1 || found[0] > CodePlanes::max_bits) return malformed(key, *value);
-    return found[0];
+    const auto found = io::parse_number<std::size_t>(*value);
+    if (!found || *found < 1 || *found > CodePlanes::max_bits)
+      return must_be(key, "a number from 1 to " + std::to_string(CodePlanes::max_bits), *value);
+    return *found;
   }
 
   /// Of how many of a map's channels each plane of bits is: "24 18 11".
   Result<std::vector<std::size_t>> planes(std::string_view key, std::size_t channels) const {
     QCNET_TRY(const std::string_view value, text(key));
     auto counts = io::parse_numbers<std::size_t>(value);
-    if (!counts) return malformed(key, value);
-    if (!CodePlanes::are_counts(*counts, channels))
-      return Error("metadata \"" + std::string(key) + "\" must be 1 to " +
-                   std::to_string(CodePlanes::max_bits) + " numbers of channels, from " +
-                   std::to_string(channels) + " down to 1, none above the one before, found \"" +
-                   io::detail::printable(value) + "\"");
+    if (!counts || !CodePlanes::are_counts(*counts, channels))
+      return must_be(key,
+                     "1 to " + std::to_string(CodePlanes::max_bits) + " numbers of channels, from " +
+                         std::to_string(channels) + " down to 1, none above the one before",
+                     value);
     return *std::move(counts);
   }
 
@@ -166,15 +191,23 @@ class MetadataReader {
     QCNET_TRY(const std::string_view value, text(key));
     if (value == "relu") return kernels::Activation::relu;
     if (value == "identity") return kernels::Activation::none;
-    return malformed(key, value);
+    return must_be(key, "relu or identity", value);
   }
 
-  static Error malformed(std::string_view key, std::string_view value) {
-    return Error("metadata \"" + std::string(key) + "\" cannot be read: \"" + io::detail::printable(value) +
-                 "\"");
+  static Error must_be(std::string_view key, const std::string& what, std::string_view found) {
+    return Error("metadata \"" + std::string(key) + "\" must be " + what + ", found \"" +
+                 io::detail::printable(found) + "\"");
   }
 
  private:
+  static bool is_name(std::string_view text) {
+    return !text.empty() && text.size() <= Frame::max_name &&
+           text.find_first_not_of(MapSpec::name_characters) == std::string_view::npos;
+  }
+  static std::string name_rule() {
+    return "1 to " + std::to_string(Frame::max_name) + " letters, digits, '_', '.' and '-'";
+  }
+
   const io::Safetensors& file_;
 };
 
@@ -205,6 +238,7 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
     return Error("is a " + io::detail::printable(d.role) + " file, expected a " + std::string(role) +
                  " file");
   QCNET_TRY(d.name, metadata.text("qcnet.name"));
+  d.name = io::detail::printable(d.name);
 
   QCNET_TRY(const Shape input, metadata.map_shape("qcnet.input"));
   QCNET_TRY(const auto resize, metadata.numbers<std::size_t>("qcnet.resize", 1));
@@ -213,7 +247,7 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
   d.preprocess = {resize[0], input[1], input[2], std::move(mean), std::move(deviation)};
   if (const auto letterbox = file.metadata("qcnet.letterbox")) {
     if (*letterbox != "0" && *letterbox != "1")
-      return detail::MetadataReader::malformed("qcnet.letterbox", *letterbox);
+      return detail::MetadataReader::must_be("qcnet.letterbox", "0 or 1", *letterbox);
     d.preprocess.letterbox = *letterbox == "1";
   }
   QCNET_CHECK(d.preprocess.check());
@@ -223,9 +257,10 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
       return Error("metadata \"qcnet.letterbox\" is not 1, but a detector needs letterboxed pictures");
   }
   d.classes = detail::split_at('\n', file.metadata("qcnet.classes").value_or(""));
+  for (std::string& class_name : d.classes) class_name = io::detail::printable(class_name);
   if (role == "model") return d;
 
-  QCNET_TRY(d.cut, metadata.text("qcnet.cut"));
+  QCNET_TRY(d.cut, metadata.name("qcnet.cut"));
   QCNET_TRY(d.hash, metadata.hash("qcnet.hash"));
   QCNET_TRY(d.feature, metadata.map_shape("qcnet.feature", true));
   QCNET_TRY(d.activation, metadata.activation("qcnet.activation"));
@@ -253,7 +288,7 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
     if (const Shape sent = d.sent(map); sent.elements() > detail::MetadataReader::most_elements)
       return Error(std::to_string(sent.channels()) + " bits for each pixel of a map " +
                    map.shape.to_string() + " are too many");
-  d.method = file.metadata("qcnet.method").value_or("");
+  d.method = io::detail::printable(file.metadata("qcnet.method").value_or(""));
   return d;
 }
 

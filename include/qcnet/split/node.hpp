@@ -103,7 +103,7 @@ class Node {
   }
 
   const Deployment& deployment() const { return deployment_; }
-  /// Of a map of the frame, the cut's own being the first; there are none where features have codes.
+  /// Of a map of the frame, the cut's own being the first; empty where features have codes instead.
   const std::vector<float>& thresholds(std::size_t map = 0) const { return thresholds_[map]; }
   const Executor& head() const { return head_; }
 
@@ -123,12 +123,12 @@ class Node {
   Result<void> load_quantizers(const io::Safetensors& file) {
     for (const CutMap& map : deployment_.maps()) {
       sent_.push_back(deployment_.sent(map));
+      thresholds_.emplace_back();
       if (deployment_.codes) {
         QCNET_TRY(auto codes, load_code_planes(file, map.shape, map.planes, map.suffix));
         codes_.push_back(std::move(codes));
       } else {
-        QCNET_TRY(auto of_map, load_thresholds(file, map.shape, map.suffix));
-        thresholds_.push_back(std::move(of_map));
+        QCNET_TRY(thresholds_.back(), load_thresholds(file, map.shape, map.suffix));
       }
     }
     if (!deployment_.codes)
@@ -186,7 +186,7 @@ class Node {
   Deployment deployment_;
   Executor head_;
   std::vector<Shape> sent_;                     // of each map's bits
-  std::vector<std::vector<float>> thresholds_;  // of each map
+  std::vector<std::vector<float>> thresholds_;  // of each map, empty where it has codes
   std::vector<float> padded_thresholds_;        // of the first
   std::vector<CodePlanes> codes_;               // or else these of each map
   Tensor input_;

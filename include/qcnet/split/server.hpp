@@ -127,8 +127,8 @@ class Server {
   /// Whether a frame is of this server's maps.
   Result<void> check(const Frame& frame) const {
     if (frame.model_hash() != deployment_.hash)
-      return Error("the frame comes from another model: its hash is " + hex(frame.model_hash()) +
-                   ", this server's is " + hex(deployment_.hash));
+      return Error("the frame comes from another model: its hash is " + hash_text(frame.model_hash()) +
+                   ", this server's is " + hash_text(deployment_.hash));
     if (frame.name(0) != deployment_.cut)
       return Error("the frame is cut at \"" + frame.name(0) + "\", this server continues from \"" +
                    deployment_.cut + "\"");
@@ -169,12 +169,6 @@ class Server {
     if (options.compensate && ConvCompensator::is_in(file, map.suffix))
       return ConvCompensator::load(file, map.shape, sent, map.activation, map.suffix, options.arithmetic);
     return load_dequantizer(file, map.shape, sent, map.suffix);
-  }
-
-  static std::string hex(std::uint64_t hash) {
-    char text[17];
-    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-    return text;
   }
 
   Result<void> verify(const io::Safetensors& file, float tolerance) {

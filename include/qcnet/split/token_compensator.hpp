@@ -1,7 +1,6 @@
 // The attention QCNet block, for token maps.
 #pragma once
 
-#include <charconv>
 #include <cstddef>
 #include <memory>
 #include <set>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include <qcnet/bits/lookup_conv.hpp>
+#include <qcnet/io/numbers.hpp>
 #include <qcnet/kernels/activation.hpp>
 #include <qcnet/kernels/linear.hpp>
 #include <qcnet/layers/encoder_block.hpp>
@@ -111,12 +111,11 @@ class TokenCompensator final : public Compensator {
 
   static Result<std::size_t> read_heads(const io::Safetensors& file, const std::string& key) {
     const std::string_view text = file.metadata(key).value_or("");
-    std::size_t heads = 0;
-    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), heads);
-    if (status != std::errc{} || end != text.data() + text.size() || heads == 0)
+    const auto heads = io::parse_number<std::size_t>(text);
+    if (!heads || *heads == 0)
       return Error("metadata \"" + key + "\" must be a number of heads, found \"" +
                    io::detail::printable(text) + "\"");
-    return heads;
+    return *heads;
   }
 
   std::unique_ptr<Compensator> dequantizer_;
