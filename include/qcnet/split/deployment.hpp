@@ -128,7 +128,7 @@ class MetadataReader {
     auto dims = io::parse_numbers<std::size_t>(value);
     if (dims && (dims->size() == 3 || (or_tokens && dims->size() == 2))) {
       dims->insert(dims->begin(), 1);
-      const auto shape = Shape::make(std::span<const std::size_t>(*dims));
+      auto shape = Shape::make(std::span<const std::size_t>(*dims));
       if (shape && shape->elements() != 0 && shape->elements() <= most_elements) return shape;
     }
     return must_be(key,
