@@ -78,8 +78,8 @@ def parse():
     own = [name for name in arguments.methods if METHODS[name].own_node]
     if arguments.packet_loss and own:
         parser.error(f"--packet-loss is for methods of the bits that all nodes send, not for {', '.join(own)}")
-    if arguments.patch < 1:
-        parser.error(f"--patch is a number of pixels, 1 or more, not {arguments.patch}")
+    if not 1 <= arguments.patch <= 8:  # what the library takes
+        parser.error(f"--patch is a number of pixels from 1 to 8, not {arguments.patch}")
     if not 0 < arguments.rate <= MOST_BITS:
         parser.error(f"--rate is a number of bits a feature, more than 0 and at most {MOST_BITS}, not {arguments.rate:g}")
     others = [name for name in arguments.methods if METHODS[name].send not in (methods.component_codes, None)]

@@ -20,7 +20,7 @@ from qcnet_train import base, deployment, methods, models, options, tasks
 from qcnet_train.compensator import round_to_half
 from qcnet_train.maps import each
 from qcnet_train.quantizer import Quantizer
-from qcnet_train.summary import FROZEN, better_frozen, summarize
+from qcnet_train.summary import FROZEN, better_frozen, check_tested, summarize
 
 METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned")
 KNOWN = [name for name in methods.METHODS if name != "control" and not name.endswith("-mse")]
@@ -59,9 +59,7 @@ def sources(log, asked, seed, run):
     if missing := [name for name, source in found.items() if source not in held]:
         raise SystemExit(f"{run}: holds no {', '.join(missing)} of seed {seed}; it holds {', '.join(sorted(held)) or 'nothing'} "
                          "of it: say --methods, or --seed")
-    if not all("test" in figures for figures in (*log["runs"], *log["baselines"].values())):
-        raise SystemExit(f"{run}: holds figures of the validation split alone, from --no-test; run compensate.py without it and "
-                         "without --resume")
+    check_tested(run, log)
     return found
 
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from qcnet_train import base
-from qcnet_train.summary import better_frozen, summarize
+from qcnet_train.summary import better_frozen, check_tested, summarize
 
 ROWS = (("qcnet-mse", "QCNet, model frozen, reconstruction error only"),
         ("qcnet", "QCNet, model frozen, + distillation"),
@@ -86,6 +86,7 @@ def main():
     cuts = {}
     for run in arguments.runs:
         log = json.loads((run / "results.json").read_text())
+        check_tested(run, log)
         if log["cut"] in cuts:
             raise SystemExit(f"{run}: another of --runs is of cut '{log['cut']}' too; give each a report of its own, by --name "
                              "and --out")

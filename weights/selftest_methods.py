@@ -144,6 +144,8 @@ class Methods(unittest.TestCase):
             self.assertIn(f"{option} is for methods of principal components (klt...), not for qcnet, qat",
                           said(option, "2", "--methods", "klt", "qcnet", "qat", "control"))
             self.assertIsNone(said(option, "2", "--methods", "klt", "klt-qcnet", "control"))
+        for patch in ("0", "9"):
+            self.assertIn(f"--patch is a number of pixels from 1 to 8, not {patch}", said("--patch", patch, "--methods", "klt"))
         for rate in ("0", "-1", "8.5", "nan"):
             self.assertIn("--rate is a number of bits a feature, more than 0 and at most 8",
                           said("--rate", rate, "--methods", "klt"))
@@ -165,7 +167,7 @@ class Methods(unittest.TestCase):
             with self.assertRaisesRegex(SystemExit, "figures of the validation split alone"):
                 export.sources(log, ("klt",), 0, "run")
 
-    def test_a_report_has_each_cut_once(self):
+    def test_a_report_has_each_cut_once_and_figures_of_the_test_split(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         for name, cut in (("a", "layer1"), ("b", "layer2"), ("c", "layer1")):
             (folder / name).mkdir()
@@ -182,6 +184,11 @@ class Methods(unittest.TestCase):
         self.assertEqual(list(json.loads((folder / "log.json").read_text())["cuts"]), ["layer1", "layer2"])
         with self.assertRaisesRegex(SystemExit, "c: another of --runs is of cut 'layer1' too"):
             of("a", "b", "c")
+        log = json.loads((folder / "b" / "results.json").read_text())
+        log["runs"] = [{"method": "qcnet", "seed": 0, "validation": 0.5}]
+        (folder / "b" / "results.json").write_text(json.dumps(log))
+        with self.assertRaisesRegex(SystemExit, "b: holds figures of the validation split alone"):
+            of("a", "b")
 
     def test_base_models_differ_by_their_weights_and_by_what_these_do_not_say(self):
         vits = [{"architecture": "vit", "name": "small", "depth": 1, "width": 32, "heads": heads} for heads in (2, 4)]

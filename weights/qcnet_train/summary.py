@@ -17,6 +17,13 @@ def summarize(runs, split="test"):
     return summary
 
 
+def check_tested(run, log):
+    """Exits if the log of a run of compensate.py has no figures of the test split."""
+    if not all("test" in figures for figures in (*log["runs"], *log["baselines"].values())):
+        raise SystemExit(f"{run}: holds figures of the validation split alone, from --no-test; run compensate.py without it and "
+                         "without --resume")
+
+
 FROZEN = ("qcnet", "autoencoder", "klt-qcnet")  # whose tail is the base model's, after distillation; before it they are "...-mse"
 
 
