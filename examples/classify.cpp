@@ -39,7 +39,7 @@ Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& 
 
 Result<Classifier> load_split(const std::string& node_path, const std::string& server_path, bool bf16) {
   QCNET_TRY(auto loaded_node,
-            qcnet::Node::load(node_path, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
+            qcnet::Node::load(node_path, qcnet::Verify::yes, {.fast = false, .bf16 = bf16}));
   QCNET_CHECK(check_task(loaded_node.deployment(), node_path));
   QCNET_TRY(auto loaded_server, qcnet::Server::load(server_path, {.arithmetic = {.bf16 = bf16}}));
   const auto node = std::make_shared<qcnet::Node>(std::move(loaded_node));

@@ -62,7 +62,7 @@ class Evaluation {
                                  const std::string& node_path, const std::vector<std::string>& server_paths,
                                  double loss, std::size_t mtu, bool bf16) {
     QCNET_TRY(qcnet::Node node,
-              qcnet::Node::load(node_path, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
+              qcnet::Node::load(node_path, qcnet::Verify::yes, {.fast = false, .bf16 = bf16}));
     QCNET_TRY(auto benchmark, open_benchmark(node.deployment(), dataset_path, split));
     QCNET_TRY(auto link, LossyLink::open(node.make_frame(), node.deployment(), loss, mtu));
     Evaluation evaluation(std::move(benchmark), std::move(node), std::move(link), {.bf16 = bf16});

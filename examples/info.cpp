@@ -151,7 +151,7 @@ Result<void> describe_cut_points(std::ostream& out, const Executor& network) {
   for (const auto& cut : network.network().cuts()) {
     QCNET_TRY(auto halves, network.network().partition_at(cut.name));
     QCNET_TRY(const Executor head,
-              Executor::make(std::move(halves.first), network.input_shape(), {.winograd = false}));
+              Executor::make(std::move(halves.first), network.input_shape(), {.fast = false}));
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < head.outputs(); ++i) bytes += bytes_of_bits(head.output_shape(i));
     out << "    " << std::left << std::setw(column) << cut.name << std::setw(20)

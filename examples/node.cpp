@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
     if (output.empty() && isatty(STDOUT_FILENO) != 0)
       return Error("stdout is a terminal, which frames would upset; pipe them into server or use -o FILE");
     QCNET_TRY(qcnet::Node node,
-              qcnet::Node::load(weights, qcnet::Verify::yes, {.winograd = false, .bf16 = bf16}));
+              qcnet::Node::load(weights, qcnet::Verify::yes, {.fast = false, .bf16 = bf16}));
     QCNET_TRY(const Pictures pictures, Pictures::open(paths, split));
     const std::size_t count = limit == 0 ? pictures.size() : std::min(limit, pictures.size());
     const auto coding = compress ? qcnet::Coding::context : qcnet::Coding::none;

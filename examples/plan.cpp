@@ -134,11 +134,11 @@ class Planner {
   Planner(CuttableModel model, const Options& options, TrialPictures pictures)
       : model_(std::move(model)), options_(options), pictures_(std::move(pictures)) {}
 
-  /// The picture sent to the server, and what the node can do alone. Winograd's algorithm is faster but takes
-  /// more memory, which a server has and a node may not have.
+  /// The picture sent to the server, and what the node can do alone. Winograd's and Strassen's algorithms are
+  /// faster but take more memory, which a server has and a node may not have.
   Result<void> measure_uncut(Plan& plan, std::vector<Way>& on_node) const {
     QCNET_TRY(const UncutModel fast, model_.uncut({}));
-    QCNET_TRY(const UncutModel small, model_.uncut({.winograd = false}));
+    QCNET_TRY(const UncutModel small, model_.uncut({.fast = false}));
     const bool differ = small.bytes < fast.bytes;
     Timings decode, fast_ms, small_ms;
     Sizes sizes;
@@ -166,7 +166,7 @@ class Planner {
                  ms.median(), {answer_bytes()}, 0);
     };
     if (differ) on_node.push_back(alone("", small, small_ms));
-    on_node.push_back(alone(differ ? "winograd" : "", fast, fast_ms));
+    on_node.push_back(alone(differ ? "fast" : "", fast, fast_ms));
     return {};
   }
 

@@ -1,5 +1,5 @@
-// Float convolution, direct and by Winograd's algorithm, and linear layers; and the price of thresholding in
-// their epilogue.
+// Float convolution, direct and by Winograd's algorithm, and linear layers, also by Strassen's; and the price
+// of thresholding in their epilogue.
 #include "common.hpp"
 
 #include <limits>
@@ -75,30 +75,40 @@ void conv2d_bits(benchmark::State& state) {
 }
 
 template <class Multiply>
-void time_linear(benchmark::State& state, const Multiply& multiply) {
+void time_linear(benchmark::State& state, kernels::ConvAlgorithm algorithm, const Multiply& multiply) {
   const auto rows = static_cast<std::size_t>(state.range(0)), in = static_cast<std::size_t>(state.range(1)),
              out = static_cast<std::size_t>(state.range(2));
-  const auto packed = kernels::pack_linear(random_tensor({out, in}), {}).value();
+  const auto packed = kernels::pack_linear(random_tensor({out, in}), {}).value().with(algorithm).value();
   const Tensor input = random_tensor({rows, in}, 2);
   Tensor output({rows, out});
+  AlignedBuffer<float> scratch(kernels::scratch_floats(packed, rows));
   const Meter meter;
   for (auto _ : state) {
-    multiply(packed, input, output);
+    multiply(packed, input, output, scratch.span());
     benchmark::ClobberMemory();
   }
   report_flops(state, meter, rows * in * out);
 }
 
+constexpr auto multiply = [](const kernels::PackedConv2d& packed, const Tensor& input, Tensor& output,
+                             std::span<float> scratch) {
+  kernels::linear(packed, input, output, kernels::Activation::none, {}, scratch);
+};
+
 void linear(benchmark::State& state) {
-  time_linear(state, [](const auto& packed, const Tensor& input, Tensor& output) {
-    kernels::linear(packed, input, output);
-  });
+  time_linear(state, kernels::ConvAlgorithm::direct, multiply);
+}
+
+/// Nominal FLOP as in `winograd`.
+void strassen(benchmark::State& state) {
+  time_linear(state, kernels::ConvAlgorithm::strassen, multiply);
 }
 
 void linear_gelu(benchmark::State& state) {
-  time_linear(state, [](const auto& packed, const Tensor& input, Tensor& output) {
-    kernels::linear_gelu(packed, input, output);
-  });
+  time_linear(state, kernels::ConvAlgorithm::direct,
+              [](const auto& packed, const Tensor& input, Tensor& output, std::span<float> scratch) {
+                kernels::linear_gelu(packed, input, output, scratch);
+              });
 }
 
 }  // namespace
@@ -153,4 +163,15 @@ BENCHMARK(linear)
     ->Args({3136, 96, 384})
     ->Args({3136, 384, 96})
     ->Args({49, 3072, 768});
+// ViT-B/16's, 1x1 convolutions of ResNet50, and two for which it does not pay.
+BENCHMARK(strassen)
+    ->ArgNames({"rows", "in", "out"})
+    ->Args({197, 768, 3072})
+    ->Args({197, 3072, 768})
+    ->Args({197, 768, 768})
+    ->Args({197, 768, 2304})
+    ->Args({196, 256, 1024})
+    ->Args({196, 1024, 256})
+    ->Args({3136, 256, 64})
+    ->Args({8, 1024, 1024});
 BENCHMARK(linear_gelu)->ArgNames({"rows", "in", "out"})->Args({197, 768, 3072})->Args({3136, 96, 384});

@@ -85,7 +85,7 @@ inline qcnet::Result<TriableCut> cut_whole(const qcnet::Network& whole,
                                            const std::string& name) {
   QCNET_TRY(auto halves, whole.partition_at(name));
   QCNET_TRY(auto head, qcnet::Executor::make(std::move(halves.first), preprocess.output_shape(),
-                                             {.winograd = false}));  // as in a Node
+                                             {.fast = false}));  // as in a Node
   std::vector<qcnet::Shape> shapes;
   std::vector<qcnet::MapSpec> maps;
   for (std::size_t i = 0; i < head.outputs(); ++i) {
@@ -114,7 +114,7 @@ inline qcnet::Result<TriableCut> cut_whole(const qcnet::Network& whole,
 
 inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const PreprocessOptions& options) {
   // Layers as they were read: each executor turns them into what is fastest for itself.
-  QCNET_TRY(auto whole, WholeModel::load(path, options, {.winograd = false}));
+  QCNET_TRY(auto whole, WholeModel::load(path, options, {.fast = false}));
   QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
   const qcnet::Network& layers = whole.network.network();
   const auto preprocess = whole.about.preprocess;

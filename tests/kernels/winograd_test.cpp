@@ -216,20 +216,3 @@ TEST_CASE("a packed convolution can be packed again for Winograd's algorithm, bu
       PackedConv2d::make(p.weights, p.bias, ConvGeometry::square(3, 2, 1), both[0]).error().message(),
       "needs a 3x3 kernel, stride 1"));
 }
-
-TEST_CASE("the algorithm follows the map's shape") {
-  const auto chosen = [](std::size_t side, std::size_t channels, std::size_t kernel, std::size_t stride) {
-    const Tensor weights({channels, kernel, kernel, channels});
-    const auto packed = PackedConv2d::make(weights, {}, ConvGeometry::square(kernel, stride, kernel / 2));
-    return kernels::fastest_algorithm(*packed, {1, side, side, channels});
-  };
-  CHECK(chosen(56, 64, 3, 1) == ConvAlgorithm::winograd_4x4);
-  CHECK(chosen(14, 256, 3, 1) == ConvAlgorithm::winograd_4x4);
-  CHECK(chosen(7, 512, 3, 1) == ConvAlgorithm::winograd_2x2);
-  CHECK(chosen(7, 64, 3, 1) == ConvAlgorithm::winograd_4x4);
-  CHECK(chosen(4, 64, 3, 1) == ConvAlgorithm::winograd_2x2);
-  CHECK(chosen(2, 64, 3, 1) == ConvAlgorithm::direct);
-  CHECK(chosen(56, 64, 3, 2) == ConvAlgorithm::direct);
-  CHECK(chosen(56, 64, 5, 1) == ConvAlgorithm::direct);
-  CHECK(chosen(0, 64, 3, 1) == ConvAlgorithm::direct);
-}

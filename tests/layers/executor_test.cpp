@@ -39,7 +39,7 @@ class Wish final : public Layer {
 
 TEST_CASE("an executor plans once and runs again and again") {
   const Network network = resnet("resnet_bottleneck");
-  Executor executor = Executor::make(network, {1, 40, 40, 3}, {.winograd = false}).value();
+  Executor executor = Executor::make(network, {1, 40, 40, 3}, {.fast = false}).value();
   CHECK(executor.input_shape() == Shape{1, 40, 40, 3});
   CHECK(executor.output_shape() == Shape{1, 7});
   CHECK(executor.multiply_adds() > 9 * 400 * 147);  // the stem alone
@@ -61,7 +61,7 @@ TEST_CASE("an executor plans once and runs again and again") {
 TEST_CASE("an executor computes 3x3 convolutions by Winograd's algorithm, if it may") {
   const Network network = resnet("resnet_basic");
   const Tensor a = test::random_tensor({2, 64, 60, 3}, 1), b = test::random_tensor({2, 64, 60, 3}, 2);
-  Executor direct = Executor::make(network, a.shape(), {.winograd = false}).value();
+  Executor direct = Executor::make(network, a.shape(), {.fast = false}).value();
   Executor executor = Executor::make(network, a.shape()).value();
   // The network itself keeps its layers; the executor has its own, which are larger.
   CHECK(direct.network().weight_bytes() == network.weight_bytes());
@@ -84,7 +84,7 @@ TEST_CASE("an executor computes 3x3 convolutions by Winograd's algorithm, if it 
 }
 
 TEST_CASE("activations share memory") {
-  Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}, {.winograd = false}).value();
+  Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}, {.fast = false}).value();
   std::size_t all = 0, largest = 0;
   Shape shape{1, 64, 64, 3};
   std::vector<Shape> shapes = {shape};
@@ -100,7 +100,7 @@ TEST_CASE("activations share memory") {
 }
 
 TEST_CASE("bits from the last layer's epilogue are those of the float map") {
-  for (const Arithmetic& arithmetic : {Arithmetic{.winograd = false}, Arithmetic{}})
+  for (const Arithmetic& arithmetic : {Arithmetic{.fast = false}, Arithmetic{}})
     for (const char* kind : {"resnet_basic", "resnet_bottleneck", "resnet_grouped"}) {
       const Network network = resnet(kind);
       const Tensor input = test::random_tensor({1, 33, 30, 3}, 1);
@@ -134,7 +134,7 @@ TEST_CASE("an output made early is still there at the end") {
   Network network = resnet("resnet_bottleneck");
   const Network plain = network;
   network.set_outputs({network.output(), 1});
-  Executor executor = Executor::make(network, {1, 40, 40, 3}, {.winograd = false}).value();
+  Executor executor = Executor::make(network, {1, 40, 40, 3}, {.fast = false}).value();
   CHECK(executor.outputs() == 2);
   CHECK(executor.output_shape() == Shape{1, 7});
   CHECK(executor.output_shape(1) == Shape{1, 20, 20, 9});
@@ -143,8 +143,8 @@ TEST_CASE("an output made early is still there at the end") {
   Network keeping = tail;
   keeping.set_outputs({keeping.output(), 1});
   const Shape map{1, 20, 20, 9};
-  CHECK(Executor::make(keeping, map, {.winograd = false}).value().workspace_bytes() >
-        Executor::make(tail, map, {.winograd = false}).value().workspace_bytes());
+  CHECK(Executor::make(keeping, map, {.fast = false}).value().workspace_bytes() >
+        Executor::make(tail, map, {.fast = false}).value().workspace_bytes());
   const Tensor stem =
       plain.partition_at("relu").value().first(test::random_tensor({1, 40, 40, 3}, 1)).value();
   for (int i = 0; i < 2; ++i) {
@@ -218,12 +218,12 @@ TEST_CASE("memory that no network needs is refused before it is allocated") {
 TEST_CASE("an executor computes in bfloat16 if it is asked to, or says why it cannot") {
   const Network network = resnet("resnet_bottleneck");
   const Tensor input = test::random_tensor({1, 40, 40, 3}, 1);
-  auto rounded = Executor::make(network, input.shape(), {.winograd = false, .bf16 = true});
+  auto rounded = Executor::make(network, input.shape(), {.fast = false, .bf16 = true});
   if (!has_bf16) {
     CHECK(test::contains(rounded.error().message(), "no instructions for bfloat16"));
     return;
   }
-  Executor exact = Executor::make(network, input.shape(), {.winograd = false}).value();
+  Executor exact = Executor::make(network, input.shape(), {.fast = false}).value();
   const double difference = test::relative_difference(rounded->run(input), exact.run(input));
   CHECK(difference > 1e-6);
   CHECK(difference < 3e-2);

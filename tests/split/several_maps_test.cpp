@@ -90,7 +90,7 @@ struct SeveralMaps {
   /// Without Winograd's algorithm, as `run`: its sums are others.
   Result<Server> server() const {
     return server_file.with(
-        [](const io::Safetensors& file) { return Server::load(file, {.arithmetic = {.winograd = false}}); });
+        [](const io::Safetensors& file) { return Server::load(file, {.arithmetic = {.fast = false}}); });
   }
 };
 
@@ -183,7 +183,7 @@ TEST_CASE("each map of a cut has its own QCNet, or none") {
         add_qcnet(alone, "", pair.maps[i].channels());
         auto compensator = alone.with([&](const io::Safetensors& file) {
           return ConvCompensator::load(file, pair.maps[i], pair.maps[i], kernels::Activation::none, {},
-                                       {.winograd = false});
+                                       {.fast = false});
         });
         (*compensator)->reconstruct_into(bits[i], restored[i]);
       }

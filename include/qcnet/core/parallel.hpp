@@ -33,6 +33,11 @@ inline int num_threads() {
 #endif
 }
 
+/// Whether so many multiply-adds take longer than waking threads does.
+inline bool is_worth_threads(std::size_t multiply_adds) {
+  return multiply_adds > (std::size_t{1} << 18);
+}
+
 /// Calls `body(i)` for every i below `count`, in any order, possibly at the same time. A body must not depend
 /// on which thread runs it, so that results are the same for any number of threads. `worth_it` false: too
 /// little work to wake threads for, stay on the calling one.

@@ -21,7 +21,7 @@ inline Result<PackedConv2d> pack_linear(ConstTensorView weights, std::span<const
 /// Floats of scratch memory that the functions below want for so many rows; they allocate them if they are
 /// not given.
 inline std::size_t scratch_floats(const PackedConv2d& weights, std::size_t rows) {
-  return detail::panel_floats(weights.weights(0), rows);
+  return detail::pointwise_scratch_floats(weights, rows);
 }
 
 /// output[r] = activation(input[r] * weights^T + bias + residual[r]) for every row: input `[..., in]`, output
@@ -66,8 +66,7 @@ inline void linear_gelu(const PackedConv2d& weights, ConstTensorView input, Tens
   const StoreFloat store{output.data, nullptr, weights.output_channels(), Activation::none};
   AlignedBuffer<float> own;
   scratch = detail::enough(scratch, scratch_floats(weights, input.shape.pixels()), own);
-  detail::multiply_rows(weights.weights(0), weights.bias(0), input.data, weights.input_channels(),
-                        input.shape.pixels(), scratch, detail::StoreGelu{store});
+  detail::pointwise(weights, input.data, input.shape.pixels(), scratch, detail::StoreGelu{store});
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

@@ -24,20 +24,48 @@ concept HasParts = requires(const Store& store) {
   store.part(true, true);
 };
 
-/// Floats (or pairs of bfloat16) of the depth in one pass: equal parts of at most `max_pass`, whole cache
-/// lines; all where sums cannot wait.
+/// Floats (or pairs of bfloat16) of the depth in one pass: equal parts of at most `most`, whole cache lines;
+/// all where sums cannot wait.
 template <class Store>
-std::size_t pass_length(std::size_t depth, const Store& store) {
+std::size_t pass_length(std::size_t depth, const Store& store, std::size_t most = max_pass) {
   if constexpr (HasParts<Store>) {
-    const std::size_t passes = (depth + max_pass - 1) / max_pass;
+    const std::size_t passes = (depth + most - 1) / most;
     if (store.has_parts() && passes > 1) return ((depth + passes - 1) / passes + 15) / 16 * 16;
   }
   return std::max<std::size_t>(1, depth);
 }
 
-/// Rows [first, end) and blocks of columns [first_block, end_block): what one thread does at a time.
+/// Tiles of rows [first, end) and blocks of columns [first_block, end_block): what one thread does at a time.
 struct RowsTask {
   std::size_t first, end, first_block, end_block;
+};
+
+/// Cuts a product of matrices into tasks: groups of blocks of columns, whose weights stay in the L2 cache,
+/// times pieces of the rows.
+class RowsTasks {
+ public:
+  /// `block_bytes`: of the weights of a block of columns in one pass.
+  RowsTasks(std::size_t tiles, std::size_t blocks, std::size_t block_bytes, bool parallel)
+      : tiles_(tiles), blocks_(blocks) {
+    const auto ceil_div = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
+    const std::size_t wanted = parallel ? 4 * static_cast<std::size_t>(num_threads()) : 1;
+    // For few rows, more and smaller groups.
+    const std::size_t most =
+        std::max<std::size_t>(1, std::min(group_bytes / block_bytes, blocks * tiles / wanted));
+    group_ = ceil_div(blocks, ceil_div(blocks, most));
+    groups_ = ceil_div(blocks, group_);
+    piece_ = ceil_div(tiles, std::min(tiles, ceil_div(wanted, groups_)));
+    pieces_ = ceil_div(tiles, piece_);
+  }
+
+  std::size_t count() const { return groups_ * pieces_; }
+  RowsTask operator[](std::size_t task) const {
+    const std::size_t first = task % pieces_ * piece_, block = task / pieces_ * group_;
+    return {first, std::min(tiles_, first + piece_), block, std::min(blocks_, block + group_)};
+  }
+
+ private:
+  std::size_t tiles_, blocks_, group_, groups_, piece_, pieces_;
 };
 
 /// Rows as tiles read them: `pitch` floats apart.
@@ -101,28 +129,29 @@ inline const float* weights_after(const PackedWeights& weights, const RowsTask& 
 
 /// A task's rows stay in the L1 cache while its weights, which stay in L2, pass by.
 template <class Store>
-void multiply_rows_task(const PackedWeights& weights, const float* bias, const Rows& rows,
+void multiply_rows_task(const PackedWeights& weights, const float* bias, const Rows& rows, std::size_t count,
                         const RowsTask& task, const Store& store) {
   const std::size_t depth = weights.depth(), pass = pass_length(depth, store);
+  const std::size_t end = std::min(count, task.end * max_rows);
   std::array<const float*, max_rows> pointers;
   for (std::size_t from = 0, length; from == 0 || from < depth; from += pass) {
     length = std::min(pass, depth - from);
     const bool last = from + length == depth;
-    const std::size_t tiles = (task.end - task.first + max_rows - 1) / max_rows;
-    for (std::size_t row = task.first, t = 0; row < task.end; ++t) {
-      const std::size_t height = tile_height(task.end - row), valid = std::min(height, task.end - row);
-      TileInput tile = tile_of(rows, row, height, task.end - 1, from, length, weights.bf16(), pointers);
+    for (std::size_t t = task.first; t < task.end; ++t) {
+      const std::size_t row = t * max_rows, height = tile_height(end - row);
+      const std::size_t valid = std::min(height, end - row);
+      TileInput tile = tile_of(rows, row, height, end - 1, from, length, weights.bf16(), pointers);
       for (std::size_t block = task.first_block; block < task.end_block; ++block) {
         const std::size_t column = block * block_columns, width = weights.block_width(column);
         const RowBlock where{row, column, std::min(block_columns, weights.columns() - column)};
         const float* w = weights.block(column) + from * width;
-        tile.ahead = share_ahead(weights_after(weights, task, block, from, length), length * width, t, tiles);
+        tile.ahead = share_ahead(weights_after(weights, task, block, from, length), length * width,
+                                 t - task.first, task.end - task.first);
         if constexpr (HasParts<Store>)
           multiply_tile(height, valid, tile, w, width, bias + column, where, store.part(from == 0, last));
         else
           multiply_tile(height, valid, tile, w, width, bias + column, where, store);
       }
-      row += valid;
     }
   }
 }
@@ -132,28 +161,15 @@ void multiply_rows_task(const PackedWeights& weights, const float* bias, const R
 template <class Store>
 void multiply_rows(const PackedWeights& weights, const float* bias, const Rows& rows, std::size_t count,
                    const Store& store) {
-  const std::size_t blocks = (weights.columns() + block_columns - 1) / block_columns;
-  const std::size_t tiles = (count + max_rows - 1) / max_rows;
-  if (count == 0 || blocks == 0) return;
-  // Below, waking threads costs more than they bring.
-  const bool parallel = count * weights.columns() * weights.depth() > (std::size_t{1} << 18);
-  const std::size_t wanted = parallel ? 4 * static_cast<std::size_t>(num_threads()) : 1;
-
-  const auto ceil_div = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
-  const std::size_t block_bytes = pass_length(weights.depth(), store) * block_columns * sizeof(float);
-  // For few rows, more and smaller groups.
-  const std::size_t most =
-      std::max<std::size_t>(1, std::min(group_bytes / block_bytes, blocks * tiles / wanted));
-  const std::size_t group = ceil_div(blocks, ceil_div(blocks, most)), groups = ceil_div(blocks, group);
-  const std::size_t pieces = std::min(tiles, ceil_div(wanted, groups));
-  const std::size_t piece = ceil_div(tiles, pieces) * max_rows, row_pieces = ceil_div(count, piece);
+  if (count == 0 || weights.columns() == 0) return;
+  const bool parallel = is_worth_threads(count * weights.columns() * weights.depth());
+  const RowsTasks tasks((count + max_rows - 1) / max_rows,
+                        (weights.columns() + block_columns - 1) / block_columns,
+                        pass_length(weights.depth(), store) * block_columns * sizeof(float), parallel);
   const auto body = [&](std::size_t task) {
-    const std::size_t first = task % row_pieces * piece, block = task / row_pieces * group;
-    multiply_rows_task(weights, bias, rows,
-                       {first, std::min(count, first + piece), block, std::min(blocks, block + group)},
-                       store);
+    multiply_rows_task(weights, bias, rows, count, tasks[task], store);
   };
-  parallel_for(groups * row_pieces, body, parallel);
+  parallel_for(tasks.count(), body, parallel);
 }
 
 /// The same for rows of `inputs` floats one after the other, with `panel_floats` floats of scratch memory.

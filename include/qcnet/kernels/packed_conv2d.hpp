@@ -14,16 +14,18 @@
 #include <qcnet/core/conv_geometry.hpp>
 #include <qcnet/core/tensor.hpp>
 #include <qcnet/kernels/gemm.hpp>
+#include <qcnet/kernels/strassen_transforms.hpp>
 #include <qcnet/kernels/winograd_transforms.hpp>
 
 namespace qcnet::inline QCNET_ABI::kernels {
 
 /// How a convolution is computed. Winograd's algorithm F(m x m, 3 x 3) makes tiles of m x m outputs by (m +
 /// 2)^2 products a channel instead of 9 m^2. It is for 3x3 kernels of stride 1, without dilation and groups.
-/// `direct_bf16` multiplies bfloat16, where that is an instruction, and is for 1x1 kernels.
-enum class ConvAlgorithm : std::uint8_t { direct, direct_bf16, winograd_2x2, winograd_4x4 };
+/// Strassen's algorithm takes 7 of 8 products, and is for 1x1 kernels whose channels are multiples of a few
+/// vectors. `direct_bf16` multiplies bfloat16, where that is an instruction, and is for 1x1 kernels.
+enum class ConvAlgorithm : std::uint8_t { direct, direct_bf16, winograd_2x2, winograd_4x4, strassen };
 
-/// m of F(m x m, 3 x 3); 0 for the direct algorithms.
+/// m of F(m x m, 3 x 3); 0 for other algorithms.
 inline std::size_t winograd_outputs(ConvAlgorithm algorithm) {
   return algorithm == ConvAlgorithm::winograd_2x2 ? 2 : algorithm == ConvAlgorithm::winograd_4x4 ? 4 : 0;
 }
@@ -42,6 +44,11 @@ inline bool is_single_tap(const ConvGeometry& g) {
 /// Whether it is the same pixel.
 inline bool is_pointwise(const ConvGeometry& g) {
   return is_single_tap(g) && g.stride_h == 1 && g.stride_w == 1;
+}
+
+/// Whether Strassen's algorithm can compute such a convolution.
+inline bool is_strassen_possible(const ConvGeometry& g, std::size_t cin, std::size_t cout) {
+  return is_pointwise(g) && detail::is_strassen_possible(cout, cin);
 }
 
 /// Weights of a convolution, packed once for `conv2d`.
@@ -85,8 +92,8 @@ class PackedConv2d {
   std::size_t output_channels() const { return cout_; }
   std::size_t group_output_channels() const { return cout_ / geometry_.groups; }
   std::size_t group_input_channels() const { return group_cin_; }
-  /// Of a group, `[Cout / groups, Kh Kw Cin / groups]`; or, transformed, of one of the (m + 2)^2 products,
-  /// `[Cout, Cin]`.
+  /// Of a group, `[Cout / groups, Kh Kw Cin / groups]`; or, transformed, of one of Winograd's (m + 2)^2
+  /// products, `[Cout, Cin]`, or of Strassen's 7, `[Cout / 2, Cin / 2]`.
   const PackedWeights& weights(std::size_t group_or_product) const { return weights_[group_or_product]; }
   const float* bias(std::size_t group) const {
     return bias_.data() + group * PackedWeights::padded(group_output_channels());
@@ -158,6 +165,12 @@ class PackedConv2d {
                    std::to_string(max_pointers) + " supported");
     if (winograd_outputs(algorithm) != 0 && !is_winograd_possible(geometry))
       return Error("Winograd's algorithm needs a 3x3 kernel, stride 1, no dilation and one group");
+    if (algorithm == ConvAlgorithm::strassen && !is_strassen_possible(geometry, weights[3], weights[0]))
+      return Error(
+          "Strassen's algorithm needs a 1x1 kernel, stride 1, no padding, one group, input channels "
+          "in multiples of " +
+          std::to_string(2 * vec::size) + " and output channels in multiples of " +
+          std::to_string(detail::strassen_columns));
     if (algorithm == ConvAlgorithm::direct_bf16 && !has_bf16)
       return Error("this build has no instructions for bfloat16");
     if (algorithm == ConvAlgorithm::direct_bf16 && !is_pointwise(geometry))
@@ -169,6 +182,7 @@ class PackedConv2d {
     algorithm_ = algorithm;
     if (algorithm == ConvAlgorithm::winograd_2x2) return pack_transformed<2>(weights);
     if (algorithm == ConvAlgorithm::winograd_4x4) return pack_transformed<4>(weights);
+    if (algorithm == ConvAlgorithm::strassen) return pack_strassen(weights);
 #if QCNET_HAS_BF16
     if (algorithm == ConvAlgorithm::direct_bf16) {
       weights_.push_back(pack_bf16(weights, cout_, group_cin_));
@@ -197,6 +211,22 @@ class PackedConv2d {
           }
         weights_.emplace_back(matrix, cout_, group_cin_);
       }
+  }
+
+  /// A block of columns of a product is made of the two halves of a block of strassen_columns.
+  void pack_strassen(std::span<const float> weights) {
+    const std::size_t depth = group_cin_ / 2;
+    std::vector<float> matrix(cout_ / 2 * depth);
+    for (const std::array<float, 4>& quarters : detail::strassen_weights) {
+      for (std::size_t c = 0; c < cout_ / 2; ++c) {
+        const float* const left = &weights[(c + c / block_columns * block_columns) * group_cin_];
+        const float* const right = left + block_columns * group_cin_;
+        for (std::size_t k = 0; k < depth; ++k)
+          matrix[c * depth + k] = (quarters[0] * left[k] + quarters[1] * right[k]) +
+                                  (quarters[2] * left[depth + k] + quarters[3] * right[depth + k]);
+      }
+      weights_.emplace_back(matrix, cout_ / 2, depth);
+    }
   }
 
   ConvAlgorithm algorithm_ = ConvAlgorithm::direct;

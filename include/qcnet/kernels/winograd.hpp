@@ -194,7 +194,7 @@ void winograd(const PackedConv2d& conv, ConstTensorView input, const Shape& outp
     scratch = own.span();
   }
   const std::size_t work = output.elements() * conv.input_channels() * plan.products() / (plan.m * plan.m);
-  const bool parallel = work > (std::size_t{1} << 18);  // below, waking threads costs more than they bring
+  const bool parallel = is_worth_threads(work);
   const std::size_t workers =
       parallel ? std::min(static_cast<std::size_t>(num_threads()), scratch.size() / plan.scratch_floats())
                : 1;
@@ -213,33 +213,5 @@ void winograd(const PackedConv2d& conv, ConstTensorView input, const Shape& outp
 }
 
 }  // namespace detail
-
-/// The algorithm that is the fastest for such an output. One thread, AVX-512, us:
-///
-///                          direct   2x2    4x4
-///     56x56,  64 ->   64     2085   1083    648
-///     14x14, 256 ->  256     2009    993    711
-///     13x13, 512 -> 1024    15269   8958   7031
-///      8x8,   64 ->   64       47     23     14
-///      8x8,  512 ->  512     2879   1247   1327
-///      7x7,  512 ->  512     2011   1254   1330
-///      4x4,  128 ->  128       32     21     33
-///     32x32,   3 ->   16       29            20
-///
-/// 4x4 it is, unless a map has so few tiles that reading the weights takes longer than multiplying: they are
-/// 4 times the direct ones (2x2: 16/9). 6x6 would gain 5 % on large maps and lose on those of 14x14, with
-/// several times the error and 7 times the weights.
-inline ConvAlgorithm fastest_algorithm(const PackedConv2d& conv, const Shape& output,
-                                       const Arithmetic& allowed = {}) {
-  if (allowed.bf16 && is_pointwise(conv.geometry())) return ConvAlgorithm::direct_bf16;
-  if (!allowed.winograd || !is_winograd_possible(conv.geometry())) return ConvAlgorithm::direct;
-  const auto tiles = [&](std::size_t m) {
-    return output[0] * ((output[1] + m - 1) / m) * ((output[2] + m - 1) / m);
-  };
-  const std::size_t bytes = 36 * conv.input_channels() * conv.output_channels() * sizeof(float);
-  const bool in_cache = bytes <= (std::size_t{16} << 20);  // a core's share of L3
-  if (tiles(4) >= (in_cache ? 2 : 9)) return ConvAlgorithm::winograd_4x4;
-  return tiles(2) >= 4 ? ConvAlgorithm::winograd_2x2 : ConvAlgorithm::direct;
-}
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <qcnet/kernels/conv2d.hpp>
+#include <qcnet/kernels/fastest_algorithm.hpp>
 #include <qcnet/layers/activation.hpp>
 #include <qcnet/layers/layer.hpp>
 #include <qcnet/layers/weights.hpp>

@@ -194,7 +194,7 @@ inline Result<std::vector<Tensor>> Network::run(std::span<const ConstTensorView>
   std::vector<Shape> shapes;
   for (const ConstTensorView& map : inputs) shapes.push_back(map.shape);
   // For one run it would take longer to transform weights than to do without.
-  QCNET_TRY(Executor executor, Executor::make(*this, shapes, {.winograd = false}));
+  QCNET_TRY(Executor executor, Executor::make(*this, shapes, {.fast = false}));
   executor.run(inputs);
   std::vector<Tensor> outputs;
   for (std::size_t i = 0; i < executor.outputs(); ++i) outputs.emplace_back(executor.output(i));

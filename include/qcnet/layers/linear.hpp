@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include <qcnet/kernels/fastest_algorithm.hpp>
 #include <qcnet/kernels/linear.hpp>
 #include <qcnet/layers/layer.hpp>
 #include <qcnet/layers/weights.hpp>
@@ -58,9 +59,13 @@ class Linear final : public Layer {
                    output.to_string());
     return output;
   }
-  std::shared_ptr<const Layer> faster_for(std::span<const Shape>, const Arithmetic& allowed) const override {
-    if (!allowed.bf16 || packed_.algorithm() != kernels::ConvAlgorithm::direct) return nullptr;
-    return std::make_shared<const Linear>(packed_.with(kernels::ConvAlgorithm::direct_bf16).value(), then_);
+  std::shared_ptr<const Layer> faster_for(std::span<const Shape> inputs,
+                                          const Arithmetic& allowed) const override {
+    if (packed_.algorithm() != kernels::ConvAlgorithm::direct) return nullptr;
+    const Shape rows{1, 1, inputs[0].pixels(), packed_.output_channels()};
+    const auto algorithm = kernels::fastest_algorithm(packed_, rows, allowed);
+    if (algorithm == kernels::ConvAlgorithm::direct) return nullptr;
+    return std::make_shared<const Linear>(packed_.with(algorithm).value(), then_);
   }
   std::size_t scratch_floats(std::span<const Shape> inputs) const override {
     return kernels::scratch_floats(packed_, inputs[0].pixels());

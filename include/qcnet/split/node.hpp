@@ -30,7 +30,7 @@ class Node {
   /// head faster, but it rounds coarser, and bits of values next to their threshold are then not always those
   /// that the server's side was trained with: not the default.
   static Result<Node> load(const std::string& path, Verify verify = Verify::yes,
-                           const Arithmetic& arithmetic = {.winograd = false}) {
+                           const Arithmetic& arithmetic = {.fast = false}) {
     QCNET_TRY(const io::Safetensors file, io::Safetensors::open(path));
     auto node = load(file, verify, arithmetic);
     if (!node) return node.error().in(path);
@@ -39,7 +39,7 @@ class Node {
 
   /// The same from bytes that were compiled in (io::Safetensors::parse); they are not needed afterwards.
   static Result<Node> load(const io::Safetensors& file, Verify verify = Verify::yes,
-                           const Arithmetic& arithmetic = {.winograd = false}) {
+                           const Arithmetic& arithmetic = {.fast = false}) {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "node"));
     QCNET_TRY(const Network network, models::load(file));
     QCNET_TRY(auto halves, network.partition_at(deployment.cut));
