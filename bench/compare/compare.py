@@ -9,6 +9,7 @@ performance.md and performance.svg in --out. `run.sh` builds and fetches what th
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -42,15 +43,15 @@ class Engine:
                                         text=True, env={**os.environ, **settings},
                                         preexec_fn=lambda: os.sched_setaffinity(0, cores))
         self.times = []
-        word, *about = (self.process.stdout.readline() or "nothing").split()
+        word, *about = (self.process.stdout.readline() or "nothing").split(maxsplit=2)
         if word != "ready":
             raise SystemExit(f"{' '.join(map(str, command))} did not start")
-        self.multiply_adds, self.peak = map(float, about)
+        self.peak, self.about = map(json.loads, about)
 
     def run(self):
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        return json.loads(self.process.stdout.readline())
 
     def measure(self):
         self.times.append(self.run())
@@ -92,8 +93,8 @@ def compare(arguments, name, threads):
     ours, narrow = started["qcnet"], started.get("qcnet, AVX2")
     result = {"workload": name, "threads": threads, "ms": {k: round(v, 4) for k, v in medians.items()},
               "spread": {k: round(max(p.times) / min(p.times), 3) for k, p in started.items()}}
-    if ours.multiply_adds:
-        rate = 2e-6 * ours.multiply_adds / medians["qcnet"]
+    if ours.about:
+        rate = 2e-6 * ours.about / medians["qcnet"]
         result.update(gflops=round(rate, 1), peak=round(ours.peak * threads, 1),
                       share=round(rate / (ours.peak * threads), 3))
         if narrow:
@@ -102,6 +103,37 @@ def compare(arguments, name, threads):
         engine.close()
     print(json.dumps(result), flush=True)
     return result
+
+
+def profile(arguments, name):
+    """Where a model's time goes, in one thread: layers that are alike together, the longest first."""
+    weights = arguments.out / f"{name}.safetensors"
+    engine = Engine([arguments.build / "bench/qcnet_engine", "layers", weights, workloads.MODELS[name]], 1)
+    times = [engine.run() for _ in range(3 + arguments.rounds)][3:]
+    engine.close()
+    groups = {}
+    for layer, ms in zip(engine.about, map(statistics.median, zip(*times))):
+        group = groups.setdefault(label(layer), {"count": 0, "ms": 0, "multiply_adds": 0})
+        for key, value in (("count", 1), ("ms", ms), ("multiply_adds", layer["multiply_adds"])):
+            group[key] += value
+    total = sum(group["ms"] for group in groups.values())
+    rows = [{"layer": layer, "count": group["count"], "ms": round(group["ms"], 3),
+             "time": round(group["ms"] / total, 3), "gflops": round(2e-6 * group["multiply_adds"] / group["ms"], 1),
+             "share": round(2e-6 * group["multiply_adds"] / group["ms"] / engine.peak, 3)}
+            for layer, group in groups.items()]
+    return sorted(rows, key=lambda row: -row["ms"])
+
+
+def label(layer):
+    """Such as "conv2d 3x3, 56x56x64 -> 56x56x64"."""
+    first, output = layer["inputs"][0], layer["output"]
+    kernel = ""
+    if "conv2d" in layer["kind"]:
+        channels = 1 if layer["kind"].startswith("depthwise") else first[-1]
+        side = round(math.sqrt(layer["multiply_adds"] / (math.prod(output) * channels)))
+        kernel = f" {side}x{side},"
+    shapes = ["x".join(map(str, shape[1:])) for shape in (first, output)]
+    return f"{layer['kind']}{kernel} {shapes[0]} -> {shapes[1]}"
 
 
 OWN = "^(lookup_conv|binarize|expand|read_limit|write_limit)/|^(head|head_to_bits|tail|qcnet_and_tail)/[123]"
@@ -177,7 +209,7 @@ def is_in_l2(name):
     return 4 * pixels * channels <= 1 << 19
 
 
-def markdown(results, rows):
+def markdown(results, rows, profiles):
     engine_names = list(dict.fromkeys(engine for r in results for engine in r["ms"]))
     lines = ["| workload | threads | " + " | ".join(f"{e}, ms" for e in engine_names) + " | GFLOP/s | % of FMA peak |",
              "|" + "---|" * (len(engine_names) + 4)]
@@ -188,6 +220,11 @@ def markdown(results, rows):
     lines += ["", "| target | bound | measured | |", "|---|---|---|---|"]
     lines += [f"| {r['what']} | {r['target']} | {r['measured']:.2f} | {'met' if r['met'] else 'missed'} |"
               for r in rows]
+    for name, layers in profiles.items():
+        lines += ["", f"| {name}, layers of at least 2 % of the time | | ms | % of time | % of FMA peak |",
+                  "|---|---|---|---|---|"]
+        lines += [f"| {r['layer']} | {r['count']} | {r['ms']:.2f} | {100 * r['time']:.0f} | {100 * r['share']:.0f} |"
+                  for r in layers if r["time"] >= 0.02]
     return "\n".join(lines) + "\n"
 
 
@@ -219,9 +256,10 @@ def main():
     results = [compare(arguments, name, threads) for name in chosen
                for threads in (thread_counts if name in workloads.MODELS else (1,))]
     own = {} if arguments.only else own_benchmarks(arguments)
+    profiles = {name: profile(arguments, name) for name in chosen if name in workloads.MODELS}
     rows = targets(results, own)
-    text = markdown(results, rows)
-    everything = {"compared": results, "own": own, "targets": rows}
+    text = markdown(results, rows, profiles)
+    everything = {"compared": results, "layers": profiles, "own": own, "targets": rows}
     (arguments.out / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
     (arguments.out / "performance.md").write_text(text)
     plot(results, arguments.out / "performance.svg")

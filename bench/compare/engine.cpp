@@ -2,9 +2,10 @@
 //
 //   qcnet_engine model WEIGHTS.safetensors SIDE    a whole model, of pictures SIDE x SIDE
 //   qcnet_engine OPERATION REPEATS                 one of `operations`
+//   qcnet_engine layers WEIGHTS.safetensors SIDE   a whole model, layer by layer
 //
-// Prints "ready", multiply-adds of a run and the FMA peak of a thread in GFLOP/s; then milliseconds, a line a
-// run.
+// Prints "ready", the FMA peak of a thread in GFLOP/s and the multiply-adds of a run, of layers a list of
+// what they are; then milliseconds, of layers a list of them, a line a run.
 #include "common.hpp"
 
 #include <chrono>
@@ -16,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <qcnet/kernels/attention.hpp>
 #include <qcnet/kernels/depthwise.hpp>
@@ -118,31 +120,98 @@ const std::map<std::string, std::function<Work()>> operations = {
     {"gelu-3072", gelu},
 };
 
-Work load(const std::string& path, std::size_t side) {
-  return executor(models::load(io::Safetensors::open(path).value()).value(), {1, side, side, 3});
+Network load(const std::string& path) {
+  return models::load(io::Safetensors::open(path).value()).value();
 }
+
+double milliseconds(std::chrono::steady_clock::duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
+
+/// Says what there is to run, then runs it for each line of standard input.
+template <class Run>
+int serve(const std::string& about, const Run& run) {
+  std::printf("ready %.1f %s\n", bench::fma_peak(), about.c_str());
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) {
+    std::printf("%s\n", run().c_str());
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+/// Times a model's layers while it runs.
+class Layers {
+ public:
+  explicit Layers(const Network& network, const Shape& shape)
+      : executor_(Executor::make(network, shape).value()), picture_(random_tensor(shape)) {}
+
+  /// Kind, inputs, output and multiply-adds of each, as JSON.
+  std::string describe() {
+    std::vector<Shape> shapes = {picture_.shape()};
+    std::string all;
+    walk([&](std::size_t s, ConstTensorView made) {
+      const Network::Step& step = executor_.network().steps()[s];
+      std::vector<Shape> inputs;
+      for (const Network::Value value : step.inputs) inputs.push_back(shapes[value]);
+      shapes.push_back(made.shape);
+      all +=
+          (s == 0 ? "[" : ", ") + ("{\"kind\": \"" + std::string(step.layer->kind())) + "\", \"inputs\": [";
+      for (std::size_t i = 0; i < inputs.size(); ++i) all += (i == 0 ? "" : ", ") + inputs[i].to_string();
+      all += "], \"output\": " + made.shape.to_string() +
+             ", \"multiply_adds\": " + std::to_string(step.layer->multiply_adds(inputs)) + "}";
+    });
+    return all + "]";
+  }
+
+  /// Milliseconds of each, as JSON.
+  std::string run() {
+    std::string all;
+    auto start = std::chrono::steady_clock::now();
+    walk([&](std::size_t s, ConstTensorView) {
+      const auto end = std::chrono::steady_clock::now();
+      all += (s == 0 ? "[" : ", ") + std::to_string(milliseconds(end - start));
+      start = std::chrono::steady_clock::now();
+    });
+    return all + "]";
+  }
+
+ private:
+  template <class After>
+  void walk(const After& after) {
+    const ConstTensorView input = picture_;
+    executor_.run(std::span(&input, 1), after);
+  }
+
+  Executor executor_;
+  Tensor picture_;
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool model = argc == 4 && std::string(argv[1]) == "model";
-  const auto operation = operations.find(argc == 3 ? argv[1] : "");
-  if (!model && operation == operations.end()) {
-    std::cerr << "usage: qcnet_engine model WEIGHTS.safetensors SIDE | OPERATION REPEATS, where OPERATION is "
-                 "one of";
+  const std::string what = argc > 1 ? argv[1] : "";
+  const bool model = argc == 4 && what == "model", layers = argc == 4 && what == "layers";
+  const auto operation = operations.find(argc == 3 ? what : "");
+  if (!model && !layers && operation == operations.end()) {
+    std::cerr << "usage: qcnet_engine model|layers WEIGHTS.safetensors SIDE | OPERATION REPEATS, where "
+                 "OPERATION is one of";
     for (const auto& [name, make] : operations) std::cerr << ' ' << name;
     std::cerr << '\n';
     return 2;
   }
-  const Work work = model ? load(argv[2], std::strtoul(argv[3], nullptr, 10)) : operation->second();
-  const std::size_t repeats = model ? 1 : std::strtoul(argv[2], nullptr, 10);
-  std::printf("ready %zu %.1f\n", work.multiply_adds, bench::fma_peak());
-  std::fflush(stdout);
-  for (std::string line; std::getline(std::cin, line);) {
+  const std::size_t number = std::strtoul(argv[argc - 1], nullptr, 10);
+  const Shape picture{1, number, number, 3};
+  if (layers) {
+    Layers all(load(argv[2]), picture);
+    return serve(all.describe(), [&] { return all.run(); });
+  }
+  const Work work = model ? executor(load(argv[2]), picture) : operation->second();
+  const std::size_t repeats = model ? 1 : number;
+  return serve(std::to_string(work.multiply_adds), [&] {
     const auto start = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < repeats; ++i) work.run();
-    const std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - start;
-    std::printf("%.6f\n", spent.count() / static_cast<double>(repeats));
-    std::fflush(stdout);
-  }
+    const auto spent = std::chrono::steady_clock::now() - start;
+    return std::to_string(milliseconds(spent) / static_cast<double>(repeats));
+  });
 }

@@ -98,6 +98,13 @@ class Executor {
     run_steps(inputs, network_.steps().size());
     return output();
   }
+  /// The same, and calls `after(step, value)` as soon as a step of `network()` has made its value, which
+  /// later steps may overwrite: to see maps inside the network, or the time between them.
+  template <class After>
+  ConstTensorView run(std::span<const ConstTensorView> inputs, const After& after) {
+    run_steps(inputs, network_.steps().size(), after);
+    return output();
+  }
 
   /// An output of the last run, valid until the next one.
   ConstTensorView output(std::size_t output = 0) const { return value(outputs_[output]); }
@@ -164,6 +171,10 @@ class Executor {
     return {storage.data(), inputs.size()};
   }
   void run_steps(std::span<const ConstTensorView> inputs, std::size_t count) {
+    run_steps(inputs, count, [](std::size_t, ConstTensorView) {});
+  }
+  template <class After>
+  void run_steps(std::span<const ConstTensorView> inputs, std::size_t count, const After& after) {
     if (inputs.size() != inputs_.size())
       raise(Error("executor: expected " + std::to_string(inputs_.size()) + " inputs, found " +
                   std::to_string(inputs.size())));
@@ -177,6 +188,7 @@ class Executor {
       const TensorView made{reinterpret_cast<float*>(workspace_.at(offsets_[s])),
                             shapes_[inputs_.size() + s]};
       network_.steps()[s].layer->forward(arguments(s, storage), made, scratch(s));
+      after(s, ConstTensorView(made));
     }
   }
 
