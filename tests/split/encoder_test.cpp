@@ -6,7 +6,7 @@
 
 #include <qcnet/bits/reference.hpp>
 #include <qcnet/kernels/reference.hpp>
-#include <qcnet/split/node.hpp>
+#include <qcnet/node.hpp>
 
 using namespace qcnet;
 using test::golden_path;

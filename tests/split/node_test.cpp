@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <qcnet/bits/pack.hpp>
-#include <qcnet/split/node.hpp>
+#include <qcnet/node.hpp>
 
 using namespace qcnet;
 using test::contains;
@@ -67,6 +67,16 @@ TEST_CASE("a node sends the bits that PyTorch computes") {
     CHECK(node.encode_into(ConstTensorView(golden.tensor("input")), second, {640, 480}).ok());
     CHECK(Frame::parse(second.bytes()).value().picture() == PictureSize{640, 480});
   }
+}
+
+TEST_CASE("a node may know one family alone, and then refuses the others' files") {
+  const auto load = [](const char* name, models::Loader& model) {
+    return Node::load(golden_path(std::string(name) + ".node"), Verify::yes, {.fast = false}, model);
+  };
+  CHECK(load("tiny-layer2", models::resnet).ok());
+  CHECK(load("tiny-vit", models::vit).ok());
+  CHECK_FALSE(load("tiny-vit", models::resnet).ok());
+  CHECK_FALSE(load("tiny-layer2", models::vit).ok());
 }
 
 TEST_CASE("a node's head is computed directly, and by Winograd's algorithm if told") {

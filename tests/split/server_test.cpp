@@ -72,9 +72,9 @@ TEST_CASE("node and server together answer what PyTorch answers") {
     CHECK(test::relative_difference(logits, golden.tensor(pair.method + ".logits")) < 1e-5);
     CHECK(logits.shape() == Shape{1, server.deployment().classes.size()});
 
-    Server direct = Server::load(golden_path(pair.name + "-" + pair.method + ".server"),
-                                 {.arithmetic = {.fast = false}})
-                        .value();
+    Server direct =
+        Server::load(golden_path(pair.name + "-" + pair.method + ".server"), {.arithmetic = {.fast = false}})
+            .value();
     CHECK(test::relative_difference(direct.decode(received).value(), golden.tensor(pair.method + ".logits")) <
           1e-5);
   }

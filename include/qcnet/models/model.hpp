@@ -1,4 +1,4 @@
-// The model families, by the name a file gives itself.
+// Loads a model of whichever family a file holds.
 #pragma once
 
 #include <memory>
@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <qcnet/layers/depth_to_space.hpp>
+#include <qcnet/models/architecture.hpp>
 #include <qcnet/models/binary_head.hpp>
 #include <qcnet/models/convnext.hpp>
 #include <qcnet/models/patches.hpp>
@@ -14,24 +15,6 @@
 #include <qcnet/models/yolov3_tiny.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
-
-/// The family of a file: its metadata `qcnet.architecture`, or for a torchvision state_dict, which has none,
-/// what its tensors' names tell; empty if that is none of these families.
-inline std::string_view architecture(const io::Safetensors& weights) {
-  if (const auto name = weights.metadata("qcnet.architecture")) return *name;
-  if (holds_any(weights, "encoder.layers.encoder_layer_")) return "vit";
-  for (const char* part : {"block.0.weight", "layer_scale"})  // EfficientNet has features.1.0.block, too
-    if (weights.find(std::string("features.1.0.") + part) != nullptr) return "convnext";
-  if (weights.find("layers.0.conv.weight") != nullptr) return "yolov3-tiny";
-  for (const char* part : {"conv1.", "layer1.", "layer2.", "layer3.", "layer4.", "fc."})
-    if (holds_any(weights, part)) return "resnet";
-  return {};
-}
-
-/// Whether a family's outputs are a detector's raw maps, not logits.
-inline bool finds_boxes(std::string_view architecture) {
-  return architecture == "yolov3-tiny";
-}
 
 namespace detail {
 
@@ -52,8 +35,6 @@ inline Result<Network> load_family(const io::Safetensors& weights) {
 
 }  // namespace detail
 
-/// Builds the network that `weights` holds: the whole, a head or a tail. Where patches of pixels cross the
-/// cut (metadata `qcnet.patch`), the tail's first step makes pixels of them.
 inline Result<Network> load(const io::Safetensors& weights) {
   QCNET_TRY(Network network, detail::load_family(weights));
   if (weights.metadata("qcnet.role") != "server") return network;

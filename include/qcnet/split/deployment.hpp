@@ -18,7 +18,7 @@
 #include <qcnet/io/numbers.hpp>
 #include <qcnet/io/safetensors.hpp>
 #include <qcnet/kernels/epilogue.hpp>
-#include <qcnet/models/model.hpp>
+#include <qcnet/models/architecture.hpp>
 #include <qcnet/models/patches.hpp>
 #include <qcnet/split/frame.hpp>
 #include <qcnet/vision/anchors.hpp>

@@ -10,7 +10,7 @@
 
 #include <qcnet/bits/pack.hpp>
 #include <qcnet/layers/executor.hpp>
-#include <qcnet/models/model.hpp>
+#include <qcnet/models/architecture.hpp>
 #include <qcnet/split/check.hpp>
 #include <qcnet/split/deployment.hpp>
 #include <qcnet/split/encoder.hpp>
@@ -28,20 +28,23 @@ class Node {
  public:
   /// Loads a `.node.safetensors` file. Error: what the file lacks, by name. Other arithmetic can make the
   /// head faster, but it rounds coarser, and bits of values next to their threshold are then not always those
-  /// that the server's side was trained with: not the default.
+  /// that the server's side was trained with: not the default. With another loader than `models::load`
+  /// (models/model.hpp) the program holds that family's code alone.
   static Result<Node> load(const std::string& path, Verify verify = Verify::yes,
-                           const Arithmetic& arithmetic = {.fast = false}) {
+                           const Arithmetic& arithmetic = {.fast = false},
+                           models::Loader& model = models::load) {
     QCNET_TRY(const io::Safetensors file, io::Safetensors::open(path));
-    auto node = load(file, verify, arithmetic);
+    auto node = load(file, verify, arithmetic, model);
     if (!node) return node.error().in(path);
     return node;
   }
 
   /// The same from bytes that were compiled in (io::Safetensors::parse); they are not needed afterwards.
   static Result<Node> load(const io::Safetensors& file, Verify verify = Verify::yes,
-                           const Arithmetic& arithmetic = {.fast = false}) {
+                           const Arithmetic& arithmetic = {.fast = false},
+                           models::Loader& model = models::load) {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "node"));
-    QCNET_TRY(const Network network, models::load(file));
+    QCNET_TRY(const Network network, model(file));
     QCNET_TRY(auto halves, network.partition_at(deployment.cut));
     QCNET_TRY(Network network_of_bits, with_encoders(std::move(halves.first), file, deployment.maps()));
     QCNET_TRY(Executor head,
