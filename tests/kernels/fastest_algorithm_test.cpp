@@ -23,8 +23,8 @@ TEST_CASE("the algorithm follows the map's shape") {
   CHECK(chosen(56, 64, 5, 1) == ConvAlgorithm::direct);
   CHECK(chosen(0, 64, 3, 1) == ConvAlgorithm::direct);
   CHECK(chosen(14, 512, 1, 1) == ConvAlgorithm::strassen);
-  CHECK(chosen(14, 512, 1, 2) == ConvAlgorithm::direct);
-  CHECK(chosen(2, 512, 1, 1) == ConvAlgorithm::direct);
+  CHECK(chosen(14, 512, 1, 2) == ConvAlgorithm::strassen);
+  CHECK(chosen(7, 512, 1, 1) == ConvAlgorithm::direct);
   CHECK(chosen(14, 64, 1, 1) == ConvAlgorithm::direct);
   CHECK(chosen(14, 513, 1, 1) == ConvAlgorithm::direct);
   CHECK(chosen(0, 512, 1, 1) == ConvAlgorithm::direct);

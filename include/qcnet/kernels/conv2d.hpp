@@ -29,19 +29,33 @@ inline Shape padded_input(const PackedConv2d& conv, const Shape& output) {
           (output[2] - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1, conv.input_channels()};
 }
 
-/// Floats of scratch memory that `pointwise` wants for so many pixels.
-inline std::size_t pointwise_scratch_floats(const PackedConv2d& conv, std::size_t pixels) {
+/// Floats of scratch memory that `multiply_pixels` wants for so many output pixels.
+inline std::size_t pixels_scratch_floats(const PackedConv2d& conv, std::size_t pixels) {
   if (conv.algorithm() == ConvAlgorithm::strassen) return StrassenPlan(conv, pixels).scratch_floats();
-  return panel_floats(conv.weights(0), pixels);
+  if (is_pointwise(conv.geometry())) return panel_floats(conv.weights(0), pixels);
+  return pixels * panel_pitch(conv.weights(0));
 }
 
-/// Hands a 1x1 convolution, of pixels one after the other, to `store`.
+/// Hands a convolution whose outputs read one pixel each to `store`.
 template <class Store>
-void pointwise(const PackedConv2d& conv, const float* input, std::size_t pixels, std::span<float> scratch,
-               const Store& store) {
+void multiply_pixels(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
+                     std::span<float> scratch, const Store& store) {
+  const ConvGeometry& g = conv.geometry();
+  const bool same = is_pointwise(g);
+  const std::size_t pixels = output.pixels(), channels = conv.input_channels();
+  const auto read_by = [&](std::size_t p) {
+    if (same) return input.pixel(p);
+    const OutputPixel at(output, p);
+    return input.pixel((at.n * input.shape[1] + at.y * g.stride_h) * input.shape[2] + at.x * g.stride_w);
+  };
   if (conv.algorithm() == ConvAlgorithm::strassen)
-    return multiply_rows_strassen(conv, input, pixels, scratch, store);
-  multiply_rows(conv.weights(0), conv.bias(0), input, conv.input_channels(), pixels, scratch, store);
+    return multiply_rows_strassen(conv, read_by, pixels, scratch, store);
+  if (same) return multiply_rows(conv.weights(0), conv.bias(0), input.data, channels, pixels, scratch, store);
+  // With a stride the pixels are copied, side by side.
+  const std::size_t pitch = panel_pitch(conv.weights(0));
+  const auto copy = [&](std::size_t p) { std::copy_n(read_by(p), channels, scratch.data() + p * pitch); };
+  parallel_for(pixels, copy, pixels * channels > (std::size_t{1} << 16));
+  multiply_rows(conv.weights(0), conv.bias(0), Rows{scratch.data(), pitch}, pixels, store);
 }
 
 }  // namespace detail
@@ -51,8 +65,7 @@ void pointwise(const PackedConv2d& conv, const float* input, std::size_t pixels,
 inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output) {
   if (winograd_outputs(conv.algorithm()) != 0)
     return detail::WinogradPlan(conv, output).scratch_floats() * static_cast<std::size_t>(num_threads());
-  if (is_pointwise(conv.geometry())) return detail::pointwise_scratch_floats(conv, output.pixels());
-  if (is_single_tap(conv.geometry())) return output.pixels() * detail::panel_pitch(conv.weights(0));
+  if (is_single_tap(conv.geometry())) return detail::pixels_scratch_floats(conv, output.pixels());
   return conv.pads_input() ? detail::padded_input(conv, output).elements() : 0;
 }
 
@@ -184,21 +197,6 @@ inline ConstTensorView pad_input(const PackedConv2d& conv, ConstTensorView input
   return padded;
 }
 
-/// The pixels that a single tap with a stride reads, side by side in `scratch`.
-inline Rows gather_pixels(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
-                          std::span<float> scratch) {
-  const ConvGeometry& g = conv.geometry();
-  const std::size_t channels = input.shape[3], pitch = panel_pitch(conv.weights(0));
-  const auto copy = [&](std::size_t p) {
-    const OutputPixel at(output, p);
-    const std::size_t pixel =
-        (at.n * input.shape[1] + at.y * g.stride_h) * input.shape[2] + at.x * g.stride_w;
-    std::copy_n(input.pixel(pixel), channels, scratch.data() + p * pitch);
-  };
-  parallel_for(output.pixels(), copy, output.pixels() * channels > (std::size_t{1} << 16));
-  return {scratch.data(), pitch};
-}
-
 template <class Store>
 void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output, std::span<float> scratch,
             const Store& store) {
@@ -208,10 +206,7 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
   if (pixels == 0 || blocks == 0) return;
   AlignedBuffer<float> own;
   scratch = enough(scratch, scratch_floats(conv, output), own);
-  if (is_pointwise(conv.geometry())) return pointwise(conv, input.data, pixels, scratch, store);
-  if (is_single_tap(conv.geometry()))
-    return multiply_rows(conv.weights(0), conv.bias(0), gather_pixels(conv, input, output, scratch), pixels,
-                         store);
+  if (is_single_tap(conv.geometry())) return multiply_pixels(conv, input, output, scratch, store);
   if (conv.pads_input()) input = pad_input(conv, input, output, scratch);
   const std::size_t work = pixels * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = is_worth_threads(work);

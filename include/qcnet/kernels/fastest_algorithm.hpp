@@ -36,18 +36,20 @@ namespace qcnet::inline QCNET_ABI::kernels {
 ///     784,   128 ->  512      914    899
 ///     3136,  256 ->  128     1902   1943
 ///     3136,   64 ->  256     1013   1051
-///     16,   1024 -> 1024      309    264
+///     49,   3072 ->  768     2170   2330   (within ConvNeXt-Tiny: weights come from memory)
+///     65,    192 ->  768      172    164
 ///     8,    1024 -> 1024      146    191
 ///
-/// Strassen's pays where the sums of inputs are for many outputs, and products for many inputs.
+/// Strassen's pays where the sums of inputs are for many outputs, products for many inputs, and weights for
+/// many pixels, as there are 1.75 times as many.
 inline ConvAlgorithm fastest_algorithm(const PackedConv2d& conv, const Shape& output,
                                        const Arithmetic& allowed = {}) {
   if (allowed.bf16 && is_pointwise(conv.geometry())) return ConvAlgorithm::direct_bf16;
   if (!allowed.fast) return ConvAlgorithm::direct;
   const std::size_t cin = conv.input_channels(), cout = conv.output_channels(), pixels = output.pixels();
-  if (is_pointwise(conv.geometry())) {
+  if (is_single_tap(conv.geometry())) {
     const bool wide = cin >= 128 && cout >= 128 && cin * cout >= 128 * 256;
-    const bool wins = wide && pixels >= 16 && (pixels <= 1024 || cout >= 256);
+    const bool wins = wide && pixels >= 64 && (pixels <= 1024 || cout >= 256);
     return wins && is_strassen_possible(conv.geometry(), cin, cout) ? ConvAlgorithm::strassen
                                                                     : ConvAlgorithm::direct;
   }

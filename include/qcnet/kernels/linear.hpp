@@ -21,7 +21,7 @@ inline Result<PackedConv2d> pack_linear(ConstTensorView weights, std::span<const
 /// Floats of scratch memory that the functions below want for so many rows; they allocate them if they are
 /// not given.
 inline std::size_t scratch_floats(const PackedConv2d& weights, std::size_t rows) {
-  return detail::pointwise_scratch_floats(weights, rows);
+  return detail::pixels_scratch_floats(weights, rows);
 }
 
 /// output[r] = activation(input[r] * weights^T + bias + residual[r]) for every row: input `[..., in]`, output
@@ -63,10 +63,12 @@ struct StoreGelu : StoreFloat {
 /// output[r] = gelu(input[r] * weights^T + bias) for every row: input `[..., in]`, output `[..., out]`.
 inline void linear_gelu(const PackedConv2d& weights, ConstTensorView input, TensorView output,
                         std::span<float> scratch = {}) {
+  const std::size_t rows = input.shape.pixels();
   const StoreFloat store{output.data, nullptr, weights.output_channels(), Activation::none};
   AlignedBuffer<float> own;
-  scratch = detail::enough(scratch, scratch_floats(weights, input.shape.pixels()), own);
-  detail::pointwise(weights, input.data, input.shape.pixels(), scratch, detail::StoreGelu{store});
+  scratch = detail::enough(scratch, scratch_floats(weights, rows), own);
+  detail::multiply_pixels(weights, {input.data, {1, 1, rows, weights.input_channels()}},
+                          {1, 1, rows, weights.output_channels()}, scratch, detail::StoreGelu{store});
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

@@ -48,7 +48,7 @@ inline bool is_pointwise(const ConvGeometry& g) {
 
 /// Whether Strassen's algorithm can compute such a convolution.
 inline bool is_strassen_possible(const ConvGeometry& g, std::size_t cin, std::size_t cout) {
-  return is_pointwise(g) && detail::is_strassen_possible(cout, cin);
+  return is_single_tap(g) && detail::is_strassen_possible(cout, cin);
 }
 
 /// Weights of a convolution, packed once for `conv2d`.
@@ -167,7 +167,7 @@ class PackedConv2d {
       return Error("Winograd's algorithm needs a 3x3 kernel, stride 1, no dilation and one group");
     if (algorithm == ConvAlgorithm::strassen && !is_strassen_possible(geometry, weights[3], weights[0]))
       return Error(
-          "Strassen's algorithm needs a 1x1 kernel, stride 1, no padding, one group, input channels "
+          "Strassen's algorithm needs a 1x1 kernel, no padding, one group, input channels "
           "in multiples of " +
           std::to_string(2 * vec::size) + " and output channels in multiples of " +
           std::to_string(detail::strassen_columns));

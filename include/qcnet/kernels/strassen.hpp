@@ -36,14 +36,15 @@ struct StrassenPlan {
   std::size_t scratch_floats() const { return blocks() * panel; }
 };
 
-/// The inputs of all products of a block; rows that do not exist repeat the last.
-inline void fill_strassen_panel(const StrassenPlan& plan, const float* input, std::size_t block,
-                                float* panel) {
+/// The inputs of all products of a block; `row_at(r)` is where row r starts. Rows that do not exist repeat
+/// the last.
+template <class RowAt>
+void fill_strassen_panel(const StrassenPlan& plan, const RowAt& row_at, std::size_t block, float* panel) {
   const std::size_t half = plan.half(block), last = plan.rows(block) - 1;
-  const float* const first = input + block * StrassenPlan::block_rows * 2 * plan.depth;
+  const std::size_t first = block * StrassenPlan::block_rows;
   for (std::size_t m = 0; m < half; ++m) {
-    const float* const upper = first + std::min(m, last) * 2 * plan.depth;
-    const float* const lower = first + std::min(half + m, last) * 2 * plan.depth;
+    const float* const upper = row_at(first + std::min(m, last));
+    const float* const lower = row_at(first + std::min(half + m, last));
     for (std::size_t k = 0; k < plan.depth; k += vec::size) {
       const auto sums = strassen_inputs({vec::load(upper + k), vec::load(upper + plan.depth + k),
                                          vec::load(lower + k), vec::load(lower + plan.depth + k)});
@@ -124,17 +125,18 @@ void strassen_task(const PackedConv2d& conv, const StrassenPlan& plan, const flo
   }
 }
 
-/// Hands bias + row * weights^T of each of `count` rows to `store`. A row's sums depend, in their rounding,
-/// on the row that it shares a block with, but not on the number of threads.
-template <class Store>
-void multiply_rows_strassen(const PackedConv2d& conv, const float* input, std::size_t count,
+/// Hands bias + row * weights^T of each of `count` rows to `store`; `row_at(r)` is where row r starts. A
+/// row's sums depend, in their rounding, on the row that it shares a block with, but not on the number of
+/// threads.
+template <class RowAt, class Store>
+void multiply_rows_strassen(const PackedConv2d& conv, const RowAt& row_at, std::size_t count,
                             std::span<float> scratch, const Store& store) {
   if (count == 0 || conv.output_channels() == 0) return;
   const StrassenPlan plan(conv, count);
   const std::size_t pass = pass_length(plan.depth, store, max_pass / 2);
   const bool parallel = is_worth_threads(count * conv.output_channels() * conv.input_channels());
   const auto fill = [&](std::size_t block) {
-    fill_strassen_panel(plan, input, block, scratch.data() + block * plan.panel);
+    fill_strassen_panel(plan, row_at, block, scratch.data() + block * plan.panel);
   };
   parallel_for(plan.blocks(), fill, parallel);
 
