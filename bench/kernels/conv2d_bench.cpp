@@ -99,10 +99,12 @@ void linear(benchmark::State& state) {
   time_linear(state, kernels::ConvAlgorithm::direct, multiply);
 }
 
+#if QCNET_ISA_AVX512
 /// Nominal FLOP as in `winograd`.
 void strassen(benchmark::State& state) {
   time_linear(state, kernels::ConvAlgorithm::strassen, multiply);
 }
+#endif
 
 void linear_gelu(benchmark::State& state) {
   time_linear(state, kernels::ConvAlgorithm::direct,
@@ -163,6 +165,7 @@ BENCHMARK(linear)
     ->Args({3136, 96, 384})
     ->Args({3136, 384, 96})
     ->Args({49, 3072, 768});
+#if QCNET_ISA_AVX512
 // ViT-B/16's, 1x1 convolutions of ResNet50, and two for which it does not pay.
 BENCHMARK(strassen)
     ->ArgNames({"rows", "in", "out"})
@@ -174,4 +177,5 @@ BENCHMARK(strassen)
     ->Args({196, 1024, 256})
     ->Args({3136, 256, 64})
     ->Args({8, 1024, 1024});
+#endif
 BENCHMARK(linear_gelu)->ArgNames({"rows", "in", "out"})->Args({197, 768, 3072})->Args({3136, 96, 384});

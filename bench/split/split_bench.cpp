@@ -60,8 +60,7 @@ struct Split {
   static Split at(const std::string& cut) {
     auto halves = shared_resnet50().partition_at(cut).value();
     Tensor image = random_tensor({1, 224, 224, 3});
-    Executor head =
-        Executor::make(halves.first, image.shape(), {.fast = false}).value();  // as a Node does
+    Executor head = Executor::make(halves.first, image.shape(), {.fast = false}).value();  // as a Node does
     Executor tail = Executor::make(halves.second, head.output_shape()).value();
     Tensor map(head.run(image));
     const std::vector<float> thresholds(map.shape().channels(), 0.5f);

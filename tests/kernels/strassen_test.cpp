@@ -7,6 +7,8 @@
 #include <qcnet/kernels/linear.hpp>
 #include <qcnet/kernels/reference.hpp>
 
+#if QCNET_ISA_AVX512  // no other build has it
+
 using namespace qcnet;
 using namespace qcnet::test;
 using kernels::Activation;
@@ -161,3 +163,5 @@ TEST_CASE("weights that Strassen's algorithm cannot halve are refused in a sente
   CHECK(refused(columns_step, depth_step, ConvGeometry::square(3, 1, 1)));
   CHECK(refused(columns_step, depth_step, ConvGeometry::square(1, 1, 1)));
 }
+
+#endif

@@ -48,8 +48,9 @@ void multiply_pixels(const PackedConv2d& conv, ConstTensorView input, const Shap
     const OutputPixel at(output, p);
     return input.pixel((at.n * input.shape[1] + at.y * g.stride_h) * input.shape[2] + at.x * g.stride_w);
   };
-  if (conv.algorithm() == ConvAlgorithm::strassen)
-    return multiply_rows_strassen(conv, read_by, pixels, scratch, store);
+  if constexpr (has_strassen)
+    if (conv.algorithm() == ConvAlgorithm::strassen)
+      return multiply_rows_strassen(conv, read_by, pixels, scratch, store);
   if (same) return multiply_rows(conv.weights(0), conv.bias(0), input.data, channels, pixels, scratch, store);
   // With a stride the pixels are copied, side by side.
   const std::size_t pitch = panel_pitch(conv.weights(0));

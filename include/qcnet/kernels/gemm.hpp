@@ -104,8 +104,6 @@ struct TileInput {
   /// the time.
   const float* ahead;
   bool bf16 = false;
-  /// Floats from each row to the next where there is one run and its rows are equally far apart; else 0.
-  std::size_t pitch = 0;
 };
 
 /// Where a tile's sums start from and where they go: rows of floats, `stride` apart. `initial` may be `sums`;
@@ -129,51 +127,10 @@ struct Bf16Product {
 };
 #endif
 
-/// The rows of a run, wherever they are, from a depth on that moves forward.
-template <std::size_t Rows>
-class ScatteredRows {
- public:
-  ScatteredRows(const float* const* pointers, std::size_t) { std::copy_n(pointers, Rows, row_); }
-  float at(std::size_t m, std::size_t k) const { return row_[m][k_ + k]; }
-  void advance(std::size_t steps) { k_ += steps; }
-
- private:
-  const float* row_[Rows];
-  std::size_t k_ = 0;
-};
-
-/// The same of rows that are equally far apart. Three share a pointer, as an address can be a register plus
-/// once or twice another one: x86 has too few registers for 14 pointers, and fetching them again and again
-/// takes 2 % of the time.
-template <std::size_t Rows>
-class SpacedRows {
- public:
-  SpacedRows(const float* const* pointers, std::size_t pitch) : pitch_(pitch) {
-    const float* next = pointers[0];
-#pragma GCC unroll 8
-    for (const float*& base : base_) {
-      base = next;
-      asm("" : "+r"(base));  // else the compiler makes 14 pointers of them again
-      next += 3 * pitch;
-    }
-  }
-  float at(std::size_t m, std::size_t k) const {
-    return base_[m / 3][m % 3 * pitch_ + k];
-  }
-  void advance(std::size_t steps) {
-#pragma GCC unroll 8
-    for (const float*& base : base_) base += steps;
-  }
-
- private:
-  const float* base_[(Rows + 2) / 3];
-  std::size_t pitch_;
-};
-
 /// Computes Rows x V vectors: what they start from + sum over runs and positions of input * weight, in that
 /// order. Loops over the accumulators are unrolled, and so these stay in registers. What becomes of the
 /// sums is not this function's business: it would have to be compiled anew for every epilogue.
-template <class Product, std::size_t V, class Run, std::size_t Rows>
+template <class Product, std::size_t Rows, std::size_t V>
 void micro_kernel(const TileInput& input, const float* weights, const TileSums& tile) {
   vec acc[Rows][V];
   const float* from = tile.initial;
@@ -181,33 +138,41 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
   for (std::size_t m = 0; m < Rows; ++m, from += tile.initial_stride)
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < V; ++v) acc[m][v] = vec::load(from + v * vec::size);
+  const float* const* row = input.pointers;
   const float* ahead = input.ahead;
-  const auto step = [&](const Run& rows, std::size_t k) __attribute__((always_inline)) {
-    __builtin_prefetch(ahead + k * line_floats, 0, 2);
+  // Depth k of the run; the weights and the line ahead are `later` steps from where the pointers are.
+  const auto step = [&](std::size_t k, std::size_t later) __attribute__((always_inline)) {
+    __builtin_prefetch(ahead + later * line_floats, 0, 2);
     vec w[V];
 #pragma GCC unroll 2
-    for (std::size_t v = 0; v < V; ++v) w[v] = vec::load(weights + (k * V + v) * vec::size);
+    for (std::size_t v = 0; v < V; ++v) w[v] = vec::load(weights + (later * V + v) * vec::size);
 #pragma GCC unroll 16
     for (std::size_t m = 0; m < Rows; ++m) {
-      const vec x = vec::broadcast(rows.at(m, k));
+      const vec x = vec::broadcast(row[m][k]);
 #pragma GCC unroll 2
       for (std::size_t v = 0; v < V; ++v) acc[m][v] = Product::add(x, w[v], acc[m][v]);
     }
   };
-  const auto advance = [&](Run & rows, std::size_t steps) __attribute__((always_inline)) {
-    rows.advance(steps);
+  const auto advance = [&](std::size_t steps) __attribute__((always_inline)) {
     weights += steps * V * vec::size;
     ahead += steps * line_floats;
   };
-  const float* const* pointers = input.pointers;
-  for (std::size_t run = 0; run < input.runs; ++run, pointers += Rows) {
-    Run rows(pointers, input.pitch);
-    std::size_t left = input.length;
-    for (; left >= 4; left -= 4, advance(rows, 4)) {
+  const std::size_t length = input.length;
+  for (std::size_t run = 0; run < input.runs; ++run, row += Rows) {
+    std::size_t k = 0;
+#if QCNET_ISA_AVX512
+    // Four steps as they are written, with pointers from memory: left to itself, the compiler mixes the steps
+    // and moves pointers to vector registers and back, which took 2 to 3 % of the time.
+    for (; k + 4 <= length; k += 4, advance(4)) {
 #pragma GCC unroll 4
-      for (std::size_t k = 0; k < 4; ++k) step(rows, k);
+      for (std::size_t later = 0; later < 4; ++later) {
+        step(k + later, later);
+        asm volatile("" ::: "memory");
+      }
     }
-    for (; left > 0; --left, advance(rows, 1)) step(rows, 0);
+#endif
+#pragma GCC unroll 4
+    for (; k < length; ++k, advance(1)) step(k, 0);
   }
   float* to = tile.sums;
 #pragma GCC unroll 16
@@ -218,31 +183,21 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
 
 using MicroKernel = void (*)(const TileInput&, const float*, const TileSums&);
 
-template <class Product, std::size_t V, template <std::size_t> class Run, std::size_t... I>
+template <class Product, std::size_t V, std::size_t... I>
 constexpr std::array<MicroKernel, sizeof...(I) + 1> list_micro_kernels(std::index_sequence<I...>) {
-  return {micro_kernel<Product, V, Run<1>, 1>, micro_kernel<Product, V, Run<2 * (I + 1)>, 2 * (I + 1)>...};
+  return {micro_kernel<Product, 1, V>, micro_kernel<Product, 2 * (I + 1), V>...};
 }
 
 /// The kernels of V vectors: of one row, then of every even number of rows.
-template <class Product, std::size_t V, template <std::size_t> class Run>
+template <class Product, std::size_t V>
 inline constexpr auto micro_kernels =
-    list_micro_kernels<Product, V, Run>(std::make_index_sequence<max_rows / 2>{});
+    list_micro_kernels<Product, V>(std::make_index_sequence<max_rows / 2>{});
 
-template <class Product, template <std::size_t> class Run>
-MicroKernel micro_kernel_of(std::size_t height, std::size_t width) {
-  return (width == block_columns ? micro_kernels<Product, block_vectors, Run>
-                                 : micro_kernels<Product, 1, Run>)[height / 2];
-}
-
-/// Runs the kernel of a tile `height` rows high and `width` floats wide. Spaced rows have their own where
-/// pointers to all rows would be more than there are registers.
+/// The kernel of a tile `height` rows high and `width` floats wide.
 template <class Product>
-void run_micro_kernel(std::size_t height, std::size_t width, const TileInput& input, const float* w,
-                      const TileSums& tile) {
-#if QCNET_ISA_AVX512
-  if (input.pitch != 0) return micro_kernel_of<Product, SpacedRows>(height, width)(input, w, tile);
-#endif
-  micro_kernel_of<Product, ScatteredRows>(height, width)(input, w, tile);
+MicroKernel micro_kernel_of(std::size_t height, std::size_t width) {
+  return (width == block_columns ? micro_kernels<Product, block_vectors>
+                                 : micro_kernels<Product, 1>)[height / 2];
 }
 
 }  // namespace detail
@@ -263,9 +218,9 @@ inline const float* share_ahead(const float* next, std::size_t floats, std::size
 inline void multiply_tile(std::size_t height, const TileInput& input, const float* w, std::size_t width,
                           const TileSums& tile) {
 #if QCNET_HAS_BF16
-  if (input.bf16) return detail::run_micro_kernel<detail::Bf16Product>(height, width, input, w, tile);
+  if (input.bf16) return detail::micro_kernel_of<detail::Bf16Product>(height, width)(input, w, tile);
 #endif
-  detail::run_micro_kernel<detail::FloatProduct>(height, width, input, w, tile);
+  detail::micro_kernel_of<detail::FloatProduct>(height, width)(input, w, tile);
 }
 
 /// The same from `bias` on, and the first `valid_rows` rows through `store`.

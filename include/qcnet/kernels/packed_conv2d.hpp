@@ -21,8 +21,9 @@ namespace qcnet::inline QCNET_ABI::kernels {
 
 /// How a convolution is computed. Winograd's algorithm F(m x m, 3 x 3) makes tiles of m x m outputs by (m +
 /// 2)^2 products a channel instead of 9 m^2. It is for 3x3 kernels of stride 1, without dilation and groups.
-/// Strassen's algorithm takes 7 of 8 products, and is for 1x1 kernels whose channels are multiples of a few
-/// vectors. `direct_bf16` multiplies bfloat16, where that is an instruction, and is for 1x1 kernels.
+/// Strassen's algorithm takes 7 of 8 products, and is for AVX-512 and 1x1 kernels whose channels are
+/// multiples of a few vectors. `direct_bf16` multiplies bfloat16, where that is an instruction, and is for
+/// 1x1 kernels.
 enum class ConvAlgorithm : std::uint8_t { direct, direct_bf16, winograd_2x2, winograd_4x4, strassen };
 
 /// m of F(m x m, 3 x 3); 0 for other algorithms.
@@ -165,6 +166,8 @@ class PackedConv2d {
                    std::to_string(max_pointers) + " supported");
     if (winograd_outputs(algorithm) != 0 && !is_winograd_possible(geometry))
       return Error("Winograd's algorithm needs a 3x3 kernel, stride 1, no dilation and one group");
+    if (algorithm == ConvAlgorithm::strassen && !detail::has_strassen)
+      return Error("Strassen's algorithm is part of builds for AVX-512 alone");
     if (algorithm == ConvAlgorithm::strassen && !is_strassen_possible(geometry, weights[3], weights[0]))
       return Error(
           "Strassen's algorithm needs a 1x1 kernel, no padding, one group, input channels "
