@@ -39,7 +39,8 @@ cat >"$work/empty.cpp" <<'CPP'
 #include <string>
 int main(int, char** argv) { throw std::runtime_error(std::string(argv[0]) + "!"); }
 CPP
-arm() { aarch64-linux-gnu-g++ -std=c++20 -O2 -DNDEBUG -ffunction-sections -fdata-sections -Wl,--gc-sections -static -s \
+arm() { aarch64-linux-gnu-g++ -std=c++20 -O2 -DNDEBUG -ffunction-sections -fdata-sections -Wl,--gc-sections \
+  -Wl,-z,max-page-size=4096 -static -s \
   -I include -isystem "$work" "$work/$1.cpp" -o "$work/$1" && stat -c %s "$work/$1"; }
 node=$(arm load) resnet=$(arm resnet) empty=$(arm empty)
 echo "a node for aarch64, static and stripped: $((node / 1024)) KiB, $(((node - empty) / 1024)) more than a program that throws a string"
