@@ -91,6 +91,7 @@ inline void multiply_strassen_block(const PackedConv2d& conv, const StrassenPlan
   }
 }
 
+/// What one thread does at a time: its blocks of rows times its columns, the depth in passes of `pass`.
 template <class Store>
 void strassen_task(const PackedConv2d& conv, const StrassenPlan& plan, const float* panels,
                    const RowsTask& task, std::size_t pass, const Store& store) {
