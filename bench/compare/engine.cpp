@@ -143,7 +143,7 @@ int serve(const std::string& about, const Run& run) {
 /// Times a model's layers while it runs.
 class Layers {
  public:
-  explicit Layers(const Network& network, const Shape& shape)
+  Layers(const Network& network, const Shape& shape)
       : executor_(Executor::make(network, shape).value()), picture_(random_tensor(shape)) {}
 
   /// Kind, inputs, output and multiply-adds of each, as JSON.

@@ -83,6 +83,25 @@ TEST_CASE("an executor computes 3x3 convolutions by Winograd's algorithm, if it 
   }
 }
 
+TEST_CASE("a run shows each step's value, which at a cut is what the head alone computes") {
+  const Network network = resnet("resnet_bottleneck");
+  const Tensor image = test::random_tensor({1, 33, 30, 3}, 1);
+  Executor whole = Executor::make(network, image.shape(), {.fast = false}).value();
+  std::vector<Tensor> values;
+  const ConstTensorView input = image;
+  const Tensor output(whole.run(std::span(&input, 1), [&](std::size_t step, ConstTensorView value) {
+    CHECK(step == values.size());
+    values.emplace_back(value);
+  }));
+  CHECK(values.size() == network.steps().size());
+  CHECK(test::identical(values.back(), output));
+  CHECK(test::identical(output, network(image).value()));
+  for (const Network::Cut& cut : network.cuts())
+    if (!cut.before_activation && cut.value >= network.inputs())
+      CHECK(test::identical(values[cut.value - network.inputs()],
+                            network.partition_at(cut.name).value().first(image).value()));
+}
+
 TEST_CASE("activations share memory") {
   Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}, {.fast = false}).value();
   std::size_t all = 0, largest = 0;

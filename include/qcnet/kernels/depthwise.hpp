@@ -282,7 +282,7 @@ inline void depthwise_conv2d(const PackedDepthwise& conv, ConstTensorView input,
   parallel_for(
       output.shape[0] * output.shape[1],
       [&](std::size_t row) { detail::depthwise_row(conv, input, output.shape, row, store); },
-      work > (std::size_t{1} << 18));
+      is_worth_threads(work));
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels

@@ -36,7 +36,7 @@ namespace qcnet::inline QCNET_ABI::kernels {
 ///     784,   128 ->  512      914    899
 ///     3136,  256 ->  128     1902   1943
 ///     3136,   64 ->  256     1013   1051
-///     49,   3072 ->  768     2170   2330   (within ConvNeXt-Tiny: weights come from memory)
+///     49,   3072 ->  768     2230   2330   (within ConvNeXt-Tiny: weights come from memory)
 ///     65,    192 ->  768      172    164
 ///     8,    1024 -> 1024      146    191
 ///
