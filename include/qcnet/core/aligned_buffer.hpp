@@ -1,4 +1,4 @@
-// Memory aligned to a cache line.
+// Memory aligned to a cache line; large memory in huge pages.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <qcnet/core/config.hpp>
+#include <qcnet/core/huge_pages.hpp>
 
 namespace qcnet::inline QCNET_ABI {
 
@@ -24,11 +25,15 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t count) : size_(count) {
     if (count == 0) return;
-    data_ = static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignment}));
-    std::memset(static_cast<void*>(data_), 0, count * sizeof(T));
+    if (const std::size_t mapped = detail::huge_page_bytes(bytes())) {
+      data_ = static_cast<T*>(detail::map_huge_pages(mapped));
+      return;
+    }
+    data_ = static_cast<T*>(::operator new (bytes(), std::align_val_t{alignment}));
+    std::memset(static_cast<void*>(data_), 0, bytes());
   }
   AlignedBuffer(const AlignedBuffer& other) : AlignedBuffer(other.size_) {
-    if (size_ != 0) std::memcpy(static_cast<void*>(data_), other.data_, size_ * sizeof(T));
+    if (size_ != 0) std::memcpy(static_cast<void*>(data_), other.data_, bytes());
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -38,7 +43,11 @@ class AlignedBuffer {
     return *this;
   }
   ~AlignedBuffer() {
-    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{alignment});
+    if (data_ == nullptr) return;
+    if (const std::size_t mapped = detail::huge_page_bytes(bytes()))
+      detail::unmap_huge_pages(data_, mapped);
+    else
+      ::operator delete (data_, std::align_val_t{alignment});
   }
 
   T* data() { return data_; }
@@ -50,6 +59,8 @@ class AlignedBuffer {
   const T& operator[](std::size_t i) const { return data_[i]; }
 
  private:
+  std::size_t bytes() const { return size_ * sizeof(T); }
+
   T* data_ = nullptr;
   std::size_t size_ = 0;
 };

@@ -154,7 +154,7 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
       used += height * runs;
       pixel += height;
     }
-    const PackedWeights& weights = conv.weights(group);
+    const PackedWeights weights = conv.weights(group);
     for (std::size_t block = first_block; block < end_block; ++block) {
       const std::size_t column = block * block_columns;
       const std::size_t valid = std::min(block_columns, weights.columns() - column);

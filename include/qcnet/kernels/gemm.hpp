@@ -31,23 +31,15 @@ static_assert(block_columns % 8 == 0, "a block's bits fill whole bytes");
 inline constexpr std::size_t line_floats = 64 / sizeof(float);  // of a cache line
 
 /// Weights `[columns, depth]` laid out for the micro-kernel: blocks of `block_columns` columns, each block
-/// depth-major. The last block is one vector wide if that is enough; columns that do not exist are zero.
+/// depth-major. The last block is one vector wide if that is enough; columns that do not exist are zero. They
+/// are somebody else's.
 ///
 /// In bfloat16 two weights along the depth take the place of a float: what is called depth here is then half
 /// the number of inputs, rounded up.
 class PackedWeights {
  public:
-  PackedWeights() = default;
-  /// `bf16`: each of the `depth` floats of a column holds a pair of bfloat16.
-  PackedWeights(std::span<const float> weights, std::size_t columns, std::size_t depth, bool bf16 = false)
-      : columns_(columns), depth_(depth), bf16_(bf16), data_(padded(columns) * depth) {
-    for (std::size_t first = 0; first < columns; first += block_columns) {
-      float* to = data_.data() + first * depth;
-      const std::size_t width = block_width(first), valid = std::min(width, columns - first);
-      for (std::size_t k = 0; k < depth; ++k)
-        for (std::size_t c = 0; c < valid; ++c) to[k * width + c] = weights[(first + c) * depth + k];
-    }
-  }
+  PackedWeights(const float* data, std::size_t columns, std::size_t depth, bool bf16)
+      : data_(data), columns_(columns), depth_(depth), bf16_(bf16) {}
 
   std::size_t columns() const { return columns_; }
   std::size_t depth() const { return depth_; }
@@ -56,8 +48,7 @@ class PackedWeights {
   std::size_t block_width(std::size_t first) const {
     return columns_ - first <= vec::size ? vec::size : block_columns;
   }
-  const float* block(std::size_t first) const { return data_.data() + first * depth_; }
-  std::size_t bytes() const { return data_.size() * sizeof(float); }
+  const float* block(std::size_t first) const { return data_ + first * depth_; }
 
   /// The weights `[columns, depth]` again, as they were given.
   void unpack(std::span<float> weights) const {
@@ -77,19 +68,56 @@ class PackedWeights {
   }
 
  private:
+  const float* data_;
+  std::size_t columns_, depth_;
+  bool bf16_;
+};
+
+/// The memory of some packed matrices that are alike: in one piece, as only a large one has huge pages.
+class PackedMatrices {
+ public:
+  PackedMatrices() = default;
+  /// `bf16`: each of the `depth` floats of a column holds a pair of bfloat16.
+  PackedMatrices(std::size_t count, std::size_t columns, std::size_t depth, bool bf16 = false)
+      : columns_(columns),
+        depth_(depth),
+        bf16_(bf16),
+        pitch_((PackedWeights::padded(columns) * depth + line_floats - 1) / line_floats * line_floats),
+        data_(count * pitch_) {}
+
+  /// Fills the matrix number `i` with weights `[columns, depth]`.
+  void pack(std::size_t i, std::span<const float> weights) {
+    const PackedWeights packed = (*this)[i];
+    float* to = data_.data() + i * pitch_;
+    for (std::size_t first = 0; first < columns_; first += block_columns) {
+      const std::size_t width = packed.block_width(first), valid = std::min(width, columns_ - first);
+      for (std::size_t k = 0; k < depth_; ++k, to += width)
+        for (std::size_t c = 0; c < valid; ++c) to[c] = weights[(first + c) * depth_ + k];
+    }
+  }
+
+  PackedWeights operator[](std::size_t i) const {
+    return {data_.data() + i * pitch_, columns_, depth_, bf16_};
+  }
+  std::size_t bytes() const { return data_.size() * sizeof(float); }
+
+ private:
   std::size_t columns_ = 0, depth_ = 0;
   bool bf16_ = false;
+  std::size_t pitch_ = 0;
   AlignedBuffer<float> data_;
 };
 
 #if QCNET_HAS_BF16
-/// The same from `[columns, inputs]`, rounded to bfloat16.
-inline PackedWeights pack_bf16(std::span<const float> weights, std::size_t columns, std::size_t inputs) {
+/// One matrix from `[columns, inputs]`, rounded to bfloat16.
+inline PackedMatrices pack_bf16(std::span<const float> weights, std::size_t columns, std::size_t inputs) {
   const std::size_t depth = (inputs + 1) / 2;
   AlignedBuffer<float> pairs(columns * depth);
   for (std::size_t c = 0; c < columns; ++c)
     round_to_bf16(weights.data() + c * inputs, inputs, pairs.data() + c * depth);
-  return PackedWeights(pairs.span(), columns, depth, true);
+  PackedMatrices packed(1, columns, depth, true);
+  packed.pack(0, pairs.span());
+  return packed;
 }
 #endif
 

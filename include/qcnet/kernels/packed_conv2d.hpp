@@ -75,12 +75,10 @@ class PackedConv2d {
   Result<PackedConv2d> with(ConvAlgorithm algorithm) const {
     if (algorithm_ != ConvAlgorithm::direct) return Error("the weights were transformed before");
     QCNET_CHECK(check({cout_, geometry_.kernel_h, geometry_.kernel_w, group_cin_}, 0, geometry_, algorithm));
-    std::vector<float> weights;
-    for (const PackedWeights& group : weights_) {
-      const std::size_t first = weights.size();
-      weights.resize(first + group.columns() * group.depth());
-      group.unpack(std::span(weights).subspan(first));
-    }
+    const std::size_t group_size = group_output_channels() * geometry_.taps() * group_cin_;
+    std::vector<float> weights(geometry_.groups * group_size);
+    for (std::size_t g = 0; g < geometry_.groups; ++g)
+      weights_[g].unpack(std::span(weights).subspan(g * group_size, group_size));
     PackedConv2d packed({cout_, geometry_.kernel_h, geometry_.kernel_w, group_cin_}, geometry_);
     packed.bias_ = bias_;
     packed.pack(weights, algorithm);
@@ -95,16 +93,12 @@ class PackedConv2d {
   std::size_t group_input_channels() const { return group_cin_; }
   /// Of a group, `[Cout / groups, Kh Kw Cin / groups]`; or, transformed, of one of Winograd's (m + 2)^2
   /// products, `[Cout, Cin]`, or of Strassen's 7, `[Cout / 2, Cin / 2]`.
-  const PackedWeights& weights(std::size_t group_or_product) const { return weights_[group_or_product]; }
+  PackedWeights weights(std::size_t group_or_product) const { return weights_[group_or_product]; }
   const float* bias(std::size_t group) const {
     return bias_.data() + group * PackedWeights::padded(group_output_channels());
   }
   /// Bytes of the packed weights and biases.
-  std::size_t bytes() const {
-    std::size_t total = bias_.size() * sizeof(float);
-    for (const PackedWeights& part : weights_) total += part.bytes();
-    return total;
-  }
+  std::size_t bytes() const { return bias_.size() * sizeof(float) + weights_.bytes(); }
   const float* zeros() const { return zeros_.data(); }
   /// Whether the input is copied with its padding first. For few channels it is quicker than a pointer for
   /// each of many short runs.
@@ -188,13 +182,14 @@ class PackedConv2d {
     if (algorithm == ConvAlgorithm::strassen) return pack_strassen(weights);
 #if QCNET_HAS_BF16
     if (algorithm == ConvAlgorithm::direct_bf16) {
-      weights_.push_back(pack_bf16(weights, cout_, group_cin_));
+      weights_ = pack_bf16(weights, cout_, group_cin_);
       return;
     }
 #endif
     const std::size_t group_cout = group_output_channels(), depth = geometry_.taps() * group_cin_;
+    weights_ = PackedMatrices(geometry_.groups, group_cout, depth);
     for (std::size_t g = 0; g < geometry_.groups; ++g)
-      weights_.emplace_back(weights.subspan(g * group_cout * depth, group_cout * depth), group_cout, depth);
+      weights_.pack(g, weights.subspan(g * group_cout * depth, group_cout * depth));
   }
 
   /// Each of the (m + 2)^2 matrices is computed by itself, in double and rounded once: a little more work,
@@ -202,7 +197,9 @@ class PackedConv2d {
   template <std::size_t M>
   void pack_transformed(std::span<const float> weights) {
     constexpr auto filter = detail::WinogradTransform<M>::filter();
+    weights_ = PackedMatrices(filter.size() * filter.size(), cout_, group_cin_);
     std::vector<float> matrix(cout_ * group_cin_);
+    std::size_t product = 0;
     for (const std::array<double, 3>& down : filter)
       for (const std::array<double, 3>& across : filter) {
         for (std::size_t c = 0; c < cout_; ++c)
@@ -212,14 +209,16 @@ class PackedConv2d {
               sum += down[tap / 3] * across[tap % 3] * double{weights[(c * 9 + tap) * group_cin_ + k]};
             matrix[c * group_cin_ + k] = static_cast<float>(sum);
           }
-        weights_.emplace_back(matrix, cout_, group_cin_);
+        weights_.pack(product++, matrix);
       }
   }
 
   /// A block of columns of a product is made of the two halves of a block of strassen_columns.
   void pack_strassen(std::span<const float> weights) {
     const std::size_t depth = group_cin_ / 2;
+    weights_ = PackedMatrices(detail::strassen_weights.size(), cout_ / 2, depth);
     std::vector<float> matrix(cout_ / 2 * depth);
+    std::size_t product = 0;
     for (const std::array<float, 4>& quarters : detail::strassen_weights) {
       for (std::size_t c = 0; c < cout_ / 2; ++c) {
         const float* const left = &weights[(c + c / block_columns * block_columns) * group_cin_];
@@ -228,7 +227,7 @@ class PackedConv2d {
           matrix[c * depth + k] = (quarters[0] * left[k] + quarters[1] * right[k]) +
                                   (quarters[2] * left[depth + k] + quarters[3] * right[depth + k]);
       }
-      weights_.emplace_back(matrix, cout_ / 2, depth);
+      weights_.pack(product++, matrix);
     }
   }
 
@@ -236,7 +235,7 @@ class PackedConv2d {
   ConvGeometry geometry_;
   std::size_t cout_ = 0, group_cin_ = 0, runs_w_ = 1, run_length_ = 0;
   bool pads_input_ = false;
-  std::vector<PackedWeights> weights_;
+  PackedMatrices weights_;
   AlignedBuffer<float> bias_, zeros_;
 };
 

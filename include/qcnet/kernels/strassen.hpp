@@ -80,7 +80,7 @@ inline void multiply_strassen_block(const PackedConv2d& conv, const StrassenPlan
   std::array<const float*, max_rows> rows;
   for (std::size_t i = 0; i < strassen_products; ++i) {
     for (std::size_t m = 0; m < half; ++m) rows[m] = panel + (i * half + m) * plan.pitch + from;
-    const PackedWeights& weights = conv.weights(i);
+    const PackedWeights weights = conv.weights(i);
     const float* const w = weights.block(column / 2) + from * block_columns;
     const float* next = w + length * block_columns;  // of the next pass, or of the columns after these
     if (from + length == plan.depth)

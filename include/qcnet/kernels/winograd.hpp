@@ -98,7 +98,7 @@ inline void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, s
   // Even, as the heights of tiles are.
   const auto edge = [&](std::size_t piece) { return std::min(tiles, (tiles * piece / pieces + 1) / 2 * 2); };
   for (std::size_t i = 0; i < plan.products(); ++i) {
-    const PackedWeights& weights = conv.weights(i);
+    const PackedWeights weights = conv.weights(i);
     const std::size_t width = weights.block_width(column), next_column = column + block_columns;
     const float* next = weights.block(column);
     if (i + 1 < plan.products())
