@@ -21,12 +21,13 @@ namespace qcnet::inline QCNET_ABI::kernels {
 
 namespace detail {
 
-/// Shape of the input with its padding, as far as the windows of such an output look.
+/// Shape of the input's copy with its padding, as far as the windows of such an output look; its pixels have
+/// gaps behind their channels.
 inline Shape padded_input(const PackedConv2d& conv, const Shape& output) {
   const ConvGeometry& g = conv.geometry();
-  if (output.elements() == 0) return {0, 0, 0, conv.input_channels()};
+  if (output.elements() == 0) return {0, 0, 0, conv.copy_pitch()};
   return {output[0], (output[1] - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1,
-          (output[2] - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1, conv.input_channels()};
+          (output[2] - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1, conv.copy_pitch()};
 }
 
 /// Floats of scratch memory that `multiply_pixels` wants for so many output pixels.
@@ -67,7 +68,7 @@ inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output)
   if (winograd_outputs(conv.algorithm()) != 0)
     return detail::WinogradPlan(conv, output).scratch_floats() * static_cast<std::size_t>(num_threads());
   if (is_single_tap(conv.geometry())) return detail::pixels_scratch_floats(conv, output.pixels());
-  return conv.pads_input() ? detail::padded_input(conv, output).elements() : 0;
+  return conv.copy_pitch() != 0 ? detail::padded_input(conv, output).elements() : 0;
 }
 
 namespace detail {
@@ -76,7 +77,7 @@ namespace detail {
 inline void fill_pointers(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
                           std::size_t group, std::size_t pixel, std::size_t rows, std::size_t last,
                           const float** pointers) {
-  const ConvGeometry g = conv.window();
+  const ConvGeometry& g = conv.geometry();
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
   const float* base = input.data + group * conv.group_input_channels();
   OutputPixel at(output, pixel);
@@ -95,20 +96,23 @@ inline void fill_pointers(const PackedConv2d& conv, ConstTensorView input, const
   }
 }
 
-/// The same for an input that is copied with its padding: no window meets a border, each row of a kernel is
-/// one run, and all pixels' runs are as far apart as the first one's.
+/// The same for an input that is copied with its padding: no window meets a border, and all pixels' runs are
+/// as far apart as the first one's.
 inline void fill_padded_pointers(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
                                  std::size_t, std::size_t pixel, std::size_t rows, std::size_t last,
                                  const float** pointers) {
   const ConvGeometry& g = conv.geometry();
-  const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
+  const std::size_t height = input.shape[1], width = input.shape[2], pitch = input.shape[3];
   OutputPixel at(output, pixel);
   for (std::size_t m = 0; m < rows; ++m) {
     pointers[m] = input.pixel((at.n * height + at.y * g.stride_h) * width + at.x * g.stride_w);
     if (pixel + m < last) at.advance(output);
   }
-  const std::size_t down = g.dilation_h * width * channels;
-  for (std::size_t i = rows; i < g.kernel_h * rows; ++i) pointers[i] = pointers[i - rows] + down;
+  const std::size_t in_row = conv.runs_per_kernel_row();
+  for (std::size_t run = 1; run < conv.runs(); ++run) {
+    const std::size_t offset = (run / in_row * g.dilation_h * width + run % in_row * g.dilation_w) * pitch;
+    for (std::size_t m = 0; m < rows; ++m) pointers[run * rows + m] = pointers[m] + offset;
+  }
 }
 
 /// How the output is cut into tasks: pieces of consecutive pixels times pieces of consecutive column blocks.
@@ -149,7 +153,7 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
     while (pixel < end_pixel) {
       const std::size_t height = std::min(tallest, tile_height(end_pixel - pixel));
       if (used + height * runs > pointers.size()) break;
-      const auto fill = conv.pads_input() ? fill_padded_pointers : fill_pointers;
+      const auto fill = conv.copy_pitch() != 0 ? fill_padded_pointers : fill_pointers;
       fill(conv, input, output, group, pixel, height, end_pixel - 1, pointers.data() + used);
       used += height * runs;
       pixel += height;
@@ -183,16 +187,18 @@ inline ConstTensorView pad_input(const PackedConv2d& conv, ConstTensorView input
   const ConvGeometry& g = conv.geometry();
   const TensorView padded(scratch.data(), padded_input(conv, output));
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
-  const std::size_t columns = padded.shape[2], left = std::min(g.pad_w, columns);
+  const std::size_t columns = padded.shape[2], left = std::min(g.pad_w, columns), pitch = padded.shape[3];
   const std::size_t inside = std::min(width, columns - left);
   const auto copy = [&](std::size_t row) {
-    float* to = padded.data + row * columns * channels;
+    float* to = padded.data + row * columns * pitch;
     const std::size_t y = row % padded.shape[1] - g.pad_h, n = row / padded.shape[1];
     const std::size_t count = y < height ? inside : 0;  // above the image y has wrapped around
     const float* from = count > 0 ? input.pixel((n * height + y) * width) : nullptr;
-    std::fill_n(to, left * channels, 0.0f);
-    std::copy_n(from, count * channels, to + left * channels);
-    std::fill(to + (left + count) * channels, to + columns * channels, 0.0f);
+    std::fill_n(to, left * pitch, 0.0f);
+    const std::size_t together = pitch == channels ? count : 1;  // pixels without gaps
+    for (std::size_t x = 0; x < count; x += together)
+      std::copy_n(from + x * channels, together * channels, to + (left + x) * pitch);
+    std::fill(to + (left + count) * pitch, to + columns * pitch, 0.0f);
   };
   parallel_for(padded.shape[0] * padded.shape[1], copy, padded.span().size() > (std::size_t{1} << 16));
   return padded;
@@ -208,7 +214,7 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
   AlignedBuffer<float> own;
   scratch = enough(scratch, scratch_floats(conv, output), own);
   if (is_single_tap(conv.geometry())) return multiply_pixels(conv, input, output, scratch, store);
-  if (conv.pads_input()) input = pad_input(conv, input, output, scratch);
+  if (conv.copy_pitch() != 0) input = pad_input(conv, input, output, scratch);
   const std::size_t work = pixels * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = is_worth_threads(work);
   const Tasks tasks = split_into_tasks(pixels, blocks, conv.runs(), parallel);

@@ -100,15 +100,11 @@ class PackedConv2d {
   /// Bytes of the packed weights and biases.
   std::size_t bytes() const { return bias_.size() * sizeof(float) + weights_.bytes(); }
   const float* zeros() const { return zeros_.data(); }
-  /// Whether the input is copied with its padding first. For few channels it is quicker than a pointer for
-  /// each of many short runs.
-  bool pads_input() const { return pads_input_; }
-  /// Where the pointers look: in the padded input, if there is one.
-  ConvGeometry window() const {
-    ConvGeometry g = geometry_;
-    if (pads_input_) g.pad_h = g.pad_w = g.extra_bottom = g.extra_right = 0;
-    return g;
-  }
+  /// Floats from a pixel to the next one of a copy of the input with its padding; 0 if none is made. For few
+  /// channels the copy is quicker than a pointer for each of many short runs. Of many it has a gap behind
+  /// each pixel if a tile's rows would else be a multiple of a page apart: all would want the same set of the
+  /// L1 cache.
+  std::size_t copy_pitch() const { return copy_pitch_; }
   std::size_t runs() const { return geometry_.kernel_h * runs_w_; }
   std::size_t runs_per_kernel_row() const { return runs_w_; }
   std::size_t run_length() const { return run_length_; }
@@ -129,9 +125,12 @@ class PackedConv2d {
  private:
   PackedConv2d(const Shape& weights, const ConvGeometry& geometry)
       : geometry_(geometry), cout_(weights[0]), group_cin_(weights[3]) {
-    pads_input_ = (geometry.pad_w > 0 || geometry.extra_right > 0) && geometry.dilation_w == 1 &&
-                  geometry.groups == 1 && group_cin_ <= most_padded_channels;
-    const bool merged = pads_input_ || is_merged(geometry);
+    const bool few = (geometry.pad_w > 0 || geometry.extra_right > 0) && geometry.dilation_w == 1 &&
+                     geometry.groups == 1 && group_cin_ <= most_padded_channels;
+    const bool page = geometry.stride_w * group_cin_ % (4096 / sizeof(float)) == 0 && geometry.groups == 1 &&
+                      !is_single_tap(geometry);
+    copy_pitch_ = few ? group_cin_ : page ? group_cin_ + line_floats : 0;
+    const bool merged = few || (is_merged(geometry) && !page);
     runs_w_ = merged ? 1 : geometry.kernel_w;
     run_length_ = merged ? geometry.kernel_w * group_cin_ : group_cin_;
     zeros_ = AlignedBuffer<float>(run_length_);
@@ -233,8 +232,7 @@ class PackedConv2d {
 
   ConvAlgorithm algorithm_ = ConvAlgorithm::direct;
   ConvGeometry geometry_;
-  std::size_t cout_ = 0, group_cin_ = 0, runs_w_ = 1, run_length_ = 0;
-  bool pads_input_ = false;
+  std::size_t cout_ = 0, group_cin_ = 0, runs_w_ = 1, run_length_ = 0, copy_pitch_ = 0;
   PackedMatrices weights_;
   AlignedBuffer<float> bias_, zeros_;
 };
