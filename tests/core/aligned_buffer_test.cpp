@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -35,4 +36,26 @@ TEST_CASE("aligned_buffer: copies are deep, moves keep the memory") {
   CHECK(first.data() != moved.data());
   first = AlignedBuffer<int>();
   CHECK(first.size() == 0);
+}
+
+TEST_CASE("aligned_buffer: large ones are zeroed, deep and their own around whole huge pages") {
+  const std::size_t page = qcnet::detail::huge_page;
+  const auto is_zero = [](const AlignedBuffer<std::uint8_t>& buffer) {
+    return std::all_of(buffer.data(), buffer.data() + buffer.size(), [](std::uint8_t b) { return b == 0; });
+  };
+  for (const std::size_t size :
+       {page / 4 * 3 - 1, page / 4 * 3, page - 1, page, page + 1, 2 * page - 1, 3 * page + 70000}) {
+    CAPTURE(size);
+    const std::size_t mapped = qcnet::detail::huge_page_bytes(size);
+    CHECK((mapped == 0 || mapped >= size));
+    AlignedBuffer<std::uint8_t> first(size), second(size);
+    CHECK(is_zero(first));
+    CHECK(reinterpret_cast<std::uintptr_t>(first.data()) % (mapped == 0 ? 64 : page) == 0);
+    std::fill_n(first.data(), size, std::uint8_t{0xFF});
+    const AlignedBuffer<std::uint8_t> copy = first;
+    CHECK(is_zero(second));
+    first = AlignedBuffer<std::uint8_t>();
+    CHECK(copy[0] == 0xFF);
+    CHECK(copy[size - 1] == 0xFF);
+  }
 }

@@ -48,6 +48,12 @@ std::vector<ConvCase> grid() {
        Sizes{8, 9})  // the last whose input is padded by a copy, the first whose is not
     cases.push_back({3, 1, 2, cin, 5, 1, geometry(5, 3, 4, 1)});
   cases.push_back({2, 9, 5, 1024, 3, 1, geometry(1, 3, 0, 1)});
+  // Rows a multiple of a page apart: the input is copied with gaps.
+  cases.push_back({2, 5, 4, 1024, 9, 1, geometry(3, 1, 1, 1)});
+  cases.push_back({1, 8, 7, 512, 17, 1, geometry(3, 2, 1, 1)});
+  cases.push_back({1, 6, 9, 512, 33, 1, geometry(2, 2, 0, 1)});
+  cases.push_back({1, 7, 9, 512, 4, 1, geometry(3, 2, 3, 2)});
+  cases.push_back({1, 5, 5, 512, 3, 1, geometry(1, 2, 1, 1)});
   cases.push_back({1, 16, 16, 3, 20, 1, geometry(16, 16, 0, 1)});  // patches
   cases.push_back({1, 20, 20, 9, 3, 1, geometry(17, 1, 8, 1)});    // more taps than a tall tile's table holds
   ConvGeometry oblong;

@@ -35,6 +35,17 @@ class Wish final : public Layer {
   std::size_t scratch_;
 };
 
+/// Adds 1 to its last input, where that lies if it may.
+class Increment final : public Layer {
+ public:
+  std::string_view kind() const override { return "increment"; }
+  Result<Shape> output_shape(std::span<const Shape> inputs) const override { return inputs.back(); }
+  bool may_overwrite(std::size_t) const override { return true; }
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
+    for (std::size_t i = 0; i < output.span().size(); ++i) output.data[i] = inputs.back().data[i] + 1.0f;
+  }
+};
+
 }  // namespace
 
 TEST_CASE("an executor plans once and runs again and again") {
@@ -177,6 +188,57 @@ TEST_CASE("an output made early is still there at the end") {
   CHECK(Executor::make(head, {1, 40, 40, 3}).value().emits_bits());
   head.set_outputs({1, head.output()});
   CHECK_FALSE(Executor::make(head, {1, 40, 40, 3}).value().emits_bits());
+}
+
+TEST_CASE("a step's output lies where its input was only if nobody else reads that") {
+  const auto increment = std::make_shared<const Increment>();
+  const Tensor ones = test::random_tensor({1, 4, 4, 16}, 1);
+  const std::size_t bytes = ones.span().size() * sizeof(float);
+  const auto made = [&](const Network& network) { return Executor::make(network, ones.shape()).value(); };
+  const auto check = [&](ConstTensorView value, float more) {
+    for (std::size_t i = 0; i < ones.span().size(); ++i)
+      REQUIRE(value.data[i] == doctest::Approx(ones[i] + more));
+  };
+  Network chain;
+  for (int i = 0; i < 3; ++i) chain.add("step", increment, {chain.output()});
+  Executor in_place = made(chain);
+  CHECK(in_place.workspace_bytes() == bytes);  // the caller's picture is not touched
+  for (int i = 0; i < 2; ++i) check(in_place.run(ones), 3.0f);
+
+  Network twice = chain;  // the second step's value is an output, the first step's is read again
+  twice.add("again", increment, {3, 1});
+  twice.set_outputs({4, 2});
+  Executor kept = made(twice);
+  check(kept.run(ones), 2.0f);
+  check(kept.output(1), 2.0f);
+  CHECK(kept.workspace_bytes() >= 2 * bytes);
+
+  Network both;  // an input that is read twice by one step
+  both.add("step", increment, {0});
+  both.add("of both", increment, {1, 1});
+  CHECK(made(both).workspace_bytes() == 2 * bytes);
+}
+
+TEST_CASE("a residual is added where it lies, if the depth is short") {
+  for (const std::size_t depth : {kernels::detail::max_pass, kernels::detail::max_pass + 1}) {
+    const auto conv = [](std::size_t cout, std::size_t cin) {
+      const Tensor weights = test::random_tensor({cout, 1, 1, cin}, 1);
+      return std::make_shared<const Conv2d>(kernels::PackedConv2d::make(weights, {}, {}).value(),
+                                            kernels::Activation::relu);
+    };
+    Network network;
+    network.add("map", std::make_shared<const Increment>(), {0});
+    network.add("wide", conv(depth, 4), {1});
+    network.add("narrow", conv(4, depth), {2, 1});
+    const Tensor input = test::random_tensor({1, 6, 5, 4}, 3);
+    Executor executor = Executor::make(network, input.shape()).value();
+    const std::size_t bytes = input.span().size() * sizeof(float), wide = bytes / 4 * depth;
+    CHECK((executor.workspace_bytes() < 2 * bytes + wide) == (depth == kernels::detail::max_pass));
+    Network keeping = network;  // with the residual as an output it cannot be overwritten
+    keeping.set_outputs({3, 1});
+    Executor apart = Executor::make(keeping, input.shape()).value();
+    for (int i = 0; i < 2; ++i) CHECK(test::identical(executor.run(input), apart.run(input)));
+  }
 }
 
 TEST_CASE("an input that does not fit is an error that names the step") {

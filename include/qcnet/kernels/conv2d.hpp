@@ -255,6 +255,12 @@ inline void conv2d(const PackedConv2d& conv, ConstTensorView input, TensorView o
                  StoreFloat{output.data, residual.data, conv.output_channels(), activation});
 }
 
+/// Whether a residual that is the output itself costs no time: that of a map that is read and written at once
+/// is a little shorter, but sums of a long depth, computed in passes, could not wait there.
+inline bool is_quick_in_place(const PackedConv2d& conv) {
+  return !is_single_tap(conv.geometry()) || conv.input_channels() <= detail::max_pass;
+}
+
 /// Whether `conv2d_bits` can serve this convolution: blocks of channels must start on a byte, groups may not.
 inline bool can_emit_bits(const PackedConv2d& conv) {
   return conv.geometry().groups == 1;

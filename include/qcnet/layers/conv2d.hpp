@@ -82,6 +82,9 @@ class Conv2d : public Layer {
     kernels::conv2d(packed_, inputs[0], output, activation_, residual(inputs), scratch);
   }
 
+  bool may_overwrite(std::size_t input) const override {
+    return input == 1 && kernels::is_quick_in_place(packed_);
+  }
   bool emits_bits() const override { return kernels::can_emit_bits(packed_); }
   void forward_bits(std::span<const ConstTensorView> inputs, std::span<const float> thresholds,
                     BitplaneView output, std::span<float> scratch) const override {

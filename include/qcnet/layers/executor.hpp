@@ -134,24 +134,59 @@ class Executor {
                  " values, the most that is supported; give the network a smaller input");
   }
 
-  Result<void> plan() {
+  /// The last step that reads the value of each step, or the number of steps if the caller does.
+  std::vector<std::size_t> last_uses() const {
     const auto& steps = network_.steps();
-    WorkspacePlan plan;
+    std::vector<std::size_t> last(steps.size());
     for (std::size_t s = 0; s < steps.size(); ++s) {
-      const Network::Value made = network_.inputs() + s;
-      std::size_t last_use = s;
-      for (std::size_t later = s + 1; later < steps.size(); ++later)
-        for (const Network::Value used : steps[later].inputs)
-          if (used == made) last_use = later;
-      for (const Network::Value output : outputs_)
-        if (output == made) last_use = steps.size();
-      plan.add(shapes_[made].elements() * sizeof(float), s, last_use);
+      last[s] = s;
+      for (const Network::Value used : steps[s].inputs)
+        if (used >= inputs_.size()) last[used - inputs_.size()] = s;
     }
-    for (std::size_t s = 0; s < steps.size(); ++s) plan.add(scratch_floats_[s] * sizeof(float), s, s);
+    for (const Network::Value output : outputs_)
+      if (output >= inputs_.size()) last[output - inputs_.size()] = steps.size();
+    return last;
+  }
+
+  /// The step whose value this one may replace where it lies; the number of steps if there is none.
+  std::size_t replaced_by(std::size_t step, std::span<const std::size_t> last_uses) const {
+    const Network::Step& here = network_.steps()[step];
+    for (std::size_t i = 0; i < here.inputs.size(); ++i) {
+      const Network::Value v = here.inputs[i];
+      if (v >= inputs_.size() && here.layer->may_overwrite(i) && last_uses[v - inputs_.size()] == step &&
+          std::count(here.inputs.begin(), here.inputs.end(), v) == 1 &&
+          shapes_[v] == shapes_[inputs_.size() + step])
+        return v - inputs_.size();
+    }
+    return network_.steps().size();
+  }
+
+  Result<void> plan() {
+    const std::size_t steps = network_.steps().size();
+    const std::vector<std::size_t> last = last_uses();
+    struct Buffer {
+      std::size_t bytes, first, last;
+    };
+    std::vector<Buffer> buffers;
+    std::vector<std::size_t> buffer_of;  // every step's output, then every step's scratch memory
+    for (std::size_t s = 0; s < steps; ++s) {
+      const std::size_t replaced = replaced_by(s, last);
+      buffer_of.push_back(replaced < steps ? buffer_of[replaced] : buffers.size());
+      if (replaced < steps)
+        buffers[buffer_of[s]].last = last[s];
+      else
+        buffers.push_back({shapes_[inputs_.size() + s].elements() * sizeof(float), s, last[s]});
+    }
+    for (std::size_t s = 0; s < steps; ++s) {
+      buffer_of.push_back(buffers.size());
+      buffers.push_back({scratch_floats_[s] * sizeof(float), s, s});
+    }
+    WorkspacePlan plan;
+    for (const Buffer& buffer : buffers) plan.add(buffer.bytes, buffer.first, buffer.last);
     if (!plan.place(most_bytes))
       return Error("the network's maps need more than " + std::to_string(most_bytes >> 30) +
                    " GiB at a time, the most that is supported; give it a smaller input");
-    for (std::size_t i = 0; i < 2 * steps.size(); ++i) offsets_.push_back(plan.offset(i));
+    for (const std::size_t buffer : buffer_of) offsets_.push_back(plan.offset(buffer));
     workspace_ = Workspace(plan);
     return {};
   }

@@ -39,6 +39,10 @@ class Layer {
   virtual void forward(std::span<const ConstTensorView> inputs, TensorView output,
                        std::span<float> scratch) const = 0;
 
+  /// Whether `output` may be where this input is, if it is of the same shape: `forward` reads no element of
+  /// it once it has written that element's place, and takes no longer so.
+  virtual bool may_overwrite(std::size_t /*input*/) const { return false; }
+
   /// Whether `forward_bits` is there: a layer that can compare with thresholds before its output leaves the
   /// L1 cache.
   virtual bool emits_bits() const { return false; }

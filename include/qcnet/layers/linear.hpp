@@ -76,6 +76,9 @@ class Linear final : public Layer {
     kernels::linear(packed_, inputs[0], output, kernels::Activation::none, residual(inputs), scratch);
   }
 
+  bool may_overwrite(std::size_t input) const override {
+    return input == 1 && kernels::is_quick_in_place(packed_);
+  }
   bool emits_bits() const override { return then_ == Then::nothing; }
   void forward_bits(std::span<const ConstTensorView> inputs, std::span<const float> thresholds,
                     BitplaneView output, std::span<float> scratch) const override {
