@@ -49,7 +49,7 @@ inline ConvAlgorithm fastest_algorithm(const PackedConv2d& conv, const Shape& ou
   const std::size_t cin = conv.input_channels(), cout = conv.output_channels(), pixels = output.pixels();
   if (is_single_tap(conv.geometry())) {
     const bool wide = cin >= 128 && cout >= 128 && cin * cout >= (std::size_t{1} << 15);
-    const bool wins = wide && pixels >= 64 && (pixels <= 1024 || cout >= 256);
+    const bool wins = wide && pixels >= 48 && (pixels <= 1024 || cout >= 256);
     return wins && is_strassen_possible(conv.geometry(), cin, cout) ? ConvAlgorithm::strassen
                                                                     : ConvAlgorithm::direct;
   }
