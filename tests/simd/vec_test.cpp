@@ -45,6 +45,22 @@ TEST_CASE("arithmetic, element by element") {
   CHECK(max_element(x) == *std::max_element(a.begin(), a.end()));
 }
 
+TEST_CASE("exp, as far as floats reach") {
+  std::vector<float> points{-INFINITY, -1e30f, -104.0f, -103.5f, 88.73f, 89.0f, 1e30f, INFINITY, NAN};
+  for (float x = -103.0f; x < 88.3f; x += 0.0173f) points.push_back(x);  // SSE2: infinity from 88.4
+  while (points.size() % vec::size != 0) points.push_back(0.0f);
+  std::vector<float> out(points.size());
+  for (std::size_t i = 0; i < points.size(); i += vec::size) exp(vec::load(&points[i])).store(&out[i]);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    CAPTURE(points[i]);
+    const float expected = std::exp(points[i]);
+    if (std::isnan(expected) || std::isinf(expected))
+      CHECK((std::isnan(expected) ? std::isnan(out[i]) : out[i] == expected));
+    else  // what is denormal may be 0
+      CHECK(std::fabs(out[i] - expected) <= 3e-7f * expected + std::numeric_limits<float>::min());
+  }
+}
+
 TEST_CASE("fma rounds once wherever the machine can") {
   // (1 + e)^2 - (1 + 2e) is e^2 exactly; rounding the product first leaves 0.
   const float e = std::ldexp(1.0f, -12);

@@ -33,12 +33,16 @@ inline Register max(Register a, Register b) {
   return _mm256_max_ps(a, b);
 }
 
-inline Register exp(Register x) {
-  return xsimd::exp(x);
+inline Register nearest(Register x) {
+  return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-inline Register exp_of_sum(Register high, Register low) {
-  const Register e = exp(high);
-  return fma(low, e, e);
+/// In two steps, as 2^n alone may be no normal number.
+inline Register scale(Register p, Register n) {
+  const auto power = [](__m256i k) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(k, _mm256_set1_epi32(127)), 23));
+  };
+  const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+  return _mm256_mul_ps(_mm256_mul_ps(p, power(half)), power(_mm256_sub_epi32(whole, half)));
 }
 
 inline std::uint32_t greater_bits(Register a, Register b) {

@@ -42,23 +42,11 @@ inline Register max(Register a, Register b) {
   return _mm512_max_ps(a, b);
 }
 
-/// e^(high + low) as 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2], to 1 ulp, for sums within the range of
-/// exponents: scalef takes care of overflow and of denormals, which is what xsimd's spends a third of its
-/// instructions on.
-inline Register exp_of_sum(Register high, Register low) {
-  const auto all = [](float value) { return _mm512_set1_ps(value); };
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(high, all(1.44269504f)), _MM_FROUND_TO_NEAREST_INT);
-  const __m512 coarse = _mm512_fnmadd_ps(n, all(0.693147182f), high);
-  const __m512 r = _mm512_add_ps(_mm512_fnmadd_ps(n, all(-1.90465421e-9f), coarse), low);
-  __m512 p = all(0.0013814539f);
-  for (const float c : {0.008368745f, 0.04166839f, 0.16666521f, 0.49999994f, 1.0f, 1.0f})
-    p = _mm512_fmadd_ps(p, r, all(c));
-  return _mm512_scalef_ps(p, n);
+inline Register nearest(Register x) {
+  return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT);
 }
-inline Register exp(Register x) {
-  const auto all = [](float value) { return _mm512_set1_ps(value); };
-  // In this order of arguments min and max let NaN pass; the bounds keep infinity from becoming NaN.
-  return exp_of_sum(_mm512_max_ps(all(-200.0f), _mm512_min_ps(all(200.0f), x)), all(0.0f));
+inline Register scale(Register p, Register n) {
+  return _mm512_scalef_ps(p, n);
 }
 
 inline std::uint32_t greater_bits(Register a, Register b) {

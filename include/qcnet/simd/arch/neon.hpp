@@ -39,12 +39,16 @@ inline Register max(Register a, Register b) {
   return vbslq_f32(vcgtq_f32(a, b), a, b);
 }
 
-inline Register exp(Register x) {
-  return xsimd::exp(x);
+inline Register nearest(Register x) {
+  return vrndnq_f32(x);
 }
-inline Register exp_of_sum(Register high, Register low) {
-  const Register e = exp(high);
-  return fma(low, e, e);
+/// In two steps, as 2^n alone may be no normal number.
+inline Register scale(Register p, Register n) {
+  const auto power = [](int32x4_t k) {
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k, vdupq_n_s32(127)), 23));
+  };
+  const int32x4_t whole = vcvtq_s32_f32(n), half = vshrq_n_s32(whole, 1);
+  return vmulq_f32(vmulq_f32(p, power(half)), power(vsubq_s32(whole, half)));
 }
 
 inline uint32x4_t lane_bits() {
