@@ -99,21 +99,13 @@ inline std::uint32_t greater_bits(vec a, vec b) {
 inline vec blend_bits(std::uint32_t bits, vec zero, vec one) {
   return {simd::blend_bits(bits, zero.raw, one.raw)};
 }
-/// Sum and maximum over the elements.
+/// Sum over the elements, in an order of its own: those of the upper half are added to the lower half's, and
+/// so on.
 inline float sum(vec x) {
-  alignas(64) float lanes[vec::size];
-  x.store(lanes);
-  for (std::size_t width = vec::size / 2; width > 0; width /= 2)
-    for (std::size_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return lanes[0];
+  return simd::sum(x.raw);
 }
 inline float max_element(vec x) {
-  alignas(64) float lanes[vec::size];
-  x.store(lanes);
-  for (std::size_t width = vec::size / 2; width > 0; width /= 2)
-    for (std::size_t i = 0; i < width; ++i)
-      lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
-  return lanes[0];
+  return simd::largest(x.raw);
 }
 
 }  // namespace qcnet::inline QCNET_ABI

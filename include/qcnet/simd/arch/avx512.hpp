@@ -49,6 +49,13 @@ inline Register scale(Register p, Register n) {
   return _mm512_scalef_ps(p, n);
 }
 
+inline float sum(Register x) {
+  return _mm512_reduce_add_ps(x);
+}
+inline float largest(Register x) {
+  return _mm512_reduce_max_ps(x);
+}
+
 inline std::uint32_t greater_bits(Register a, Register b) {
   return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
 }

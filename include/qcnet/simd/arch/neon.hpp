@@ -51,6 +51,13 @@ inline Register scale(Register p, Register n) {
   return vmulq_f32(vmulq_f32(p, power(half)), power(vsubq_s32(whole, half)));
 }
 
+inline float sum(Register x) {
+  return vaddv_f32(vadd_f32(vget_low_f32(x), vget_high_f32(x)));
+}
+inline float largest(Register x) {
+  return vmaxvq_f32(x);
+}
+
 inline uint32x4_t lane_bits() {
   const std::uint32_t lanes[width] = {1, 2, 4, 8};
   return vld1q_u32(lanes);

@@ -1,6 +1,7 @@
 // Plain C++ for machines without SIMD: 4 floats that the compiler keeps in as many registers as it has.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -79,6 +80,15 @@ inline Register min(const Register& a, const Register& b) {
 }
 inline Register max(const Register& a, const Register& b) {
   return each(a, b, [](float x, float y) { return x > y ? x : y; });
+}
+
+inline float sum(Register x) {
+  for (std::size_t half = width / 2; half > 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) x.lane[i] += x.lane[i + half];
+  return x.lane[0];
+}
+inline float largest(const Register& x) {
+  return *std::max_element(x.lane, x.lane + width);
 }
 
 inline std::uint32_t greater_bits(const Register& a, const Register& b) {
