@@ -7,7 +7,7 @@
 #include <qcnet/kernels/linear.hpp>
 #include <qcnet/kernels/reference.hpp>
 
-#if QCNET_ISA_AVX512  // no other build has it
+#if QCNET_ISA_AVX512 || QCNET_ISA_AVX2  // no other build has it
 
 using namespace qcnet;
 using namespace qcnet::test;

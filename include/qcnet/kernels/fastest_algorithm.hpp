@@ -36,20 +36,33 @@ namespace qcnet::inline QCNET_ABI::kernels {
 ///     784,   128 ->  512      914    899
 ///     3136,  256 ->  128     1902   1943
 ///     3136,   64 ->  256     1013   1051
-///     49,   3072 ->  768     2230   2330   (within ConvNeXt-Tiny: weights come from memory)
+///     49,   3072 ->  768     2165   2055   (within ConvNeXt-Tiny: weights come from memory)
+///     49,    512 -> 2048      976    943   (within ResNet50)
 ///     65,    192 ->  768      172    164
 ///     8,    1024 -> 1024      146    191
 ///
+/// and with AVX2, within models:
+///
+///     197,   768 ->  768     2130   2086
+///     197,  3072 ->  768     8733   8461
+///     196,  1024 ->  256     1005    950
+///     784,   512 ->  256     1898   1986
+///     784,   128 ->  512      994   1060
+///     49,   3072 ->  768     2528   2334
+///     49,    512 -> 2048     1029   1063
+///
 /// Strassen's pays where the sums of inputs are for many outputs, products for many inputs, and weights for
-/// many pixels, as there are 1.75 times as many.
+/// many pixels, as there are 1.75 times as many. With AVX2's lower tiles sums cost more.
 inline ConvAlgorithm fastest_algorithm(const PackedConv2d& conv, const Shape& output,
                                        const Arithmetic& allowed = {}) {
   if (allowed.bf16 && is_pointwise(conv.geometry())) return ConvAlgorithm::direct_bf16;
   if (!allowed.fast) return ConvAlgorithm::direct;
   const std::size_t cin = conv.input_channels(), cout = conv.output_channels(), pixels = output.pixels();
   if (is_single_tap(conv.geometry())) {
-    const bool wide = cin >= 128 && cout >= 128 && cin * cout >= (std::size_t{1} << 15);
-    const bool wins = wide && pixels >= 48 && (pixels <= 1024 || cout >= 256);
+    const bool wide =
+        cin >= 128 && cout >= 128 && cin * cout >= (std::size_t{1} << (QCNET_ISA_AVX512 ? 15 : 18));
+    const bool wins = wide && (QCNET_ISA_AVX512 ? pixels >= 48 && (pixels <= 1024 || cout >= 256)
+                                                : pixels >= 128 && pixels <= 512);
     return wins && is_strassen_possible(conv.geometry(), cin, cout) ? ConvAlgorithm::strassen
                                                                     : ConvAlgorithm::direct;
   }

@@ -160,7 +160,7 @@ class PackedConv2d {
     if (winograd_outputs(algorithm) != 0 && !is_winograd_possible(geometry))
       return Error("Winograd's algorithm needs a 3x3 kernel, stride 1, no dilation and one group");
     if (algorithm == ConvAlgorithm::strassen && !detail::has_strassen)
-      return Error("Strassen's algorithm is part of builds for AVX-512 alone");
+      return Error("Strassen's algorithm is part of builds for AVX-512 and AVX2 alone");
     if (algorithm == ConvAlgorithm::strassen && !is_strassen_possible(geometry, weights[3], weights[0]))
       return Error(
           "Strassen's algorithm needs a 1x1 kernel, no padding, one group, input channels "

@@ -37,9 +37,9 @@ inline std::array<vec, 4> strassen_outputs(const std::array<vec, strassen_produc
 /// Columns of the weights whose left and right halves are quarters of one block.
 inline constexpr std::size_t strassen_columns = 2 * block_columns;
 
-/// Whether a build has it. With AVX2's tiles of 6 rows sums cost what they save (0.97 to 1.13 of the direct
-/// time), and what is never faster would only make a node's program larger.
-inline constexpr bool has_strassen = QCNET_ISA_AVX512 != 0;
+/// Whether a build has it. On other instruction sets it was not timed, and would make a node's program
+/// larger.
+inline constexpr bool has_strassen = QCNET_ISA_AVX512 || QCNET_ISA_AVX2;
 
 /// Whether the quarters of such a matrix of weights are whole vectors and blocks.
 inline bool is_strassen_possible(std::size_t columns, std::size_t depth) {
