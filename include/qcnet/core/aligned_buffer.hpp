@@ -25,10 +25,10 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t count) : size_(count) {
     if (count == 0) return;
-    if (const std::size_t mapped = detail::huge_page_bytes(bytes())) {
-      data_ = static_cast<T*>(detail::map_huge_pages(mapped));
-      return;
-    }
+    mapped_ = detail::huge_page_bytes(bytes());
+    data_ = static_cast<T*>(detail::map_huge_pages(mapped_));
+    if (data_ != nullptr) return;  // zeroed by the system
+    mapped_ = 0;
     data_ = static_cast<T*>(::operator new (bytes(), std::align_val_t{alignment}));
     std::memset(static_cast<void*>(data_), 0, bytes());
   }
@@ -36,17 +36,19 @@ class AlignedBuffer {
     if (size_ != 0) std::memcpy(static_cast<void*>(data_), other.data_, bytes());
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+      : data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        mapped_(std::exchange(other.mapped_, 0)) {}
   AlignedBuffer& operator=(AlignedBuffer other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(mapped_, other.mapped_);
     return *this;
   }
   ~AlignedBuffer() {
-    if (data_ == nullptr) return;
-    if (const std::size_t mapped = detail::huge_page_bytes(bytes()))
-      detail::unmap_huge_pages(data_, mapped);
-    else
+    if (mapped_ != 0)
+      detail::unmap_huge_pages(data_, mapped_);
+    else if (data_ != nullptr)
       ::operator delete (data_, std::align_val_t{alignment});
   }
 
@@ -63,6 +65,7 @@ class AlignedBuffer {
 
   T* data_ = nullptr;
   std::size_t size_ = 0;
+  std::size_t mapped_ = 0;  // bytes in pages of the system; 0: the memory is operator new's
 };
 
 }  // namespace qcnet::inline QCNET_ABI

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <new>
 
 #include <qcnet/core/config.hpp>
 
@@ -28,12 +27,13 @@ inline std::size_t huge_page_bytes(std::size_t bytes) {
   return whole == 0 ? 0 : whole + (rest + small_page - 1) / small_page * small_page;
 }
 
-/// Zeroed memory on a boundary of huge pages; `bytes` is what `huge_page_bytes` gave. Throws std::bad_alloc.
+/// Zeroed memory on a boundary of huge pages; `bytes` is what `huge_page_bytes` gave. Null if there is none.
 /// A system without huge pages gives small ones.
 inline void* map_huge_pages(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
   void* const mapped =
       ::mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  if (mapped == MAP_FAILED) return nullptr;
   char* const from = static_cast<char*>(mapped);
   const std::size_t before = -reinterpret_cast<std::uintptr_t>(mapped) % huge_page;
   if (before != 0) ::munmap(from, before);
@@ -52,7 +52,7 @@ inline std::size_t huge_page_bytes(std::size_t) {
   return 0;
 }
 inline void* map_huge_pages(std::size_t) {
-  throw std::bad_alloc();
+  return nullptr;
 }
 inline void unmap_huge_pages(void*, std::size_t) {}
 

@@ -1,5 +1,5 @@
-// The exponential function of the instruction sets with a fused multiply-add. xsimd's takes up to twice the
-// instructions: a third of them are for results that overflow or are denormal.
+// The exponential function of the instruction sets with a fused multiply-add, by their own operations.
+// xsimd's takes up to twice the instructions: a third of them are for results that overflow or are denormal.
 #pragma once
 
 #include <cstddef>
