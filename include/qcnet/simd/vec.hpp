@@ -22,17 +22,17 @@
 
 #if QCNET_ISA_AVX512
 #include <qcnet/simd/arch/avx512.hpp>
-#include <qcnet/simd/arch/exp.hpp>
 #elif QCNET_ISA_AVX2
 #include <qcnet/simd/arch/avx2.hpp>
-#include <qcnet/simd/arch/exp.hpp>
 #elif QCNET_ISA_SSE2
 #include <qcnet/simd/arch/sse2.hpp>
 #elif QCNET_ISA_NEON
-#include <qcnet/simd/arch/exp.hpp>
 #include <qcnet/simd/arch/neon.hpp>
 #else
 #include <qcnet/simd/arch/scalar.hpp>
+#endif
+#if QCNET_ISA_AVX512 || QCNET_ISA_AVX2 || QCNET_ISA_NEON
+#include <qcnet/simd/arch/exp.hpp>
 #endif
 
 namespace qcnet::inline QCNET_ABI {
