@@ -21,8 +21,8 @@ namespace qcnet::inline QCNET_ABI::kernels {
 
 namespace detail {
 
-/// Shape of the input's copy with its padding, as far as the windows of such an output look; its pixels have
-/// gaps behind their channels.
+/// Shape of the input's copy with its padding, as far as the windows of such an output look; its pixels may
+/// have gaps behind their channels.
 inline Shape padded_input(const PackedConv2d& conv, const Shape& output) {
   const ConvGeometry& g = conv.geometry();
   if (output.elements() == 0) return {0, 0, 0, conv.copy_pitch()};

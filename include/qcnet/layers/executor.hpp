@@ -164,29 +164,23 @@ class Executor {
   Result<void> plan() {
     const std::size_t steps = network_.steps().size();
     const std::vector<std::size_t> last = last_uses();
-    struct Buffer {
-      std::size_t bytes, first, last;
-    };
-    std::vector<Buffer> buffers;
-    std::vector<std::size_t> buffer_of;  // every step's output, then every step's scratch memory
+    WorkspacePlan plan;
+    std::vector<std::size_t> buffers;  // every step's output, then every step's scratch memory
     for (std::size_t s = 0; s < steps; ++s) {
       const std::size_t replaced = replaced_by(s, last);
-      buffer_of.push_back(replaced < steps ? buffer_of[replaced] : buffers.size());
-      if (replaced < steps)
-        buffers[buffer_of[s]].last = last[s];
-      else
-        buffers.push_back({shapes_[inputs_.size() + s].elements() * sizeof(float), s, last[s]});
+      if (replaced < steps) {
+        buffers.push_back(buffers[replaced]);
+        plan.extend(buffers[s], last[s]);
+      } else {
+        buffers.push_back(plan.add(shapes_[inputs_.size() + s].elements() * sizeof(float), s, last[s]));
+      }
     }
-    for (std::size_t s = 0; s < steps; ++s) {
-      buffer_of.push_back(buffers.size());
-      buffers.push_back({scratch_floats_[s] * sizeof(float), s, s});
-    }
-    WorkspacePlan plan;
-    for (const Buffer& buffer : buffers) plan.add(buffer.bytes, buffer.first, buffer.last);
+    for (std::size_t s = 0; s < steps; ++s)
+      buffers.push_back(plan.add(scratch_floats_[s] * sizeof(float), s, s));
     if (!plan.place(most_bytes))
       return Error("the network's maps need more than " + std::to_string(most_bytes >> 30) +
                    " GiB at a time, the most that is supported; give it a smaller input");
-    for (const std::size_t buffer : buffer_of) offsets_.push_back(plan.offset(buffer));
+    for (const std::size_t buffer : buffers) offsets_.push_back(plan.offset(buffer));
     workspace_ = Workspace(plan);
     return {};
   }
