@@ -1,7 +1,6 @@
 // Zero padding of a binary convolution: what the borders' counts lack.
 #pragma once
 
-#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -13,31 +12,16 @@
 
 namespace qcnet::inline QCNET_ABI::bits {
 
-/// Taps of an output pixel's window that lie in the map: rows [top, bottom) and columns [left, right) of the
-/// kernel.
+/// Taps of an output pixel's window that lie in the map.
 struct WindowTaps {
-  std::size_t top, bottom, left, right;
+  TapRange rows, columns;
   bool whole;  // all of them
 
   WindowTaps() = default;
-  WindowTaps(const ConvGeometry& g, const Shape& in, const OutputPixel& pixel) {
-    const std::size_t y = pixel.y * g.stride_h, x = pixel.x * g.stride_w;
-    // Nearly every pixel's are; so they are spared the divisions.
-    whole = y >= g.pad_h && y + (g.kernel_h - 1) * g.dilation_h < g.pad_h + in[1] && x >= g.pad_w &&
-            x + (g.kernel_w - 1) * g.dilation_w < g.pad_w + in[2];
-    if (whole) return;
-    top = reach(g.pad_h, y, g.dilation_h, g.kernel_h);
-    bottom = reach(g.pad_h + in[1], y, g.dilation_h, g.kernel_h);
-    left = reach(g.pad_w, x, g.dilation_w, g.kernel_w);
-    right = reach(g.pad_w + in[2], x, g.dilation_w, g.kernel_w);
-  }
-
- private:
-  /// How many of `taps`, which read at `start` and every `dilation` on, read before `place`; all are counted
-  /// from the padding's edge.
-  static std::size_t reach(std::size_t place, std::size_t start, std::size_t dilation, std::size_t taps) {
-    return place <= start ? 0 : std::min(taps, (place - start + dilation - 1) / dilation);
-  }
+  WindowTaps(const ConvGeometry& g, const Shape& in, const OutputPixel& pixel)
+      : rows(TapRange::of(pixel.y, g.stride_h, g.pad_h, g.dilation_h, g.kernel_h, in[1])),
+        columns(TapRange::of(pixel.x, g.stride_w, g.pad_w, g.dilation_w, g.kernel_w, in[2])),
+        whole(rows.size() == g.kernel_h && columns.size() == g.kernel_w) {}
 };
 
 /// What the padding adds to counts. The kernel reads it as -1 (clear bits), so a tap that lies there added
@@ -67,10 +51,11 @@ class PaddingSums {
 
   /// Adds to the counts of `count` output channels from `first` on the weights of all taps outside `inside`.
   void add_to(std::int32_t* counts, std::size_t first, std::size_t count, const WindowTaps& inside) const {
+    const TapRange &rows = inside.rows, &columns = inside.columns;
     const std::int32_t* s = sums_.data() + first;
-    const std::size_t all = at(kernel_h_, kernel_w_), a = at(inside.bottom, inside.right),
-                      b = at(inside.top, inside.right), c = at(inside.bottom, inside.left),
-                      d = at(inside.top, inside.left);
+    const std::size_t all = at(kernel_h_, kernel_w_), a = at(rows.end, columns.end),
+                      b = at(rows.first, columns.end), c = at(rows.end, columns.first),
+                      d = at(rows.first, columns.first);
     for (std::size_t i = 0; i < count; ++i)
       counts[i] += s[all + i] - s[a + i] + s[b + i] + s[c + i] - s[d + i];
   }
