@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <qcnet/io/json.hpp>
+#include <qcnet/io/safetensors.hpp>
 
 namespace examples {
 
@@ -33,7 +34,8 @@ struct Results {
     QCNET_CHECK(json.object([&](std::string&& key) -> qcnet::Result<void> {
       if (key == "rows") return json.array([&] { return results.read_row(json); });
       if (key != "model" && key != "cut") return json.skip();
-      QCNET_TRY((key == "cut" ? results.cut : results.model), json.string());
+      QCNET_TRY(const std::string name, json.string());
+      (key == "cut" ? results.cut : results.model) = qcnet::io::detail::printable(name);
       return {};
     }));
     if (results.model.empty() || results.cut.empty() || results.accuracy.empty())

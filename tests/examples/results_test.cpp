@@ -28,6 +28,14 @@ TEST_CASE("Results of a classifier and of a detector, as evaluate writes them") 
   CHECK(detector.accuracy.at("qcnet") == 88.05);
 }
 
+TEST_CASE("Names of results are fit for a terminal") {
+  const auto results = Results::parse(R"({"model": "a\u001b[2Jb", "cut": "c\u0007",
+ "rows": [{"method": "qcnet", "accuracy": 1}]})")
+                           .value();
+  CHECK(results.model == "a?[2Jb");
+  CHECK(results.cut == "c?");
+}
+
 TEST_CASE("What are no results") {
   const auto problem = [](const std::string& text) { return Results::parse(text).error().message(); };
   CHECK(problem("") == "expected '{' at byte 0 of the file");
