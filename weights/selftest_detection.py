@@ -1,14 +1,17 @@
 """Checks of what detection adds to the training side; selftest.py runs them."""
 
+import itertools
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageOps
 
 from qcnet_train import data
+from qcnet_train.data.deferred import Deferred, made
 from qcnet_train.data.detection import DetectionDataset, zoomed
 from qcnet_train.detection.anchors import k_means
 from qcnet_train.detection.average_precision import OVERLAPS, RECALLS, Evaluation, iou, mean
@@ -158,6 +161,19 @@ class Boxes(unittest.TestCase):
             self.assertFalse(torch.equal(first[0][0], changed[0][0]))
         ranks = [epoch(3, 1, rank=r, world=2) for r in (0, 1)]
         self.assertEqual([[len(images) for images, _ in rank] for rank in ranks], [[1, 1], [1, 1]])
+
+    def test_images_that_were_made_before_are_made_when_needed(self):
+        def epoch(dataset, count=None):
+            batches = dataset.batches("train", 1, augment=True, seed=3, epoch=1)
+            return [(images, truths) for images, truths, _ in itertools.islice(batches, count)]
+        expected, dataset = epoch(self.load()), self.load()
+        for count, deferred in ((2, 0), (5, 2), (None, 5)):
+            found = epoch(dataset, count)
+            self.assertEqual([isinstance(images, Deferred) for images, _ in found],
+                             [i < deferred for i in range(len(found))])
+            torch.testing.assert_close([(made(images), truths) for images, truths in found], expected[:count], rtol=0, atol=0)
+        with mock.patch.object(dataset, "augmented", side_effect=AssertionError):
+            epoch(dataset)
 
     def test_truths_follow_the_augmented_picture(self):
         generator, seen = torch.Generator().manual_seed(5), 0

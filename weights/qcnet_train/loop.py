@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from .data.deferred import made
 from .data.order import batch_count
 
 
@@ -56,12 +57,12 @@ class Checkpoint:
 
 
 def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batch, seed, mix, label="train",
-        validate=None):
+        deferred=False, validate=None):
     """Runs `epochs` epochs, the last one perhaps a fraction: loss(images, targets, epoch, index) -> scalar.
 
     `mix` (see cutmix.py) has each batch first. `schedule` steps once a batch; `validate(epoch)` adds its figures
-    to the epoch's record. Returns the
-    history, one record an epoch.
+    to the epoch's record. With `deferred`, images may be, and the loss makes those that it needs. Returns the history, one
+    record an epoch.
     """
     history = checkpoint.load()
     whole = batch_count(dataset.count("train"), batch)
@@ -76,7 +77,7 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
         progress = tqdm(itertools.islice(batches, count), desc=f"{label} {epoch + 1}/{epochs:g}",
                         total=count, leave=False, mininterval=5, disable=not runtime.is_main)
         for images, targets, i in progress:
-            images, targets = mix(images, targets, epoch, i)
+            images, targets = mix(images if deferred else made(images), targets, epoch, i)
             value = loss(runtime.put(images), targets.to(runtime.device), epoch, i)
             optimizer.zero_grad(set_to_none=True)
             value.backward()

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import torchvision
 
+from .data.deferred import Deferred
+
 
 class Runtime:
     """One process of a run. Under torchrun every rank has one; without it rank is 0 of 1."""
@@ -45,6 +47,8 @@ class Runtime:
         return module.to(self.device, memory_format=torch.channels_last)
 
     def put(self, images):
+        if isinstance(images, Deferred):
+            return images.then(self.put)
         return images.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def distribute(self, module):

@@ -15,6 +15,7 @@ import torch
 
 from . import loop, optimizers
 from .cutmix import CutMix
+from .data.deferred import made
 from .data.order import batch_count
 from .erasure import Erasure
 from .maps import each, members
@@ -60,6 +61,7 @@ class Frozen:
     def keep(self, module, inputs, key, bf16):
         if key in self.kept:
             return as_float(self.kept[key])
+        inputs = made(inputs)
         with torch.autocast(members(inputs)[0].device.type, dtype=torch.bfloat16, enabled=bf16):
             result = module(inputs)
         self.bytes += sum(part.nelement() * part.element_size() for part in members(result))
@@ -114,7 +116,7 @@ class Stages:
     def fed(self, feed, images, z, *when):
         if feed == "bits":
             return self.bits(z, *when)
-        return z if feed == "map" else images
+        return z if feed == "map" else made(images)
 
     def error(self, restored, z):
         """Of several maps the mean of their errors."""
@@ -129,7 +131,7 @@ class Stages:
                                 optimizer=optimizer, schedule=schedule)
         mix = CutMix(self.cutmix, self.dataset, seed, self.runtime.rank)
         return loop.fit(self.runtime, self.dataset, loss, optimizer, schedule, saved, epochs=epochs,
-                        batch=self.batch, seed=seed, mix=mix, label=label)
+                        batch=self.batch, seed=seed, mix=mix, label=label, deferred=True)
 
     def reconstruct(self, restorer, *, feed="bits", lr=3e-3, seed, **rest):
         wrapped = self.runtime.distribute(restorer.train())

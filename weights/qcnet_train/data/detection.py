@@ -4,6 +4,7 @@ BCCD, blood cells (https://github.com/Shenggan/BCCD_Dataset, MIT licence): 364 p
 205 to train, 87 to validate, 72 to test; 4,155 red cells, 372 white cells, 361 platelets. Two boxes have no area.
 """
 
+import functools
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from ..detection.letterbox import GREY, Letterbox
 from . import annotations, locate
+from .deferred import Deferred
 from .order import epoch_batches
 
 KEPT_BYTES = 4 << 30
@@ -86,6 +88,7 @@ class DetectionDataset:
             raise SystemExit(f"--size {size}: a detector's input must be a multiple of 32")
         self.name, self.classes, self.size, self.flips = name, classes, (size, size), flips
         self.splits, self.kept, self.bytes = {k: v[:limit] for k, v in splits.items()}, {}, 0
+        self.known = {}  # of augmented batches that were made: truths, and the generator's states before and after
         for split, pictures in self.splits.items():
             if not pictures:
                 raise SystemExit(f"{name}: there are no pictures in the {split} split\n{OWN_ADVICE}")
@@ -124,14 +127,36 @@ class DetectionDataset:
                 pixels, truths = flipped(pixels, truths, axis)
         return pixels, truths
 
+    def made(self, split, index, generator=None):
+        """A batch's images [N, 3, H, W] and truths [N, M, 5], augmented if there is a generator."""
+        pairs = [self.augmented(split, p, generator) if generator else self.plain(split, p) for p in index.tolist()]
+        images = np.stack([pixels for pixels, _ in pairs]).astype(np.float32) / np.float32(255)
+        return torch.from_numpy(images).permute(0, 3, 1, 2), stack([truths for _, truths in pairs])
+
+    def made_again(self, split, index, state):
+        """The images alone, of a generator in this state."""
+        generator = torch.Generator()
+        generator.set_state(state)
+        return self.made(split, index, generator)[0]
+
     def batches(self, split, batch, augment=False, seed=0, epoch=0, rank=0, world=1, shuffle=None):
+        """As all datasets'; but augmented images that were made before are Deferred."""
         shuffle = augment if shuffle is None else shuffle
         order = epoch_batches(self.count(split), batch, shuffle, seed, epoch, rank, world)
         generator = torch.Generator().manual_seed((seed * 1009 + epoch) * 97 + rank)
         for i, index in enumerate(order):
-            pairs = [self.augmented(split, p, generator) if augment else self.plain(split, p) for p in index.tolist()]
-            images = np.stack([pixels for pixels, _ in pairs]).astype(np.float32) / np.float32(255)
-            yield torch.from_numpy(images).permute(0, 3, 1, 2), stack([truths for _, truths in pairs]), i
+            key = (split, batch, seed, epoch, rank, world, shuffle, i)
+            if not augment:
+                images, truths = self.made(split, index)
+            elif key in self.known:
+                truths, before, after = self.known[key]
+                images = Deferred(functools.partial(self.made_again, split, index, before))
+                generator.set_state(after)
+            else:
+                before = generator.get_state()
+                images, truths = self.made(split, index, generator)
+                self.known[key] = truths, before, generator.get_state()
+            yield images, truths, i
 
 
 def stack(truths):
