@@ -102,7 +102,8 @@ class Evaluation {
         if (!judged) return judged.error().in(picture.name);
       }
     }
-    bytes_ = {raw / count, file / count, 0, 0, 0, frame.bytes().size(), compressed / count, link_.bytes()};
+    const auto mean = [count](std::size_t sum) { return (sum + count / 2) / count; };
+    bytes_ = {mean(raw), mean(file), 0, 0, 0, frame.bytes().size(), mean(compressed), link_.bytes()};
     for (const qcnet::CutMap& map : rebuilt_) {
       bytes_.eight_bit += map.shape.elements();
       bytes_.one_bit += map.shape.pixels() * qcnet::packed_bytes(map.shape.channels());

@@ -24,8 +24,8 @@ only '__AVX|__SSE|__ARM|__aarch64__|__arm__|__FMA__|_M_X64|__x86_64__' 'target m
 only 'using namespace' '"using namespace"' 'nowhere'
 
 # A floor includes only floors below it; rooms of one floor that know each other are named.
-declare -A floor=([core]=0 [simd]=0 [io]=1 [kernels]=1 [bits]=1 [layers]=2 [models]=2 [split]=3 [vision]=3)
-may='^(core simd|simd core|models layers|split models|split vision)$'
+declare -A floor=([core]=0 [simd]=0 [io]=1 [kernels]=1 [bits]=1 [layers]=2 [models]=3 [vision]=3 [split]=4)
+may='^(core simd|simd core)$'
 while IFS=: read -r file line text; do
   from=$(cut -d/ -f3 <<<"$file")
   to=$(sed -E 's|.*<qcnet/([^/>]+)/.*|\1|' <<<"$text")

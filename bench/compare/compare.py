@@ -218,7 +218,7 @@ def markdown(results, rows, profiles):
         rate = f"{r['gflops']:.0f} | {100 * r['share']:.0f}" if "gflops" in r else " | "
         lines.append(f"| {r['workload']} | {r['threads']} | {times} | {rate} |")
     lines += ["", "| target | bound | measured | |", "|---|---|---|---|"]
-    lines += [f"| {r['what']} | {r['target']} | {r['measured']:.2f} | {'met' if r['met'] else 'missed'} |"
+    lines += [f"| {r['what']} | {r['target']} | {r['measured']:.3f} | {'met' if r['met'] else 'missed'} |"
               for r in rows]
     for name, layers in profiles.items():
         lines += ["", f"| {name}, layers of at least 2 % of the time | | ms | % of time | % of FMA peak |",

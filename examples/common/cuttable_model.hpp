@@ -90,7 +90,7 @@ inline qcnet::Result<TriableCut> cut_whole(const qcnet::Network& whole,
   std::vector<qcnet::MapSpec> maps;
   for (std::size_t i = 0; i < head.outputs(); ++i) {
     shapes.push_back(head.output_shape(i));
-    maps.push_back({head.output_name(i), head.output_shape(i)});
+    maps.push_back({i == 0 ? name : head.output_name(i), head.output_shape(i)});  // as in a deployment
   }
   QCNET_TRY(auto tail, qcnet::Executor::make(std::move(halves.second), shapes));
   QCNET_TRY(const auto frame, qcnet::Frame::make(0, maps));
