@@ -75,9 +75,9 @@ def parse():
     parser.add_argument("--no-test", action="store_true", help="only validation (to choose variants)")
     parser.add_argument("--resume", action="store_true", help="keep what is finished")
     arguments = parser.parse_args()
-    own = [name for name in arguments.methods if METHODS[name].own_node]
+    own = [name for name in arguments.methods if "send" in METHODS[name].trains]
     if arguments.packet_loss and own:
-        parser.error(f"--packet-loss is for methods of the bits that all nodes send, not for {', '.join(own)}")
+        parser.error(f"--packet-loss is for methods of bits that are given, not for {', '.join(own)}, which train what is sent")
     if not 1 <= arguments.patch <= 8:  # what the library takes
         parser.error(f"--patch is a number of pixels from 1 to 8, not {arguments.patch}")
     if not 0 < arguments.rate <= MOST_BITS:
@@ -209,7 +209,7 @@ class Experiment:
             "finetune": {"epochs": a.epochs - (a.reconstruction_epochs if method.start else 0), "label": name,
                          "optimizer": a.optimizer, "lr": a.lr, "weight_decay": a.weight_decay}}[method.stage]
         history = getattr(self.stages, method.stage)(
-            parts.chain(method.feed, method.stage), feed=method.feed, seed=seed,
+            parts.chain(method.feed, method.stage), feed=method.feed, send=parts.send, seed=seed,
             checkpoint=self.path(name, seed).with_suffix(".running"), **settings)
         return parts, history
 

@@ -15,9 +15,11 @@ import export
 import report
 from qcnet_train import base, methods, models, optimizers
 from qcnet_train.compensator import CodeDequantizer, Dequantizer, round_to_half
+from qcnet_train.components import Components
 from qcnet_train.latent import WINDOW
 from qcnet_train.quantizer import Quantizer, binarize, even_levels, lloyd_max
 from qcnet_train.sender import Codes, Encoder, LearnedComparison, Step
+from qcnet_train.stages import Stages
 
 
 def maps(seed=0):
@@ -93,6 +95,23 @@ class Methods(unittest.TestCase):
                 parts = methods.assemble(methods.METHODS[name], cut).eval()
                 far = (parts.restore(parts.send(z)) - plain).abs() > 1e-5
                 self.assertLess(float(far.float().mean()), 1e-3, name)
+
+    def test_bits_of_every_kind_are_lost_but_where_they_are_trained(self):
+        z = maps()[0]
+        cut = cut_of(z)
+        cut.components = lambda: Components.fit([z], 1)
+        lossy, lossless = (Stages(SimpleNamespace(device="cpu", rank=0), None, None, None, cut.quantizer, None, batch=1,
+                                  cutmix=0, resume=False, packet_loss=rate) for rate in (0.25, 0))
+        for name, method in methods.METHODS.items():
+            if method.feed != "bits":
+                self.assertTrue(method.send is None or "send" in method.trains, name)
+                continue
+            send = methods.assemble(method, cut).send
+            sent, arrived = (stages.fed("bits", send, None, z, 0, 0, 0) for stages in (lossless, lossy))
+            self.assertTrue(torch.equal(sent, send(z)), name)
+            lost = arrived == 0.5
+            self.assertTrue(torch.equal(arrived[~lost], sent[~lost]), name)
+            self.assertAlmostEqual(float(lost.float().mean()), 0.25, delta=0.1)
 
     def test_what_is_kept_is_what_comes_back(self):
         z = maps()[0]

@@ -111,10 +111,10 @@ class Method:
 
     @property
     def feed(self):
-        """What the trained modules read: "images", the "map", or the node's "bits"."""
+        """What the trained modules read: "images", the "map", or the node's "bits", which may be lost on the way."""
         if "head" in self.trains:
             return "images"
-        return "bits" if self.send is comparison else "map"
+        return "map" if self.send is None or "send" in self.trains else "bits"
 
 
 def of_codes(bits):

@@ -4,8 +4,8 @@
     distil       the same module, no labels: 0.3 of that + distillation through the frozen tail
     finetune     what ends in the tail: 0.5 of the task's loss + 0.5 distillation
 
-What is trained is fed the "bits" that the frozen head's maps have by the quantizer, these float maps ("map"), of which
-it makes bits of its own or none, or the "images", if the head is trained too.
+What is trained is fed the "bits" that a sender makes of the frozen head's maps, these float maps ("map"), of which it
+makes bits of its own or none, or the "images", if the head is trained too.
 Maps and outputs are tensors, or tuples of them where several cross the cut or leave the model.
 """
 
@@ -19,7 +19,7 @@ from .data.deferred import made
 from .data.order import batch_count
 from .erasure import Erasure
 from .maps import each, members
-from .quantizer import binarize, fit_each, per_channel
+from .quantizer import fit_each, per_channel
 
 KEPT_BYTES = 4 << 30
 
@@ -105,17 +105,12 @@ class Stages:
     def __init__(self, runtime, dataset, frozen, tail, quantizer, task, *, batch, cutmix, resume, packet_loss=0):
         self.runtime, self.dataset, self.frozen, self.tail = runtime, dataset, frozen, tail
         self.task, self.batch, self.cutmix, self.resume = task, batch, cutmix, resume
-        self.thresholds = each(lambda q: q.thresholds.to(runtime.device), quantizer)
         self.weights = each(lambda q: inverse(q.scale.to(runtime.device)), quantizer)
         self.erasure = Erasure(packet_loss, runtime.rank)
 
-    def bits(self, z, seed, *when):
-        """The bits of a training batch, as they arrive."""
-        return self.erasure(each(binarize, z, self.thresholds), seed, *when)
-
-    def fed(self, feed, images, z, *when):
+    def fed(self, feed, send, images, z, *when):
         if feed == "bits":
-            return self.bits(z, *when)
+            return self.erasure(send(z), *when)  # as they arrive
         return z if feed == "map" else made(images)
 
     def error(self, restored, z):
@@ -133,39 +128,39 @@ class Stages:
         return loop.fit(self.runtime, self.dataset, loss, optimizer, schedule, saved, epochs=epochs,
                         batch=self.batch, seed=seed, mix=mix, label=label, deferred=True)
 
-    def reconstruct(self, restorer, *, feed="bits", lr=3e-3, seed, **rest):
+    def reconstruct(self, restorer, *, feed, send, lr=3e-3, seed, **rest):
         wrapped = self.runtime.distribute(restorer.train())
 
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                restored = wrapped(self.fed(feed, images, z, seed, *when))
+                restored = wrapped(self.fed(feed, send, images, z, seed, *when))
             return self.error(restored, z)
         optimizer = torch.optim.Adam(restorer.parameters(), lr)
         return self.run(restorer, loss, optimizer, seed=seed, **rest)
 
-    def distil(self, restorer, *, feed="bits", lr=2e-3, seed, **rest):
+    def distil(self, restorer, *, feed, send, lr=2e-3, seed, **rest):
         wrapped = self.runtime.distribute(restorer.train())
         self.tail.eval()
 
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                restored = wrapped(self.fed(feed, images, z, seed, *when))
+                restored = wrapped(self.fed(feed, send, images, z, seed, *when))
                 outputs = as_float(self.tail(restored))
             return 0.3 * self.error(restored, z) + self.task.distillation(
                 outputs, self.frozen.outputs(images, z, (seed, *when)))
         optimizer = torch.optim.Adam(restorer.parameters(), lr)
         return self.run(restorer, loss, optimizer, seed=seed, **rest)
 
-    def finetune(self, module, *, feed, optimizer, lr, weight_decay, seed, **rest):
+    def finetune(self, module, *, feed, send, optimizer, lr, weight_decay, seed, **rest):
         """`module` gives the model's outputs; `optimizer` is a name."""
         wrapped = self.runtime.distribute(module.train())
 
         def loss(images, targets, *when):
             z = self.frozen.map(images, (seed, *when))
             with self.runtime.autocast():
-                outputs = as_float(wrapped(self.fed(feed, images, z, seed, *when)))
+                outputs = as_float(wrapped(self.fed(feed, send, images, z, seed, *when)))
             return 0.5 * self.task.loss(outputs, targets) + 0.5 * self.task.distillation(
                 outputs, self.frozen.outputs(images, z, (seed, *when)))
         return self.run(module, loss, optimizers.make(optimizer, module, lr, weight_decay), seed=seed, **rest)
