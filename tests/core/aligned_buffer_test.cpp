@@ -38,6 +38,10 @@ TEST_CASE("aligned_buffer: copies are deep, moves keep the memory") {
   CHECK(first.size() == 0);
 }
 
+TEST_CASE("aligned_buffer: no memory is mapped for sizes that wrap around") {
+  CHECK(qcnet::detail::map_huge_pages(SIZE_MAX - qcnet::detail::huge_page + 1) == nullptr);
+}
+
 TEST_CASE("aligned_buffer: large ones are zeroed, deep and their own around whole huge pages") {
   const std::size_t page = qcnet::detail::huge_page;
   const auto is_zero = [](const AlignedBuffer<std::uint8_t>& buffer) {
@@ -57,5 +61,9 @@ TEST_CASE("aligned_buffer: large ones are zeroed, deep and their own around whol
     first = AlignedBuffer<std::uint8_t>();
     CHECK(copy[0] == 0xFF);
     CHECK(copy[size - 1] == 0xFF);
+    const std::uint8_t* const memory = second.data();
+    const AlignedBuffer<std::uint8_t> moved = std::move(second);
+    CHECK(moved.data() == memory);
+    CHECK(is_zero(moved));
   }
 }

@@ -67,6 +67,24 @@ TEST_CASE("workspace: a chain of layers needs two buffers") {
   CHECK(reinterpret_cast<std::uintptr_t>(workspace.at(plan.offset(1))) % 64 == 0);
 }
 
+TEST_CASE("workspace: a buffer is kept longer, never shorter") {
+  const auto bytes = [](std::size_t last) {
+    WorkspacePlan plan;
+    plan.extend(plan.add(1000, 0, 2), last);
+    plan.add(1000, 2, 2);
+    plan.add(1000, 3, 3);
+    plan.place();
+    return plan.bytes();
+  };
+  CHECK(bytes(1) == 2 * 1024);
+  CHECK(bytes(2) == 2 * 1024);
+  WorkspacePlan plan;
+  plan.extend(plan.add(1000, 0, 0), 1);
+  plan.add(1000, 1, 1);
+  plan.place();
+  CHECK(plan.bytes() == 2 * 1024);
+}
+
 TEST_CASE("workspace: a block of too many bytes is not placed") {
   const auto fits = [](std::size_t most) {
     WorkspacePlan plan;

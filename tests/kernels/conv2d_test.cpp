@@ -54,6 +54,9 @@ std::vector<ConvCase> grid() {
   cases.push_back({1, 6, 9, 512, 33, 1, geometry(2, 2, 0, 1)});
   cases.push_back({1, 7, 9, 512, 4, 1, geometry(3, 2, 3, 2)});
   cases.push_back({1, 5, 5, 512, 3, 1, geometry(1, 2, 1, 1)});
+  for (const std::size_t kernel : Sizes{12, 13})  // the last whose pointers fit a tall tile's table; without
+    cases.push_back({1, 32, 64, 64, 3, 1, geometry(kernel, 16, 0, 1)});
+  cases.push_back({1, 64, 64, 16, 2, 1, geometry(64, 64, 0, 1)});
   cases.push_back({1, 16, 16, 3, 20, 1, geometry(16, 16, 0, 1)});  // patches
   cases.push_back({1, 20, 20, 9, 3, 1, geometry(17, 1, 8, 1)});    // more taps than a tall tile's table holds
   ConvGeometry oblong;

@@ -115,7 +115,7 @@ TEST_CASE("Strassen's products allocate nothing if they are given their scratch 
   }
 }
 
-TEST_CASE("GELU and thresholds see exactly what Strassen's products write") {
+TEST_CASE("GELU and thresholds see exactly what Strassen's products write in one pass") {
   for (const std::size_t rows : Sizes{1, 2 * kernels::max_rows, 2 * kernels::max_rows + 9}) {
     const StrassenProblem p{rows, 128, 2 * columns_step};
     Tensor map = p.run(), fused({rows, p.columns});
@@ -158,6 +158,7 @@ TEST_CASE("weights that Strassen's algorithm cannot halve are refused in a sente
     return !packed.ok() && contains(packed.error().message(), "Strassen's algorithm needs a 1x1 kernel");
   };
   CHECK_FALSE(refused(columns_step, depth_step, {}));
+  CHECK(refused(columns_step, 0, {}));
   CHECK(refused(columns_step + 1, depth_step, {}));
   CHECK(refused(columns_step, depth_step + 1, {}));
   CHECK(refused(columns_step, depth_step, ConvGeometry::square(3, 1, 1)));

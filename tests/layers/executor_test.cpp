@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <qcnet/bits/pack.hpp>
+#include <qcnet/layers/linear.hpp>
 #include <qcnet/models/model.hpp>
 
 using namespace qcnet;
@@ -90,6 +91,30 @@ TEST_CASE("an executor computes 3x3 convolutions by Winograd's algorithm, if it 
     CHECK(test::identical(copy.run(b), second));
     const std::size_t before = allocations();
     executor.run(a);
+    CHECK(allocations() == before);
+  }
+}
+
+TEST_CASE("an executor computes large linear layers by Strassen's algorithm, where a build has it") {
+  const auto linear = [](std::uint32_t seed) {
+    const Tensor weights = test::random_tensor({512, 512}, seed);
+    return std::make_shared<const Linear>(kernels::pack_linear(weights, {}).value());
+  };
+  Network network;
+  network.add("first", linear(1), {Network::input});
+  network.add("second", linear(2), {1, Network::input});
+  network.add("third", linear(3), {2, 1});
+  const Tensor input = test::random_tensor({1, 197, 512}, 4);
+  Executor direct = Executor::make(network, input.shape(), {.fast = false}).value();
+  Executor executor = Executor::make(network, input.shape()).value();
+  CHECK((executor.network().weight_bytes() > network.weight_bytes()) == kernels::detail::has_strassen);
+  const Tensor first(executor.run(input));
+  CHECK(test::identical(first, direct.run(input)) != kernels::detail::has_strassen);
+  CHECK(test::relative_difference(first, direct.run(input)) < 1e-5);
+  for (const int count : {1, 2, 3}) {
+    const test::Threads threads(count);
+    const std::size_t before = allocations();
+    CHECK(test::identical(executor.run(input), first));
     CHECK(allocations() == before);
   }
 }

@@ -240,6 +240,9 @@ TEST_CASE("before a step's activation a network can be cut as behind it") {
   none.add("a", sum(), {Network::input});
   none.name_cut_before_activation("nothing");
   CHECK(none.partition_at("nothing").error().message() == "a: a cut before its activation, but it has none");
+  Network empty;
+  empty.name_cut_before_activation("input");
+  CHECK(test::contains(empty.partition_at("input").error().message(), "before the activation of an input"));
 }
 
 TEST_CASE("behind one more step a network is the same of what that step gives") {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include <qcnet/core/config.hpp>
 
@@ -30,7 +31,7 @@ inline std::size_t huge_page_bytes(std::size_t bytes) {
 /// Zeroed memory on a boundary of huge pages; `bytes` is what `huge_page_bytes` gave. Null if there is none.
 /// A system without huge pages gives small ones.
 inline void* map_huge_pages(std::size_t bytes) {
-  if (bytes == 0) return nullptr;
+  if (bytes == 0 || bytes > std::numeric_limits<std::size_t>::max() - huge_page) return nullptr;
   void* const mapped =
       ::mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;

@@ -24,7 +24,9 @@ class WorkspacePlan {
   }
 
   /// Keeps a buffer in use up to step `last`.
-  void extend(std::size_t buffer, std::size_t last) { buffers_[buffer].last = last; }
+  void extend(std::size_t buffer, std::size_t last) {
+    buffers_[buffer].last = std::max(buffers_[buffer].last, last);
+  }
 
   /// Chooses all offsets; call once, after the last `add`. False if the block would have more than `most`
   /// bytes. Neither that nor a buffer may be more than half of what a size_t holds, or sums would wrap.

@@ -30,11 +30,15 @@ inline Shape padded_input(const PackedConv2d& conv, const Shape& output) {
           (output[2] - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1, conv.copy_pitch()};
 }
 
+/// Whether the pixels that are read are copied, side by side, before they are multiplied.
+inline bool copies_pixels(const PackedConv2d& conv) {
+  return !is_pointwise(conv.geometry()) || wants_panel(conv.weights(0));
+}
+
 /// Floats of scratch memory that `multiply_pixels` wants for so many output pixels.
 inline std::size_t pixels_scratch_floats(const PackedConv2d& conv, std::size_t pixels) {
   if (conv.algorithm() == ConvAlgorithm::strassen) return StrassenPlan(conv, pixels).scratch_floats();
-  if (is_pointwise(conv.geometry())) return panel_floats(conv.weights(0), pixels);
-  return pixels * panel_pitch(conv.weights(0));
+  return copies_pixels(conv) ? pixels * panel_pitch(conv.weights(0)) : 0;
 }
 
 /// Hands a convolution whose outputs read one pixel each to `store`.
@@ -42,9 +46,8 @@ template <class Store>
 void multiply_pixels(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
                      std::span<float> scratch, const Store& store) {
   const ConvGeometry& g = conv.geometry();
-  const bool same = is_pointwise(g);
   const std::size_t pixels = output.pixels(), channels = conv.input_channels();
-  const auto read_by = [&](std::size_t p) {
+  const auto read_by = [&, same = is_pointwise(g)](std::size_t p) {
     if (same) return input.pixel(p);
     const OutputPixel at(output, p);
     return input.pixel((at.n * input.shape[1] + at.y * g.stride_h) * input.shape[2] + at.x * g.stride_w);
@@ -52,12 +55,10 @@ void multiply_pixels(const PackedConv2d& conv, ConstTensorView input, const Shap
   if constexpr (has_strassen)
     if (conv.algorithm() == ConvAlgorithm::strassen)
       return multiply_rows_strassen(conv, read_by, pixels, scratch, store);
-  if (same) return multiply_rows(conv.weights(0), conv.bias(0), input.data, channels, pixels, scratch, store);
-  // With a stride the pixels are copied, side by side.
-  const std::size_t pitch = panel_pitch(conv.weights(0));
-  const auto copy = [&](std::size_t p) { std::copy_n(read_by(p), channels, scratch.data() + p * pitch); };
-  parallel_for(pixels, copy, pixels * channels > (std::size_t{1} << 16));
-  multiply_rows(conv.weights(0), conv.bias(0), Rows{scratch.data(), pitch}, pixels, store);
+  const Rows rows = copies_pixels(conv)
+                        ? fill_panel(conv.weights(0), read_by, channels, pixels, scratch.data())
+                        : Rows{input.data, channels};
+  multiply_rows(conv.weights(0), conv.bias(0), rows, pixels, store);
 }
 
 }  // namespace detail
@@ -243,8 +244,10 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
 /// makes NaN of what reads it, and maybe of the rest of those tiles; sums beyond a thousandth of the range of
 /// floats may overflow.
 ///
-/// Packed for Strassen's algorithm, they are below 5e-6 of that: for 3072 channels 2.5e-6 were measured. A
-/// NaN or infinity in the input makes NaN of its pixel, and maybe of another one up to 14 pixels away.
+/// Packed for Strassen's algorithm, they are below 5e-6 of that: for 3072 channels 2.5e-6 were measured. Of
+/// more than 768 channels sums that can wait in the output are computed in parts, others (of a residual in
+/// place, of bits) are not, and both may differ in rounding. A NaN or infinity in the input makes NaN of its
+/// pixel, and maybe of another one up to 14 pixels away.
 ///
 /// Packed for `direct_bf16`, inputs and weights are rounded to bfloat16, each with a relative error of at
 /// most 2^-9, and their products summed up in float; numbers below the least normal float count as zero.

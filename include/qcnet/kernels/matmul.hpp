@@ -90,20 +90,16 @@ inline std::size_t panel_pitch(const PackedWeights& weights) {
   return weights.depth() + line_floats;
 }
 
-/// Floats of scratch memory that `multiply_rows` wants for `rows` rows.
-inline std::size_t panel_floats(const PackedWeights& weights, std::size_t rows) {
-  return wants_panel(weights) ? rows * panel_pitch(weights) : 0;
-}
-
-/// Copies rows of `inputs` floats into `panel`.
-inline Rows fill_panel(const PackedWeights& weights, const float* input, std::size_t inputs, std::size_t rows,
-                       float* panel) {
+/// Copies rows of `inputs` floats into `panel`; `row_at(r)` is where row r starts.
+template <class RowAt>
+Rows fill_panel(const PackedWeights& weights, const RowAt& row_at, std::size_t inputs, std::size_t rows,
+                float* panel) {
   const std::size_t pitch = panel_pitch(weights);
   const auto copy = [&](std::size_t row) {
 #if QCNET_HAS_BF16
-    if (weights.bf16()) return round_to_bf16(input + row * inputs, inputs, panel + row * pitch);
+    if (weights.bf16()) return round_to_bf16(row_at(row), inputs, panel + row * pitch);
 #endif
-    std::copy_n(input + row * inputs, inputs, panel + row * pitch);
+    std::copy_n(row_at(row), inputs, panel + row * pitch);
   };
   parallel_for(rows, copy, rows * inputs > (std::size_t{1} << 16));
   return {panel, pitch};
@@ -170,15 +166,6 @@ void multiply_rows(const PackedWeights& weights, const float* bias, const Rows& 
     multiply_rows_task(weights, bias, rows, count, tasks[task], store);
   };
   parallel_for(tasks.count(), body, parallel);
-}
-
-/// The same for rows of `inputs` floats one after the other, with `panel_floats` floats of scratch memory.
-template <class Store>
-void multiply_rows(const PackedWeights& weights, const float* bias, const float* input, std::size_t inputs,
-                   std::size_t count, std::span<float> scratch, const Store& store) {
-  const Rows rows =
-      wants_panel(weights) ? fill_panel(weights, input, inputs, count, scratch.data()) : Rows{input, inputs};
-  multiply_rows(weights, bias, rows, count, store);
 }
 
 }  // namespace qcnet::inline QCNET_ABI::kernels::detail

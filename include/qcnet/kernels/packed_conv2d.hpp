@@ -21,7 +21,7 @@ namespace qcnet::inline QCNET_ABI::kernels {
 
 /// How a convolution is computed. Winograd's algorithm F(m x m, 3 x 3) makes tiles of m x m outputs by (m +
 /// 2)^2 products a channel instead of 9 m^2. It is for 3x3 kernels of stride 1, without dilation and groups.
-/// Strassen's algorithm takes 7 of 8 products, and is for AVX-512 and 1x1 kernels whose channels are
+/// Strassen's algorithm takes 7 of 8 products, and is for AVX-512 and AVX2 and 1x1 kernels whose channels are
 /// multiples of a few vectors. `direct_bf16` multiplies bfloat16, where that is an instruction, and is for
 /// 1x1 kernels.
 enum class ConvAlgorithm : std::uint8_t { direct, direct_bf16, winograd_2x2, winograd_4x4, strassen };
@@ -47,9 +47,11 @@ inline bool is_pointwise(const ConvGeometry& g) {
   return is_single_tap(g) && g.stride_h == 1 && g.stride_w == 1;
 }
 
-/// Whether Strassen's algorithm can compute such a convolution.
+/// Whether Strassen's algorithm can compute such a convolution: quarters of the weights are whole vectors and
+/// blocks.
 inline bool is_strassen_possible(const ConvGeometry& g, std::size_t cin, std::size_t cout) {
-  return is_single_tap(g) && detail::is_strassen_possible(cout, cin);
+  return detail::has_strassen && is_single_tap(g) && cin != 0 && cin % (2 * vec::size) == 0 &&
+         cout % detail::strassen_columns == 0;
 }
 
 /// Weights of a convolution, packed once for `conv2d`.
@@ -62,6 +64,9 @@ class PackedConv2d {
                                    ConvAlgorithm algorithm = ConvAlgorithm::direct) {
     QCNET_CHECK(check(weights.shape, bias.size(), geometry, algorithm));
     PackedConv2d packed(weights.shape, geometry);
+    if (packed.runs() > max_pointers)
+      return Error("a kernel of " + std::to_string(geometry.taps()) + " taps is larger than the " +
+                   std::to_string(max_pointers) + " supported");
     const std::size_t group_cout = packed.group_output_channels();
     packed.bias_ = AlignedBuffer<float>(geometry.groups * PackedWeights::padded(group_cout));
     for (std::size_t c = 0; c < bias.size(); ++c)
@@ -127,8 +132,9 @@ class PackedConv2d {
       : geometry_(geometry), cout_(weights[0]), group_cin_(weights[3]) {
     const bool few = (geometry.pad_w > 0 || geometry.extra_right > 0) && geometry.dilation_w == 1 &&
                      geometry.groups == 1 && group_cin_ <= most_padded_channels;
+    // Gaps take a pointer for each tap: of a tall tile they must be as many as fit.
     const bool page = geometry.stride_w * group_cin_ % (4096 / sizeof(float)) == 0 && geometry.groups == 1 &&
-                      !is_single_tap(geometry);
+                      !is_single_tap(geometry) && max_rows * geometry.taps() <= max_pointers;
     copy_pitch_ = few ? group_cin_ : page ? group_cin_ + line_floats : 0;
     const bool merged = few || (is_merged(geometry) && !page);
     runs_w_ = merged ? 1 : geometry.kernel_w;
@@ -154,9 +160,6 @@ class PackedConv2d {
     if (biases != 0 && biases != weights[0])
       return Error("expected " + std::to_string(weights[0]) + " bias values, found " +
                    std::to_string(biases));
-    if (geometry.kernel_h * (is_merged(geometry) ? 1 : geometry.kernel_w) > max_pointers)
-      return Error("a kernel of " + std::to_string(geometry.taps()) + " taps is larger than the " +
-                   std::to_string(max_pointers) + " supported");
     if (winograd_outputs(algorithm) != 0 && !is_winograd_possible(geometry))
       return Error("Winograd's algorithm needs a 3x3 kernel, stride 1, no dilation and one group");
     if (algorithm == ConvAlgorithm::strassen && !detail::has_strassen)

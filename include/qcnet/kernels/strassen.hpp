@@ -126,8 +126,8 @@ void strassen_task(const PackedConv2d& conv, const StrassenPlan& plan, const flo
 }
 
 /// Hands bias + row * weights^T of each of `count` rows to `store`; `row_at(r)` is where row r starts. A
-/// row's sums depend, in their rounding, on the row that it shares a block with, but not on the number of
-/// threads.
+/// row's sums depend, in their rounding, on the row that it shares a block with and, of a depth of several
+/// passes, on whether they can wait in the output, but not on the number of threads.
 template <class RowAt, class Store>
 void multiply_rows_strassen(const PackedConv2d& conv, const RowAt& row_at, std::size_t count,
                             std::span<float> scratch, const Store& store) {

@@ -41,9 +41,4 @@ inline constexpr std::size_t strassen_columns = 2 * block_columns;
 /// larger.
 inline constexpr bool has_strassen = QCNET_ISA_AVX512 || QCNET_ISA_AVX2;
 
-/// Whether the quarters of such a matrix of weights are whole vectors and blocks.
-inline bool is_strassen_possible(std::size_t columns, std::size_t depth) {
-  return has_strassen && columns % strassen_columns == 0 && depth % (2 * vec::size) == 0;
-}
-
 }  // namespace qcnet::inline QCNET_ABI::kernels::detail

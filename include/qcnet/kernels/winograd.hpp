@@ -33,9 +33,9 @@ struct WinogradPlan {
         down((output[1] + m - 1) / m),
         across((output[2] + m - 1) / m),
         tiles(output[0] * down * across) {
-    const std::size_t line = AlignedBuffer<float>::alignment / sizeof(float);
-    row = (conv.input_channels() + line - 1) / line * line;
-    if (row % 256 == 0) row += line;  // or the rows that are read together would meet in few sets of L1
+    row = (conv.input_channels() + line_floats - 1) / line_floats * line_floats;
+    if (row % 256 == 0)
+      row += line_floats;  // or the rows that are read together would meet in few sets of L1
     const std::size_t blocks = std::max<std::size_t>(1, (tiles + most_tiles - 1) / most_tiles);
     block = (tiles + blocks - 1) / blocks;
   }

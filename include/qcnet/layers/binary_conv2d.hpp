@@ -55,11 +55,8 @@ class BinaryConv2d final : public Layer {
   Result<Shape> output_shape(std::span<const Shape> inputs) const override {
     if (inputs.empty() || inputs.size() > 2)
       return Error("a binary convolution takes one input and at most one residual");
-    QCNET_TRY(Shape output, packed_.output_shape(inputs[0]));
-    if (inputs.size() == 2 && !(inputs[1] == output))
-      return Error("the residual " + inputs[1].to_string() + " does not have the output's shape " +
-                   output.to_string());
-    return output;
+    QCNET_TRY(const Shape output, packed_.output_shape(inputs[0]));
+    return detail::with_residual(inputs, output);
   }
 
   /// For the input's bits.
@@ -71,7 +68,7 @@ class BinaryConv2d final : public Layer {
   void forward(std::span<const ConstTensorView> inputs, TensorView output,
                std::span<float> scratch) const override {
     with_bits(inputs[0], scratch, [&](ConstBitplaneView input) {
-      packed_.forward_into(input, scale(), output, residual(inputs));
+      packed_.forward_into(input, scale(), output, detail::residual(inputs));
     });
   }
 
@@ -81,7 +78,7 @@ class BinaryConv2d final : public Layer {
     const std::size_t padded = kernels::PackedWeights::padded(output_channels());
     const std::size_t stride = thresholds.size() > padded ? padded : 0;
     with_bits(inputs[0], scratch, [&](ConstBitplaneView input) {
-      packed_.bits_into(input, scale(), thresholds, stride, output, residual(inputs));
+      packed_.bits_into(input, scale(), thresholds, stride, output, detail::residual(inputs));
     });
   }
 
@@ -145,10 +142,6 @@ class BinaryConv2d final : public Layer {
   }
 
   bits::CountScale scale() const { return {scale_.span(), bias_.span()}; }
-  static ConstTensorView residual(std::span<const ConstTensorView> inputs) {
-    return inputs.size() == 2 ? inputs[1] : ConstTensorView{};
-  }
-
   bits::PackedBinaryConv2d packed_;
   Tensor threshold_, scale_, bias_;
 };

@@ -57,11 +57,8 @@ class Conv2d : public Layer {
   Result<Shape> output_shape(std::span<const Shape> inputs) const override {
     if (inputs.empty() || inputs.size() > 2)
       return Error("a convolution takes one input and at most one residual");
-    QCNET_TRY(Shape output, packed_.output_shape(inputs[0]));
-    if (inputs.size() == 2 && !(inputs[1] == output))
-      return Error("the residual " + inputs[1].to_string() + " does not have the output's shape " +
-                   output.to_string());
-    return output;
+    QCNET_TRY(const Shape output, packed_.output_shape(inputs[0]));
+    return detail::with_residual(inputs, output);
   }
 
   std::shared_ptr<const Layer> faster_for(std::span<const Shape> inputs,
@@ -79,7 +76,7 @@ class Conv2d : public Layer {
 
   void forward(std::span<const ConstTensorView> inputs, TensorView output,
                std::span<float> scratch) const override {
-    kernels::conv2d(packed_, inputs[0], output, activation_, residual(inputs), scratch);
+    kernels::conv2d(packed_, inputs[0], output, activation_, detail::residual(inputs), scratch);
   }
 
   bool may_overwrite(std::size_t input) const override {
@@ -88,7 +85,8 @@ class Conv2d : public Layer {
   bool emits_bits() const override { return kernels::can_emit_bits(packed_); }
   void forward_bits(std::span<const ConstTensorView> inputs, std::span<const float> thresholds,
                     BitplaneView output, std::span<float> scratch) const override {
-    kernels::conv2d_bits(packed_, inputs[0], output, thresholds, activation_, residual(inputs), scratch);
+    kernels::conv2d_bits(packed_, inputs[0], output, thresholds, activation_, detail::residual(inputs),
+                         scratch);
   }
 
   std::optional<std::pair<std::shared_ptr<const Layer>, std::shared_ptr<const Layer>>> apart_from_activation()
@@ -105,10 +103,6 @@ class Conv2d : public Layer {
   }
 
  private:
-  static ConstTensorView residual(std::span<const ConstTensorView> inputs) {
-    return inputs.size() == 2 ? inputs[1] : ConstTensorView{};
-  }
-
   kernels::PackedConv2d packed_;
   Activation activation_;
 };

@@ -65,4 +65,21 @@ class Layer {
   virtual std::size_t multiply_adds(std::span<const Shape>) const { return 0; }
 };
 
+namespace detail {
+
+/// What layers add to their output: input 1, if there is one.
+inline ConstTensorView residual(std::span<const ConstTensorView> inputs) {
+  return inputs.size() == 2 ? inputs[1] : ConstTensorView{};
+}
+
+/// `output`, or an Error if there is a residual of another shape.
+inline Result<Shape> with_residual(std::span<const Shape> inputs, const Shape& output) {
+  if (inputs.size() == 2 && !(inputs[1] == output))
+    return Error("the residual " + inputs[1].to_string() + " does not have the output's shape " +
+                 output.to_string());
+  return output;
+}
+
+}  // namespace detail
+
 }  // namespace qcnet::inline QCNET_ABI

@@ -53,11 +53,8 @@ class Linear final : public Layer {
     std::array<std::size_t, Shape::max_rank> dims{};
     std::copy(inputs[0].dims().begin(), inputs[0].dims().end(), dims.begin());
     dims[inputs[0].rank() - 1] = packed_.output_channels();
-    QCNET_TRY(Shape output, Shape::make(std::span<const std::size_t>(dims.data(), inputs[0].rank())));
-    if (inputs.size() == 2 && !(inputs[1] == output))
-      return Error("the residual " + inputs[1].to_string() + " does not have the output's shape " +
-                   output.to_string());
-    return output;
+    QCNET_TRY(const Shape output, Shape::make(std::span<const std::size_t>(dims.data(), inputs[0].rank())));
+    return detail::with_residual(inputs, output);
   }
   std::shared_ptr<const Layer> faster_for(std::span<const Shape> inputs,
                                           const Arithmetic& allowed) const override {
@@ -73,7 +70,7 @@ class Linear final : public Layer {
   void forward(std::span<const ConstTensorView> inputs, TensorView output,
                std::span<float> scratch) const override {
     if (then_ == Then::gelu) return kernels::linear_gelu(packed_, inputs[0], output, scratch);
-    kernels::linear(packed_, inputs[0], output, kernels::Activation::none, residual(inputs), scratch);
+    kernels::linear(packed_, inputs[0], output, kernels::Activation::none, detail::residual(inputs), scratch);
   }
 
   bool may_overwrite(std::size_t input) const override {
@@ -82,8 +79,8 @@ class Linear final : public Layer {
   bool emits_bits() const override { return then_ == Then::nothing; }
   void forward_bits(std::span<const ConstTensorView> inputs, std::span<const float> thresholds,
                     BitplaneView output, std::span<float> scratch) const override {
-    kernels::linear_bits(packed_, inputs[0], output, thresholds, kernels::Activation::none, residual(inputs),
-                         scratch);
+    kernels::linear_bits(packed_, inputs[0], output, thresholds, kernels::Activation::none,
+                         detail::residual(inputs), scratch);
   }
 
   std::size_t weight_bytes() const override { return packed_.bytes(); }
@@ -92,10 +89,6 @@ class Linear final : public Layer {
   }
 
  private:
-  static ConstTensorView residual(std::span<const ConstTensorView> inputs) {
-    return inputs.size() == 2 ? inputs[1] : ConstTensorView{};
-  }
-
   kernels::PackedConv2d packed_;
   Then then_;
 };

@@ -133,6 +133,7 @@ class Network {
  private:
   /// The same network, but what computes `value` is two steps, the second of them the activation.
   Result<Network> with_activation_apart(Value value) const {
+    if (value < inputs_) return Error("a cut before the activation of an input, which has none");
     Network made = *this;
     const auto step = made.steps_.begin() + static_cast<std::ptrdiff_t>(value - inputs_);
     auto parts = step->layer->apart_from_activation();

@@ -87,9 +87,6 @@ inline vec exp(vec x) {
 inline vec exp_of_sum(vec high, vec low) {
   return {simd::exp_of_sum(high.raw, low.raw)};
 }
-inline vec tanh(vec x) {
-  return {tanh(x.raw)};
-}
 
 /// One bit per element, element 0 in bit 0: a > b. NaN compares false.
 inline std::uint32_t greater_bits(vec a, vec b) {
@@ -103,9 +100,6 @@ inline vec blend_bits(std::uint32_t bits, vec zero, vec one) {
 /// so on.
 inline float sum(vec x) {
   return simd::sum(x.raw);
-}
-inline float max_element(vec x) {
-  return simd::largest(x.raw);
 }
 
 }  // namespace qcnet::inline QCNET_ABI

@@ -52,9 +52,6 @@ inline Register scale(Register p, Register n) {
 inline float sum(Register x) {
   return _mm512_reduce_add_ps(x);
 }
-inline float largest(Register x) {
-  return _mm512_reduce_max_ps(x);
-}
 
 inline std::uint32_t greater_bits(Register a, Register b) {
   return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);

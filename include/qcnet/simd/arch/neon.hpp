@@ -54,9 +54,6 @@ inline Register scale(Register p, Register n) {
 inline float sum(Register x) {
   return vaddv_f32(vadd_f32(vget_low_f32(x), vget_high_f32(x)));
 }
-inline float largest(Register x) {
-  return vmaxvq_f32(x);
-}
 
 inline uint32x4_t lane_bits() {
   const std::uint32_t lanes[width] = {1, 2, 4, 8};

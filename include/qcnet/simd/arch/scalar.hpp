@@ -53,9 +53,6 @@ inline Register operator/(const Register& a, const Register& b) {
 inline Register exp(const Register& x) {
   return each(x, x, [](float y, float) { return std::exp(y); });
 }
-inline Register tanh(const Register& x) {
-  return each(x, x, [](float y, float) { return std::tanh(y); });
-}
 
 inline Register load_partial(const float* p, std::size_t count) {
   return load_lanes<Register>(p, count);
@@ -86,9 +83,6 @@ inline float sum(Register x) {
   for (std::size_t half = width / 2; half > 0; half /= 2)
     for (std::size_t i = 0; i < half; ++i) x.lane[i] += x.lane[i + half];
   return x.lane[0];
-}
-inline float largest(const Register& x) {
-  return *std::max_element(x.lane, x.lane + width);
 }
 
 inline std::uint32_t greater_bits(const Register& a, const Register& b) {
