@@ -2,15 +2,17 @@
 """Accuracy against packet loss: collects what `evaluate --packet-loss` wrote, prints Markdown tables, draws a plot.
 
 Usage: packets.py --out packets.json --plot packets.svg [TITLE=]FILE...
-Each FILE is a --json of evaluate; TITLE tells another QCNet of the same cut apart ("trained with loss=run.json"). Without
-any the table and the plot are made of what --out holds.
+Each FILE is a --json of evaluate; TITLE tells another QCNet of the same cut apart ("trained with loss=run.json"). What --out
+holds of other cuts stays; tables and plot are made of all.
 """
 import argparse
 import json
 from pathlib import Path
 
 TITLES = {"lloyd-max": "Lloyd-Max dequantization", "qcnet": "QCNet, model frozen",
-          "lloyd-max-finetuned": "Lloyd-Max dequantization, tuned tail", "qcnet-finetuned": "QCNet, tuned tail"}
+          "lloyd-max-finetuned": "Lloyd-Max dequantization, tuned tail", "qcnet-finetuned": "QCNet, tuned tail",
+          "klt": "principal components, model frozen", "klt-qcnet": "QCNet on components, model frozen"}
+OTHERS = ("qcnet", "klt-qcnet")  # of which there may be another one
 
 
 def collect(named_files):
@@ -24,7 +26,7 @@ def collect(named_files):
         for row in found["rows"]:
             if row["method"] == "unpartitioned":
                 cut["unpartitioned"] = row["accuracy"]
-            elif row["method"] in TITLES and not (title and row["method"] != "qcnet"):
+            elif row["method"] in TITLES and not (title and row["method"] not in OTHERS):
                 name = TITLES[row["method"]] + (f", {title}" if title else "")
                 cut["accuracy"].setdefault(name, {})[str(found.get("loss", 0))] = row["accuracy"]
     return cuts
@@ -69,9 +71,9 @@ def main():
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
-    if arguments.files:
-        arguments.out.write_text(json.dumps(collect(arguments.files), indent=1) + "\n")
-    cuts = json.loads(arguments.out.read_text())
+    known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    cuts = {**known, **collect(arguments.files)}
+    arguments.out.write_text(json.dumps(cuts, indent=1) + "\n")
     for name, cut in cuts.items():
         table(name, cut)
     if arguments.plot:
