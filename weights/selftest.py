@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fast checks of the training side: python3 weights/selftest.py (under a minute, no dataset needed)."""
+"""Fast checks of the training side: python3 weights/selftest.py (two minutes, no dataset needed)."""
 
 import contextlib
 import io
@@ -33,6 +33,7 @@ from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
 from qcnet_train.data import cifar10, memory
 from qcnet_train.erasure import Erasure
+from qcnet_train.models.depthwise import DepthwiseConv2d, train_fast
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
@@ -149,6 +150,48 @@ class QuantizerTest(unittest.TestCase):
             restore = compensator(Dequantizer(quantizer), quantizer.scale, "relu", maps.shape, width=16, blocks=2,
                                   block=block).eval()
             torch.testing.assert_close(restore(bits), Dequantizer(quantizer)(bits))
+
+
+class DepthwiseConvolutions(unittest.TestCase):
+    def test_gradients_are_torchs(self):
+        random = torch.Generator().manual_seed(0)
+        for batch, channels, height, width, kernel in ((2, 3, 5, 4, 3), (1, 2, 1, 1, 7), (3, 5, 2, 7, 5), (0, 2, 3, 3, 3),
+                                                       (2, 2, 16, 16, 7), (1, 2, 17, 16, 3)):
+            ours = DepthwiseConv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=kernel > 3).double()
+            theirs = torch.nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=kernel > 3).double()
+            theirs.load_state_dict(ours.state_dict())
+            x = torch.randn(batch, channels, height, width, generator=random, dtype=torch.double)
+            found = []
+            for conv in (ours, theirs):
+                of_x = x.clone().requires_grad_()
+                y = conv(of_x)
+                (y * y.detach().cos()).sum().backward()
+                found.append((y, of_x.grad, *(parameter.grad for parameter in conv.parameters())))
+            torch.testing.assert_close(*found)
+
+    def test_in_bf16_they_are_near(self):
+        conv = DepthwiseConv2d(24, 24, 7, padding=3, groups=24)
+        x, gradient = torch.randn(2, 64, 24, 8, 8, generator=torch.Generator().manual_seed(0))
+        found = []
+        for enabled in (False, True):
+            conv.zero_grad(set_to_none=True)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                y = conv(x)
+            self.assertEqual(y.dtype, torch.bfloat16 if enabled else torch.float32)
+            y.backward(gradient.to(y.dtype))
+            found.append(torch.cat([conv.weight.grad.flatten(), conv.bias.grad]))
+        self.assertLess(float((found[0] - found[1]).norm() / found[0].norm()), 0.01)
+
+    def test_a_model_has_them_and_only_where_they_are_the_same(self):
+        model = models.build({"architecture": "convnext", "name": "small"}, 10, 3)
+        depthwise = [module for module in model.modules() if isinstance(module, DepthwiseConv2d)]
+        self.assertEqual(len(depthwise), 10)
+        same = {"padding": 1, "groups": 4}
+        for options in ({"groups": 4}, {**same, "stride": 2}, {**same, "padding_mode": "circular"}, {"padding": 1, "groups": 2},
+                        {"padding": 2, "groups": 4, "dilation": 2}):
+            other = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, **options))
+            train_fast(other)
+            self.assertIs(type(other[0]), torch.nn.Conv2d)
 
 
 class CutMixes(unittest.TestCase):

@@ -13,6 +13,7 @@ from torchvision.models.vision_transformer import EncoderBlock
 
 from .components import pixels, rows
 from .maps import each
+from .models.depthwise import DepthwiseConv2d
 from .quantizer import per_channel
 
 
@@ -94,7 +95,7 @@ class Compensator(nn.Module):
 
 def convolution(inputs, outputs, kernel, groups=1):
     """Convolution (zero padding, same size, no bias) and batch normalization, named conv and bn."""
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
+    conv = (nn.Conv2d if groups == 1 else DepthwiseConv2d)(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(outputs)))
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .models.autocast import compute_type
 from .models.binary_head import FINEST, BinaryHead, shortcut
 from .quantizer import binarize, per_channel
 
@@ -42,10 +43,6 @@ class WeightSign(torch.autograd.Function):
     def backward(context, gradient):
         w, = context.saved_tensors
         return gradient * (w.abs() <= 1)
-
-
-def compute_type(x):
-    return torch.get_autocast_cpu_dtype() if x.device.type == "cpu" and torch.is_autocast_cpu_enabled() else x.dtype
 
 
 class LatentLayer(nn.Module):

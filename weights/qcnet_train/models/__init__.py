@@ -28,8 +28,10 @@ import torch
 from torch import nn
 
 from . import convnext, resnet, vit, yolov3_tiny
+from .autocast import compute_type
 from .basis import Patches, Pixels
 from .binary_head import BinaryHead, BinaryHeaded
+from .depthwise import train_fast
 
 FAMILIES = {"resnet": resnet, "vit": vit, "convnext": convnext, "yolov3-tiny": yolov3_tiny}
 BINARY_HEADED = ("resnet", "convnext")  # what gives one map [N, C, H, W] at every cut
@@ -92,21 +94,13 @@ def build(spec, classes, channels):
         model = with_binary_head(model, sizes.pop("cut"), BinaryHead(channels, **sizes))
     model.spec = dict(spec)
     for module in model.modules():
+        # On a CPU torch 1.13 neither normalizes bf16 with fp32 weights nor, in evaluation, attends to fp32 tokens under
+        # autocast: a normalization takes fp32 and gives bf16 there.
         if isinstance(module, nn.LayerNorm):
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
-            module.register_forward_hook(lambda _, inputs, output: as_autocast(output))
+            module.register_forward_hook(lambda _, inputs, output: output.to(compute_type(output)))
+    train_fast(model)
     return model
-
-
-def as_autocast(normalized):
-    """What follows a normalization, in the type that it would be cast to.
-
-    On a CPU torch 1.13 neither normalizes bf16 with fp32 weights nor, in evaluation, attends to fp32 tokens under
-    autocast: a normalization takes fp32 and gives bf16 there.
-    """
-    if torch.is_autocast_cpu_enabled():
-        return normalized.to(torch.get_autocast_cpu_dtype())
-    return normalized
 
 
 def with_binary_head(model, cut, binary):
