@@ -3,9 +3,10 @@
 # Fashion-MNIST from one bit per feature; then a table compares the ways of crossing the cut.
 #   examples/demo.sh [FOLDER]      FOLDER holds resnet-fashion-*.safetensors (default: weights/shipped)
 set -euo pipefail
+weights=${1:+$(realpath -m "$1")}
 cd "$(dirname "$0")/.."
 . examples/common/apt.sh
-weights=$(realpath -m "${1:-weights/shipped}") build=$PWD/build/demo
+weights=${weights:-$PWD/weights/shipped} build=$PWD/build/demo
 images=$build/t10k-images-idx3-ubyte
 
 fail() { echo "demo.sh: $1" >&2; exit 1; }

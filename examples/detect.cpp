@@ -53,6 +53,7 @@ Result<Finder> split(const std::string& node_path, const std::string& server_pat
 Result<Finder> load(const std::string& model, const std::string& server, std::size_t size,
                     const std::string& names) {
   if (model.ends_with(".weights")) {
+    if (!server.empty()) return Error(model + ": is a whole model, which needs no --server");
     if (size % 32 != 0) return Error("--size " + std::to_string(size) + " is not a multiple of 32");
     std::vector<std::string> classes;
     if (!names.empty()) {

@@ -24,13 +24,19 @@ inline qcnet::Result<std::vector<std::string>> read_class_names(const std::strin
 }
 
 /// For each class of a dataset its number in a model of `outputs` classes: by name, or by position where one
-/// side has no names (those of idx files are numbers). Error: a class that the model does not have.
+/// side has no names (those of idx files are numbers, which the model's need not be). Error: a class that the
+/// model does not have.
 inline qcnet::Result<std::vector<std::size_t>> match_classes(const std::vector<std::string>& dataset,
                                                              const std::vector<std::string>& model,
                                                              std::size_t outputs) {
-  const bool by_name = !model.empty() && std::any_of(dataset.begin(), dataset.end(), [](const auto& name) {
-    return name.find_first_not_of("0123456789") != name.npos;
-  });
+  const auto is_known = [&](const std::string& name) {
+    return std::find(model.begin(), model.end(), name) != model.end();
+  };
+  const auto is_number = [](const std::string& name) {
+    return name.find_first_not_of("0123456789") == name.npos;
+  };
+  const bool by_name = !model.empty() && (!std::all_of(dataset.begin(), dataset.end(), is_number) ||
+                                          std::all_of(dataset.begin(), dataset.end(), is_known));
   std::vector<std::size_t> numbers;
   for (const std::string& name : dataset) {
     std::size_t number = numbers.size();

@@ -112,7 +112,8 @@ class Dataset {
   static qcnet::Result<std::vector<std::uint8_t>> read_idx(const std::string& path,
                                                            std::size_t (&sizes)[Rank]) {
     std::ifstream file(path, std::ios::binary);
-    if (!file) return qcnet::Error(path + ": cannot be opened");
+    std::error_code error;
+    if (!file || std::filesystem::is_directory(path, error)) return qcnet::Error(path + ": cannot be opened");
     std::vector<std::uint8_t> bytes(std::istreambuf_iterator<char>(file), {});
     constexpr std::size_t header = 4 + 4 * Rank;
     const auto word = [&](std::size_t at) {

@@ -9,21 +9,23 @@
 
 #include <qcnet/core/result.hpp>
 
+#include <unistd.h>
+
 namespace examples {
 
-/// Writes to "<path>.part" until `commit` renames it; without `commit` nothing remains. What is no regular
-/// file (a pipe, /dev/null) is written directly.
+/// Writes to a file of its own beside `path` until `commit` renames it; without `commit` nothing remains.
+/// What is no regular file (a pipe, /dev/null, a link) is written directly.
 class OutputFile {
  public:
   static qcnet::Result<OutputFile> open(const std::string& path) {
     OutputFile file;
     std::error_code error;
-    const auto type = std::filesystem::status(path, error).type();
-    if (type == std::filesystem::file_type::directory) return qcnet::Error(path + ": is a folder");
+    if (std::filesystem::is_directory(path, error)) return qcnet::Error(path + ": is a folder");
+    const auto type = std::filesystem::symlink_status(path, error).type();
     const bool replace =
         type == std::filesystem::file_type::not_found || type == std::filesystem::file_type::regular;
     file.path_ = path;
-    file.part_ = replace ? path + ".part" : path;
+    file.part_ = replace ? path + "." + std::to_string(getpid()) + ".part" : path;
     file.stream_.open(file.part_, std::ios::binary);
     if (!file.stream_) return qcnet::Error(path + ": cannot be created; may this folder be written?");
     return file;

@@ -29,8 +29,8 @@ class Pictures {
     if (!split.empty() && !boxes) return qcnet::Error("--split is for a folder of pictures with boxes");
     if (boxes) {
       QCNET_TRY(pictures.source_, DetectionDataset::open(paths[0], split));
-    } else if (paths.size() == 1 &&
-               (std::filesystem::is_directory(paths[0], error) || paths[0].ends_with("-ubyte"))) {
+    } else if (paths.size() == 1 && (std::filesystem::is_directory(paths[0], error) ||
+                                     paths[0].ends_with("-ubyte") || paths[0].ends_with("-ubyte.gz"))) {
       QCNET_TRY(pictures.source_, Dataset::open(paths[0]));
     } else {
       pictures.source_ = Files{paths};

@@ -1,6 +1,7 @@
 // What `evaluate --json` measured.
 #pragma once
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -20,7 +21,8 @@ struct Results {
 
   static qcnet::Result<Results> read(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
-    if (!file) return qcnet::Error(path + ": cannot be opened");
+    std::error_code error;
+    if (!file || std::filesystem::is_directory(path, error)) return qcnet::Error(path + ": cannot be opened");
     auto results = parse(std::string(std::istreambuf_iterator<char>(file), {}));
     if (!results) return results.error().in(path);
     return results;

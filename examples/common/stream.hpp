@@ -1,6 +1,7 @@
 // Frames on a byte stream, a pipe or a file: each is preceded by its length in bytes, u32 little-endian.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <istream>
@@ -28,12 +29,15 @@ inline qcnet::Result<void> write_message(std::ostream& stream, std::span<const s
   return {};
 }
 
-/// The next message; nothing at the end of the stream. Error: the stream ends within a message, or announces
-/// one of more than `longest` bytes, behind which no next message can be found.
+/// The next message; nothing at the end of the stream. Error: the stream cannot be read, ends within a
+/// message, or announces one of more than `longest` bytes, behind which no next message can be found. Memory
+/// grows with what comes, not with what is announced.
 inline qcnet::Result<std::optional<std::vector<std::byte>>> read_message(std::istream& stream,
                                                                          std::size_t longest) {
   char length[4];
   stream.read(length, sizeof length);
+  const qcnet::Error unreadable("the stream cannot be read");
+  if (stream.bad()) return unreadable;
   if (stream.gcount() == 0) return std::optional<std::vector<std::byte>>();
   const qcnet::Error cut_off("the stream ends within a frame; was its sender stopped?");
   if (stream.gcount() != sizeof length) return cut_off;
@@ -41,9 +45,14 @@ inline qcnet::Result<std::optional<std::vector<std::byte>>> read_message(std::is
   if (size > longest)
     return qcnet::Error("the next frame claims " + std::to_string(size) + " bytes, at most " +
                         std::to_string(longest) + " are allowed; is this a stream of frames?");
-  std::vector<std::byte> bytes(size);
-  stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  if (static_cast<std::size_t>(stream.gcount()) != size) return cut_off;
+  std::vector<std::byte> bytes;
+  while (bytes.size() < size) {
+    const std::size_t at = bytes.size(), part = std::min(size - at, std::max<std::size_t>(at, 1 << 16));
+    bytes.resize(at + part);
+    stream.read(reinterpret_cast<char*>(bytes.data()) + at, static_cast<std::streamsize>(part));
+    if (stream.bad()) return unreadable;
+    if (static_cast<std::size_t>(stream.gcount()) != part) return cut_off;
+  }
   return std::optional(std::move(bytes));
 }
 
