@@ -125,6 +125,7 @@ def write_deployment(arguments, runtime, dataset, model, task, whole):
 def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
+    runtime.device = torch.device("cpu")  # where what is written is compared to the bit
     model = round_to_half(base.read(arguments.base, dataset)).eval()
     task = tasks.of(model, dataset)
     name, out = arguments.name, arguments.out

@@ -47,6 +47,17 @@ class Study(unittest.TestCase):
         self.assertEqual(list(again.rows()), ["qcnet", "qat"])
         self.assertEqual(again.content["trained"], {"qcnet": {"test": 0.5}, "qat": {"test": 0.7}})
 
+    def test_two_processes_do_not_work_on_one_cell(self):
+        arguments = mock.Mock(work=self.folder)
+        with study.alone(self.cell, arguments):
+            with study.alone(Cell(FAMILIES["resnet-cifar10"], "layer2", 0), arguments):
+                pass
+            with self.assertRaisesRegex(SystemExit, "another process works on resnet-cifar10-layer1-seed0"):
+                with study.alone(self.cell, arguments):
+                    self.fail("it was not kept out")
+        with study.alone(self.cell, arguments):
+            pass
+
     def test_a_test_set_is_unpacked_by_several_at_once(self):
         with zipfile.ZipFile(self.folder / "cifar10-test.zip", "w") as archive:
             archive.writestr("test/cat/0000.jpg", "a picture")

@@ -10,6 +10,8 @@ run again, interrupted ones go on where they were. docs/study.md is made of thes
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import shlex
@@ -169,8 +171,26 @@ class Record:
         print(f"study.py: wrote {self.path}", flush=True)
 
 
+@contextlib.contextmanager
+def alone(cell, arguments):
+    """Keeps other processes from the cell's folders and its record."""
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    with open(arguments.work / f"{cell.name}.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SystemExit(f"study.py: another process works on {cell.name}; let it end, or choose other --cuts or --seeds"
+                             ) from None
+        yield
+
+
 def run_cell(cell, methods, arguments):
     """Trains and measures those methods that are not on record."""
+    with alone(cell, arguments):
+        run_alone(cell, methods, arguments)
+
+
+def run_alone(cell, methods, arguments):
     record = Record(cell, arguments.results)
     missing = [method for method in cell.methods if method in methods and record.lacks(method)]
     if not missing:

@@ -31,6 +31,9 @@ class FolderDataset:
             (split, augment): torchvision.datasets.ImageFolder(folder, augmented if augment else plain)
             for split, folder in (("train", root / "train"), ("test", test)) for augment in (False, True)}
         self.classes = tuple(folders["train", False].classes)
+        if other := set(self.classes) ^ set(folders["test", False].classes):
+            raise SystemExit(f"{root}: train and {test.name} must have the same classes, not only one of them "
+                             f"{', '.join(sorted(other))}")
         labels = torch.tensor(folders["train", False].targets)
         if alone := [name for name, count in zip(self.classes, labels.bincount()) if count == 1]:
             raise SystemExit(f"{root / 'train'} has a single picture of {', '.join(alone)}; a class needs two or more, as some "
