@@ -208,7 +208,8 @@ class Context:
         self.seen = min(self.seen + 1, self.limit)
 
 
-def code_map(interval, dims, pixels):
+def walk(dims):
+    """(image, row, column) of each pixel; of tokens by themselves the row is -1."""
     images, tokens = (dims[0], math.prod(dims[1:-1])) if len(dims) > 2 else (1, math.prod(dims[:-1]))
     side = math.isqrt(tokens)
     if len(dims) == 4:
@@ -217,8 +218,12 @@ def code_map(interval, dims, pixels):
         lead, width = tokens - side**2, side
     else:
         lead, width = 0, tokens
-    places = [(image, -1 if t < lead else (t - lead) // width, 0 if t < lead else (t - lead) % width)
-              for image in range(images) for t in range(tokens)]
+    return [(image, -1 if t < lead else (t - lead) // width, 0 if t < lead else (t - lead) % width)
+            for image in range(images) for t in range(tokens)]
+
+
+def code_map(interval, dims, pixels):
+    places = walk(dims)
     planes = [{place: int(c in pixel) for place, pixel in zip(places, pixels)} for c in range(dims[-1])]
     around, by_density, weights = [Context(255) for _ in range(64)], [Context(255) for _ in range(256)], [24576] * 3
     for c, plane in enumerate(planes):
@@ -241,19 +246,61 @@ def code_map(interval, dims, pixels):
                 context.learn(bit)
 
 
-def frame(model_hash, sequence, picture, *maps, coded=False):
+class Model:
+    """The entropy model of docs/frame.md's test vector, for any number of channels."""
+
+    def __init__(self, channels):
+        every = range(channels)
+        self.neighbors = [(0, -1), (-1, 0)]
+        self.bias = [[20 * c - 30 * r - 60 for c in every] for r in range(5)]
+        self.weights = [[[150 if i == c else (3 * i + 5 * c + 7 * k) % 41 - 20 for c in every] for i in every] for k in (0, 1)]
+        self.own = [[40 - 9 * (c - i) if c > i else 0 for c in every] for i in every]
+
+    def tensors(self):
+        """Their bytes in the order of their names."""
+        def numbers(values):
+            return numbers(sum(values, [])) if isinstance(values[0], list) else struct.pack("<%df" % len(values), *values)
+        return numbers(self.bias) + numbers([list(n) for n in self.neighbors]) + numbers(self.own) + numbers(self.weights)
+
+    def file(self, name):
+        data, k, c = self.tensors(), len(self.neighbors), len(self.own)
+        header, at = {"__metadata__": {"qcnet.role": "entropy", "qcnet.hash": "0123456789abcdef"}}, 0
+        for tensor, shape in ("bias", [5, c]), ("neighbors", [k, 2]), ("own", [c, c]), ("weights", [k, c, c]):
+            header[f"{name}.{tensor}"] = entry("F32", shape, at, at + 4 * math.prod(shape))
+            at += 4 * math.prod(shape)
+        return safetensors(header, data)
+
+    def code_map(self, interval, dims, pixels):
+        places = walk(dims)
+        known = dict(zip(places, pixels))
+        for (image, y, x), ones in known.items():
+            around = [(k, known.get((image, y + dy, x + dx), [])) for k, (dy, dx) in enumerate(self.neighbors) if y + dy >= 0]
+            row = 4 if y < 0 else (y > 0) + 2 * (x > 0)
+            for c in range(dims[-1]):
+                odds = self.bias[row][c] + sum(self.own[i][c] for i in ones if i < c)
+                odds += sum(self.weights[k][i][c] for k, others in around for i in others)
+                interval.code(int(c in ones), PROBABILITY[min(max(odds, -1024), 1023) + 1024])
+
+
+def frame(model_hash, sequence, picture, *maps, coded=False, modeled=False):
     """A frame as docs/frame.md defines it; each map is (name, dims, pixels), a pixel a list of its set channels."""
-    head = b"QCNF" + struct.pack("<HHQQHH", 3 if coded else 2, len(maps), model_hash, sequence, *picture)
+    version = 4 if modeled else 3 if coded else 2
+    head = b"QCNF" + struct.pack("<HHQQHH", version, len(maps), model_hash, sequence, *picture)
     bits, interval = b"", Interval()
     for name, dims, pixels in maps:
         head += struct.pack("B", len(name)) + name.encode() + struct.pack("<B%dI" % len(dims), len(dims), *dims)
         for channels in pixels:
             bits += sum(1 << c for c in channels).to_bytes((dims[-1] + 7) // 8, "little")
-        if coded:
+        if modeled:
+            Model(dims[-1]).code_map(interval, dims, pixels)
+        elif coded:
             code_map(interval, dims, pixels)
-    if coded:
-        size = len(bits)
-        bits = interval.end().ljust((size + 15) // 16, b"\0")
+    if modeled:
+        by_name = sorted((name, Model(dims[-1])) for name, dims, _ in maps)
+        head += struct.pack("<I", crc32c(b"".join(model.tensors() for _, model in by_name)))
+    if coded or modeled:
+        size = len(bits) - (4 if modeled else 0)
+        bits = interval.end().ljust((len(bits) + 15) // 16, b"\0")
         assert len(bits) < size, "this frame is to be sent as it is"
     return head + bits + struct.pack("<I", crc32c(head + bits))
 
@@ -276,6 +323,9 @@ FRAMES = {
                         ("class", [1, 37, 20], [[3, 7]] + disc(6, 6, 20)), ("patches", [2, 9, 17], disc(6, 3, 17)),
                         ("row", [1, 7, 33], disc(1, 7, 33)), ("grid", [25, 8], disc(5, 5, 8)),
                         ("vector", [300], [[c for c in range(300) if c % 3]]), coded=True),
+    "modeled_one_map": frame(0x0123456789ABCDEF, 1, (640, 480), ("layer2", [1, 4, 4, 9], disc(4, 4, 9)), modeled=True),
+    "modeled_maps": frame(0x0123456789ABCDEF, 8, (0, 0), ("images", [2, 5, 70, 12], disc(10, 70, 12)),
+                          ("class", [1, 37, 20], [[3, 7]] + disc(6, 6, 20)), modeled=True),
     "coded_zeros": frame(7, 9, (1, 1), ("zeros", [1, 16, 16, 64], [[]] * 256), coded=True),
 }
 
@@ -321,6 +371,7 @@ ANNOTATIONS = {
 for folder, suffix, cases in [
     ("safetensors", "safetensors", {"good_" + k: v for k, v in GOOD.items()} | {"bad_" + k: v for k, v in BAD.items()}),
     ("frame", "frame", FRAMES),
+    ("entropy", "entropy.safetensors", {"layer2": Model(9).file("layer2")}),
     ("packet", "packet", packets(FRAMES["one_map"], 8, 3)),
     ("darknet", "weights", WEIGHTS),
     ("annotations", "txt", ANNOTATIONS),

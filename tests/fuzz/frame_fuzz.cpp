@@ -8,13 +8,23 @@
 
 #include <qcnet/split/frame.hpp>
 
+#include <split/documented_model.hpp>
+
 namespace {
 
 void require(bool holds) {
   if (!holds) std::abort();
 }
 
-qcnet::Frame remade(const qcnet::Frame& frame, qcnet::Coding coding) {
+/// Of the maps that the corpus has such frames of.
+const qcnet::EntropyModels& models() {
+  static const auto made =
+      qcnet::test::loaded(qcnet::test::documented_model({{"layer2", 9}, {"images", 12}, {"class", 20}}));
+  return made;
+}
+
+template <class Coding>
+qcnet::Frame remade(const qcnet::Frame& frame, const Coding& coding) {
   std::vector<qcnet::MapSpec> maps;
   for (std::size_t i = 0; i < frame.map_count(); ++i) maps.push_back({frame.name(i), frame.shape(i)});
   auto again = qcnet::Frame::make(frame.model_hash(), maps, coding).value();
@@ -25,8 +35,9 @@ qcnet::Frame remade(const qcnet::Frame& frame, qcnet::Coding coding) {
 }
 
 void check(std::span<const std::byte> bytes) {
-  const auto frame = qcnet::Frame::parse(bytes);
+  const auto frame = qcnet::Frame::parse(bytes, {.models = &models()});
   if (!frame.ok()) return;
+  if (frame->modeled()) return require(std::ranges::equal(bytes, remade(*frame, models()).bytes()));
   const auto plain = remade(*frame, qcnet::Coding::none), coded = remade(*frame, qcnet::Coding::context);
   require(std::ranges::equal(bytes, (frame->coded() ? coded : plain).bytes()));
   const auto other = qcnet::Frame::parse((frame->coded() ? plain : coded).bytes()).value();

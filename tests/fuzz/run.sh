@@ -16,7 +16,8 @@ fi
 target=$1
 mkdir -p "$build/$target.found"
 "${FUZZ_CXX:-clang++-14}" -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-  -I "$root/include" -I "$root/examples" "$root/tests/fuzz/${target}_fuzz.cpp" -lpugixml -o "$build/${target}_fuzz"
+  -I "$root/include" -I "$root/examples" -I "$root/tests" -DQCNET_TEST_DATA="\"$root/tests\"" \
+  "$root/tests/fuzz/${target}_fuzz.cpp" -lpugixml -o "$build/${target}_fuzz"
 echo "fuzzing $target for $seconds s"
 # New inputs go to the first folder, findings to the prefix; the seeds stay as they are.
 "$build/${target}_fuzz" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=1024 -print_final_stats=1 \

@@ -67,7 +67,7 @@ qcnet::Result<Frame> parse_resealed(std::string text) {
 
 TEST_CASE("frame: the test vectors of docs/frame.md, byte for byte") {
   const auto frames = hex_blocks(QCNET_TEST_DATA "/../docs/frame.md");
-  REQUIRE(frames.size() == 3);
+  REQUIRE(frames.size() == 4);  // the last one: entropy_models_test.cpp
   CHECK(text_of(documented_frame()) == frames[0]);
   CHECK(text_of(three_maps()) == frames[1]);
   CHECK(text_of(coded_map()) == frames[2]);
@@ -150,7 +150,7 @@ TEST_CASE("frame: hostile headers under a right checksum") {
     std::string frame, message;
   } cases[] = {
       {with(0, "QCNG"), "does not begin with QCNF"},
-      {with(4, {7, 0}), "frame version 7 is not supported, this build reads versions 2 and 3"},
+      {with(4, {7, 0}), "frame version 7 is not supported, this build reads versions 2 to 4"},
       {with(4, {3, 0}), "the frame's code has 8 bytes; for 8 bytes of bits that cannot be"},
       {with(4, {1, 0}), "frame version 1 is not supported"},
       {with(4, {2, 1}), "frame version 258 is not supported"},
@@ -311,6 +311,13 @@ TEST_CASE("frame: hostile codes under a right checksum") {
   CHECK(accepted < code.size() * 8);
 }
 
+TEST_CASE("frame: of another model than expected it is not decoded") {
+  const Frame frame = coded_map();
+  CHECK(Frame::parse(frame.bytes(), {.model_hash = 0x0123456789ABCDEF}).ok());
+  CHECK(Frame::parse(frame.bytes(), {.model_hash = 1}).error().message() ==
+        "the frame comes from another model: its hash is 0123456789abcdef, expected 0000000000000001");
+}
+
 TEST_CASE("frame: a little code does not make much of bits") {
   // Half a GiB of bits asks for 32 MiB of code.
   std::string bad = text_of(coded_map());
@@ -318,7 +325,7 @@ TEST_CASE("frame: a little code does not make much of bits") {
   CHECK(parse_resealed(bad).error().message().find("bytes of bits that cannot be") != std::string::npos);
   const Frame frame = coded_map();
   const std::uint64_t uncoded = coded_map(qcnet::Coding::none).bytes().size();
-  CHECK(Frame::parse(frame.bytes(), uncoded).ok());
-  CHECK(Frame::parse(frame.bytes(), uncoded - 1).error().message() ==
+  CHECK(Frame::parse(frame.bytes(), {.longest = uncoded}).ok());
+  CHECK(Frame::parse(frame.bytes(), {.longest = uncoded - 1}).error().message() ==
         "the frame's header asks for 88 bytes, at most 87 are allowed");
 }

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,6 +19,7 @@
 #include <qcnet/models/architecture.hpp>
 #include <qcnet/models/patches.hpp>
 #include <qcnet/split/frame.hpp>
+#include <qcnet/split/model_hash.hpp>
 #include <qcnet/vision/anchors.hpp>
 #include <qcnet/vision/preprocess.hpp>
 
@@ -73,13 +72,6 @@ struct Deployment {
   /// Reads and checks the metadata; `role` is what the caller needs the file to be.
   static Result<Deployment> read(const io::Safetensors& file, std::string_view role);
 };
-
-/// A deployment's or frame's hash as metadata says it, in sixteen hexadecimal digits.
-inline std::string hash_text(std::uint64_t hash) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
 
 namespace detail {
 
@@ -141,11 +133,9 @@ class MetadataReader {
   /// Sixteen hexadecimal digits.
   Result<std::uint64_t> hash(std::string_view key) const {
     QCNET_TRY(const std::string_view value, text(key));
-    std::uint64_t number = 0;
-    const auto [next, status] = std::from_chars(value.data(), value.data() + value.size(), number, 16);
-    if (value.size() != 16 || status != std::errc{} || next != value.data() + value.size())
-      return must_be(key, "16 hexadecimal digits", value);
-    return number;
+    const auto number = parse_hash(value);
+    if (!number) return must_be(key, "16 hexadecimal digits", value);
+    return *number;
   }
 
   /// The name of a map that a frame can carry.

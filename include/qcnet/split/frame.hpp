@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 #include <qcnet/core/bitplane.hpp>
 #include <qcnet/core/crc32c.hpp>
 #include <qcnet/core/endian.hpp>
+#include <qcnet/split/entropy_models.hpp>
 
 namespace qcnet::inline QCNET_ABI {
 
@@ -37,14 +39,22 @@ struct PictureSize {
 
 /// How a frame carries its bits: as they are, or in fewer bytes (bits/context_coder.hpp), which costs the
 /// node some time. Frames of which coding would make no fewer are sent as they are. A reader need not be
-/// told.
+/// told. Still fewer it takes by models that were trained for the maps (EntropyModels), which a reader needs,
+/// too.
 enum class Coding { none, context };
+
+/// What a reader knows of a frame before.
+struct ExpectedFrame {
+  std::uint64_t longest = std::numeric_limits<std::uint64_t>::max();  ///< bytes of it uncoded
+  std::optional<std::uint64_t> model_hash = {};
+  const EntropyModels* models = nullptr;  ///< by which it may be coded, then they must outlive it
+};
 
 /// A frame that owns its bytes. A node makes one, then for every image writes the bits in place and seals it:
 /// nothing is copied or allocated after `make`. A server gets it from `parse`.
 class Frame {
  public:
-  static constexpr std::uint16_t version = 2, coded_version = 3;
+  static constexpr std::uint16_t version = 2, coded_version = 3, modeled_version = 4;
   static constexpr std::size_t max_maps = 255, max_name = 64, max_rank = 4;
   static constexpr std::uint64_t max_bytes = std::uint64_t{1} << 30;
   /// Bits take at most this many times the bytes of their code: who sends little must not cost a server much.
@@ -79,30 +89,44 @@ class Frame {
     return frame;
   }
 
+  /// One whose bits are coded by models, which must outlive it. Error: they are not of these maps.
+  static Result<Frame> make(std::uint64_t model_hash, std::span<const MapSpec> maps,
+                            const EntropyModels& models) {
+    QCNET_TRY(Frame frame, make(model_hash, maps, Coding::context));
+    QCNET_CHECK(frame.take_models(models, model_hash));
+    return frame;
+  }
+
   /// Checks bytes that nobody vouches for and copies them. Accepts exactly what `make`, writing bits and
-  /// `seal` can produce; memory used is bounded by the size of the input, of which it is `max_ratio` times as
-  /// much if the bits are coded. Error too: uncoded the frame would have more than `longest` bytes.
-  static Result<Frame> parse(std::span<const std::byte> bytes,
-                             std::uint64_t longest = std::numeric_limits<std::uint64_t>::max()) {
+  /// `seal` can produce, if it is as expected; other bits are not decoded. Memory used is bounded by the size
+  /// of the input, of which it is twice `max_ratio` times as much if the bits are coded.
+  static Result<Frame> parse(std::span<const std::byte> bytes, const ExpectedFrame& expected = {}) {
     if (bytes.size() < header_bytes + checksum_bytes)
       return Error("a frame cannot have " + std::to_string(bytes.size()) + " bytes");
     if (load_le<std::uint32_t>(bytes.data()) != magic)
       return Error("this is not a frame: it does not begin with QCNF");
     const auto found = load_le<std::uint16_t>(bytes.data() + version_at);
-    if (found != version && found != coded_version)
+    if (found < version || found > modeled_version)
       return Error("frame version " + std::to_string(found) +
-                   " is not supported, this build reads versions " + std::to_string(version) + " and " +
-                   std::to_string(coded_version));
+                   " is not supported, this build reads versions " + std::to_string(version) + " to " +
+                   std::to_string(modeled_version));
     const auto body = bytes.first(bytes.size() - checksum_bytes);
     if (crc32c(body) != load_le<std::uint32_t>(bytes.data() + body.size()))
       return Error("the frame's checksum is wrong: it was damaged or cut on the way");
+    const auto from = load_le<std::uint64_t>(bytes.data() + hash_at);
+    if (from != expected.model_hash.value_or(from)) return from_another_model(from, *expected.model_hash);
     Frame frame;
     QCNET_TRY(const std::size_t size, frame.read_header(body));
-    if (size > longest)
+    if (size > expected.longest)
       return Error("the frame's header asks for " + std::to_string(size) + " bytes, at most " +
-                   std::to_string(longest) + " are allowed");
+                   std::to_string(expected.longest) + " are allowed");
     const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
-    if (found == coded_version) {
+    if (found != version) {
+      if (found == modeled_version && expected.models == nullptr)
+        return Error(
+            "the frame's bits are coded by an entropy model: to read them takes the file that its node was "
+            "given (.entropy.safetensors)");
+      if (found == modeled_version) QCNET_CHECK(frame.take_models(*expected.models, from));
       QCNET_CHECK(frame.read_coded({first, body.size()}, size));
     } else if (size != bytes.size()) {
       return Error("the frame has " + std::to_string(bytes.size()) + " bytes, its header asks for " +
@@ -118,7 +142,12 @@ class Frame {
     return frame;
   }
 
-  std::uint64_t model_hash() const { return load_le<std::uint64_t>(bytes_.data() + 8); }
+  static Error from_another_model(std::uint64_t hash, std::uint64_t expected) {
+    return Error("the frame comes from another model: its hash is " + hash_text(hash) + ", expected " +
+                 hash_text(expected));
+  }
+
+  std::uint64_t model_hash() const { return load_le<std::uint64_t>(bytes_.data() + hash_at); }
   std::uint64_t sequence() const { return load_le<std::uint64_t>(bytes_.data() + sequence_at); }
   /// What a detector's boxes are placed in.
   PictureSize picture() const {
@@ -154,8 +183,9 @@ class Frame {
     if (coded_size_ == 0) write_checksum(bytes_);
   }
 
-  /// Whether the bits are sent in coded form.
+  /// Whether the bits are sent in coded form, and whether by models.
   bool coded() const { return coded_size_ != 0; }
+  bool modeled() const { return coded() && models_ != nullptr; }
 
   /// The frame as it is sent.
   std::span<const std::byte> bytes() const {
@@ -164,12 +194,13 @@ class Frame {
 
  private:
   static constexpr std::uint32_t magic = 0x464E4351;  // "QCNF"
-  static constexpr std::size_t version_at = 4, sequence_at = 16, picture_at = 24, header_bytes = 28,
-                               checksum_bytes = 4;
+  static constexpr std::size_t version_at = 4, hash_at = 8, sequence_at = 16, picture_at = 24,
+                               header_bytes = 28, checksum_bytes = 4;
 
   struct Map {
     MapSpec spec;
     std::size_t bits_at = 0;
+    const bits::EntropyModel* model = nullptr;
   };
 
   Frame() = default;
@@ -197,19 +228,40 @@ class Frame {
   std::size_t bits_size() const { return bytes_.size() - checksum_bytes - maps_.front().bits_at; }
   static constexpr std::size_t least_code(std::size_t bits) { return (bits + max_ratio - 1) / max_ratio; }
 
+  /// Finds the model of each map.
+  Result<void> take_models(const EntropyModels& models, std::uint64_t model_hash) {
+    if (models.model_hash() != model_hash)
+      return Error("the entropy models are of another deployment: their hash is " +
+                   hash_text(models.model_hash()) + ", the frame's " + hash_text(model_hash));
+    for (Map& map : maps_) {
+      QCNET_TRY(map.model, models.find(map.spec.name, map.spec.shape.channels()));
+    }
+    models_ = &models;
+    return {};
+  }
+
+  /// What stands before the code of a frame coded by models: by which.
+  std::size_t code_header() const { return models_ == nullptr ? 0 : sizeof(std::uint32_t); }
+
   /// Writes the coded form beside the other one and returns its size, or 0 if it is not the shorter one.
   std::size_t write_coded() {
-    const std::size_t header = maps_.front().bits_at, raw = bits_size();
-    const std::span<std::uint8_t> code = std::span(coded_).subspan(header, raw);
+    const std::size_t header = maps_.front().bits_at, code_at = header + code_header(), raw = bits_size();
+    const std::span<std::uint8_t> code =
+        std::span(coded_).subspan(code_at, raw - std::min(raw, code_header()));
     bits::RangeEncoder encoder(code);
-    for (std::size_t i = 0; i < maps_.size(); ++i) encode_bits(bits(i), encoder);
+    for (std::size_t i = 0; i < maps_.size(); ++i)
+      if (models_ == nullptr)
+        encode_bits(std::as_const(*this).bits(i), encoder);
+      else
+        encode_bits(std::as_const(*this).bits(i), *maps_[i].model, encoder);
     const std::size_t written = encoder.finish(), size = std::max(written, least_code(raw));
-    if (size >= raw) return 0;
+    if (code_header() + size >= raw) return 0;
     std::ranges::fill(code.first(size).subspan(written), std::uint8_t{0});
     std::copy_n(bytes_.begin(), header, coded_.begin());
-    store_le(coded_.data() + version_at, coded_version);
-    write_checksum(std::span(coded_).first(header + size + checksum_bytes));
-    return header + size + checksum_bytes;
+    store_le(coded_.data() + version_at, models_ == nullptr ? coded_version : modeled_version);
+    if (models_ != nullptr) store_le(coded_.data() + header, models_->checksum());
+    write_checksum(std::span(coded_).first(code_at + size + checksum_bytes));
+    return code_at + size + checksum_bytes;
   }
 
   /// Decodes the maps of a frame, given all but its checksum, whose header was read; uncoded it has `size`
@@ -217,15 +269,21 @@ class Frame {
   Result<void> read_coded(std::span<const std::uint8_t> body, std::size_t size) {
     const std::size_t header = maps_.front().bits_at;
     const std::size_t raw = size - header - checksum_bytes, least = least_code(raw);
-    const auto code = body.subspan(header);
-    if (code.size() < least || code.size() >= raw)
-      return Error("the frame's code has " + std::to_string(code.size()) + " bytes; for " +
+    if (body.size() < header + code_header() + least || body.size() >= header + raw)
+      return Error("the frame's code has " + std::to_string(body.size() - header) + " bytes; for " +
                    std::to_string(raw) + " bytes of bits that cannot be");
+    if (models_ != nullptr && load_le<std::uint32_t>(body.data() + header) != models_->checksum())
+      return Error(
+          "the frame's bits were coded by another entropy model of this node: both sides need the same file");
     bytes_.resize(size);
     std::copy_n(body.begin(), header, bytes_.begin());
     store_le(bytes_.data() + version_at, version);
-    bits::RangeDecoder decoder(code);
-    for (std::size_t i = 0; i < maps_.size(); ++i) decode_bits(decoder, bits(i));
+    bits::RangeDecoder decoder(body.subspan(header + code_header()));
+    for (std::size_t i = 0; i < maps_.size(); ++i)
+      if (models_ == nullptr)
+        decode_bits(decoder, bits(i));
+      else
+        decode_bits(decoder, *maps_[i].model, bits(i));
     if (!decoder.finish(least)) return Error("the frame's code is not the code of any bits");
     coded_.resize(size);
     std::ranges::copy(body, coded_.begin());
@@ -285,6 +343,7 @@ class Frame {
   std::vector<std::uint8_t> coded_;  // room for the coded form, if it is wanted
   std::size_t coded_size_ = 0;       // 0: it is not what is sent
   std::vector<Map> maps_;
+  const EntropyModels* models_ = nullptr;  // by which bits are coded
 };
 
 }  // namespace qcnet::inline QCNET_ABI

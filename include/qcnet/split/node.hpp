@@ -62,6 +62,11 @@ class Node {
     return Frame::make(deployment_.hash, deployment_.frame_maps(), coding).value();
   }
 
+  /// One whose bits are coded by models, which must outlive it. Error: they are of another deployment.
+  Result<Frame> make_frame(const EntropyModels& models) const {
+    return Frame::make(deployment_.hash, deployment_.frame_maps(), models);
+  }
+
   /// Picture to sealed frame. Frames are numbered from 1.
   Result<Frame> encode(const vision::Image& image) {
     Frame frame = make_frame();

@@ -67,6 +67,8 @@ class Server {
       server.maps_.emplace_back(map.shape);
       server.views_.push_back(server.maps_.back());
     }
+    QCNET_TRY(const Frame own, Frame::make(server.deployment_.hash, server.deployment_.frame_maps()));
+    server.frame_bytes_ = own.bytes().size();
     if (options.verify == Verify::yes && options.compensate)
       QCNET_CHECK(server.verify(file, check_tolerance(options.arithmetic, 1e-3f)));
     return server;
@@ -75,6 +77,12 @@ class Server {
   /// To collect the packets of a node's frames in. Error: as for Frame::make.
   Result<PacketAssembler> make_assembler() const {
     return PacketAssembler::make(deployment_.hash, deployment_.frame_maps());
+  }
+
+  /// A frame of this server's node, from bytes that nobody vouches for: others are not even decoded. Error:
+  /// as for Frame::parse.
+  Result<Frame> parse(std::span<const std::byte> bytes, const EntropyModels* models = nullptr) const {
+    return Frame::parse(bytes, {frame_bytes_, deployment_.hash, models});
   }
 
   /// The tail's (first) output (logits `[1, K]`), valid until the next call. Error: the frame comes from
@@ -127,8 +135,7 @@ class Server {
   /// Whether a frame is of this server's maps.
   Result<void> check(const Frame& frame) const {
     if (frame.model_hash() != deployment_.hash)
-      return Error("the frame comes from another model: its hash is " + hash_text(frame.model_hash()) +
-                   ", this server's is " + hash_text(deployment_.hash));
+      return Frame::from_another_model(frame.model_hash(), deployment_.hash);
     if (frame.name(0) != deployment_.cut)
       return Error("the frame is cut at \"" + frame.name(0) + "\", this server continues from \"" +
                    deployment_.cut + "\"");
@@ -191,6 +198,7 @@ class Server {
   std::optional<Detector> detector_;
   std::vector<std::unique_ptr<Compensator>> compensators_;  // of each map of a frame
   std::vector<Shape> sent_;                                 // of their bits
+  std::size_t frame_bytes_ = 0;
   std::vector<Tensor> maps_;
   std::vector<ConstTensorView> views_;  // of maps_
 };

@@ -1,0 +1,122 @@
+// The file with which node and server code a deployment's bits in fewer bytes.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <qcnet/bits/entropy_model.hpp>
+#include <qcnet/core/crc32c.hpp>
+#include <qcnet/layers/weights.hpp>
+#include <qcnet/split/model_hash.hpp>
+
+namespace qcnet::inline QCNET_ABI {
+
+/// An entropy model for each map of a deployment's frames (bits/entropy_model.hpp), trained on frames of its
+/// node by weights/entropy.py. Node and server must have the same; it may be made anew without touching their
+/// own files.
+class EntropyModels {
+ public:
+  /// Loads an `.entropy.safetensors` file. Error: what the file lacks, by name.
+  static Result<EntropyModels> load(const std::string& path) {
+    QCNET_TRY(const io::Safetensors file, io::Safetensors::open(path));
+    auto models = load(file);
+    if (!models) return models.error().in(path);
+    return models;
+  }
+
+  /// The same from bytes that were compiled in. Of each map NAME there are the tensors `NAME.neighbors` [K,
+  /// 2], rows and columns, `NAME.bias` [5, C], `NAME.weights` [K, C, C] and `NAME.own` [C, C] of
+  /// EntropyModel::make, whole numbers all; of metadata `qcnet.role`, "entropy", and `qcnet.hash`, the
+  /// node's.
+  static Result<EntropyModels> load(const io::Safetensors& file) {
+    EntropyModels models;
+    if (const auto role = file.metadata("qcnet.role"); role != "entropy")
+      return Error("this is no file of entropy models: its metadata \"qcnet.role\" is \"" +
+                   io::detail::printable(role.value_or("")) + "\", not \"entropy\"");
+    const auto hash = parse_hash(file.metadata("qcnet.hash").value_or(""));
+    if (!hash)
+      return Error(
+          "metadata \"qcnet.hash\" is not 16 hexadecimal digits; is this a file made by entropy.py?");
+    models.model_hash_ = *hash;
+    QCNET_CHECK(file.check_size());
+    constexpr std::string_view ending = ".bias";
+    for (const auto& [name, tensor] : file.tensors()) {
+      models.checksum_ = crc32c(tensor.data, models.checksum_);
+      if (!name.ends_with(ending)) continue;
+      const std::string map = name.substr(0, name.size() - ending.size());
+      QCNET_TRY(bits::EntropyModel model, load_map(file, map));
+      models.maps_.emplace(map, std::move(model));
+    }
+    if (models.maps_.empty())
+      return Error("there is no entropy model: no tensor has a name that ends in \".bias\"");
+    return models;
+  }
+
+  /// Of the node whose frames they are for.
+  std::uint64_t model_hash() const { return model_hash_; }
+  /// CRC-32C of all tensors' bytes in the file, one behind the other in the order of their names: what a
+  /// frame tells by which models it was coded.
+  std::uint32_t checksum() const { return checksum_; }
+
+  /// By the names of their maps.
+  const std::map<std::string, bits::EntropyModel, std::less<>>& maps() const { return maps_; }
+
+  /// Of a map with so many channels. Error: there is none.
+  Result<const bits::EntropyModel*> find(const std::string& map, std::size_t channels) const {
+    const auto found = maps_.find(map);
+    if (found == maps_.end()) return Error("there is no entropy model of map \"" + map + "\"");
+    if (found->second.channels() != channels)
+      return Error("the entropy model of map \"" + map + "\" is of " +
+                   std::to_string(found->second.channels()) + " channels, the map has " +
+                   std::to_string(channels));
+    return &found->second;
+  }
+
+ private:
+  EntropyModels() = default;
+
+  static Result<bits::EntropyModel> load_map(const io::Safetensors& file, const std::string& map) {
+    const io::TensorInfo& bias = *file.find(map + ".bias");
+    const std::size_t channels = bias.shape.rank() == 2 ? bias.shape.channels() : 0;
+    const io::TensorInfo* found = file.find(map + ".neighbors");
+    const std::size_t count = found != nullptr && found->shape.rank() == 2 ? found->shape[0] : 0;
+    if (channels > bits::EntropyModel::max_channels || count > bits::EntropyModel::max_neighbors)
+      return Error(map + ": an entropy model of " + std::to_string(channels) + " channels and " +
+                   std::to_string(count) + " neighbors is too large");
+    QCNET_TRY(const auto offsets, integers(file, map + ".neighbors", {count, 2}));
+    std::vector<bits::EntropyModel::Neighbor> neighbors;
+    for (std::size_t i = 0; i < count; ++i) neighbors.push_back({offsets[2 * i], offsets[2 * i + 1]});
+    QCNET_TRY(const auto biases, integers(file, map + ".bias", {bits::EntropyModel::biases, channels}));
+    QCNET_TRY(const auto weights, integers(file, map + ".weights", {count, channels, channels}));
+    QCNET_TRY(const auto own, integers(file, map + ".own", {channels, channels}));
+    auto model = bits::EntropyModel::make(channels, std::move(neighbors), biases, weights, own);
+    if (!model) return model.error().in(map);
+    return model;
+  }
+
+  static Result<std::vector<std::int16_t>> integers(const io::Safetensors& file, const std::string& name,
+                                                    const Shape& shape) {
+    QCNET_TRY(const Tensor tensor, load_tensor(file, name, shape));
+    std::vector<std::int16_t> values;
+    values.reserve(tensor.span().size());
+    for (const float x : tensor.span()) {
+      if (std::trunc(x) != x || std::fabs(x) > INT16_MAX)
+        return Error(name + ": must be whole numbers of 16 bits, found " + std::to_string(x));
+      values.push_back(static_cast<std::int16_t>(x));
+    }
+    return values;
+  }
+
+  std::uint64_t model_hash_ = 0;
+  std::uint32_t checksum_ = 0;
+  std::map<std::string, bits::EntropyModel, std::less<>> maps_;
+};
+
+}  // namespace qcnet::inline QCNET_ABI
