@@ -26,6 +26,7 @@ from selftest_binary import *  # noqa: F401, F403 - its test cases
 from selftest_components import *  # noqa: F401, F403 - its test cases
 from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
+from selftest_entropy import *  # noqa: F401, F403 - its test cases
 from selftest_methods import *  # noqa: F401, F403 - its test cases
 from selftest_study import *  # noqa: F401, F403 - its test cases
 from qcnet_train import data, deployment, methods, models, safetensors
@@ -188,7 +189,7 @@ class DepthwiseConvolutions(unittest.TestCase):
         self.assertEqual(len(depthwise), 10)
         same = {"padding": 1, "groups": 4}
         for options in ({"groups": 4}, {**same, "stride": 2}, {**same, "padding_mode": "circular"}, {"padding": 1, "groups": 2},
-                        {"padding": 2, "groups": 4, "dilation": 2}):
+                        {**same, "dilation": 2}):
             other = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, **options))
             train_fast(other)
             self.assertIs(type(other[0]), torch.nn.Conv2d)
@@ -345,6 +346,9 @@ class HeldOut(unittest.TestCase):
             self.assertEqual(labels.bincount().tolist(), counts)
         (root / "train" / "few" / "0.png").unlink()
         with self.assertRaisesRegex(SystemExit, "a single picture of few; a class needs two"):
+            data.load("folder", root, resize=8, size=8)
+        (root / "test" / "few").rename(root / "test" / "other")  # else labels would be numbered otherwise there
+        with self.assertRaisesRegex(SystemExit, "must have the same classes, not only one of them few, other"):
             data.load("folder", root, resize=8, size=8)
 
     def test_what_was_held_out_of_archives_stays_so(self):
