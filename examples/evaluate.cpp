@@ -1,5 +1,6 @@
 // What do bits instead of features cost? Runs a dataset through every way of crossing a cut and prints a
 // table.
+#include "common/entropy_option.hpp"
 #include "common/json.hpp"
 #include "common/lossy_link.hpp"
 #include "common/measure.hpp"
@@ -53,6 +54,7 @@ struct Bytes {
   std::size_t raw = 0, file = 0;  // means over the dataset; file is 0 for idx files
   std::size_t float32 = 0, eight_bit = 0, one_bit = 0, frame = 0;
   std::size_t compressed = 0;  // frame, mean over the dataset
+  std::size_t modeled = 0;     // the same by an entropy model, 0 without one
   std::size_t packets = 0;     // all of a frame
 };
 
@@ -60,13 +62,15 @@ class Evaluation {
  public:
   static Result<Evaluation> open(const std::string& dataset_path, const std::string& split,
                                  const std::string& node_path, const std::vector<std::string>& server_paths,
-                                 double loss, std::size_t mtu, bool bf16) {
+                                 const std::string& entropy_path, double loss, std::size_t mtu, bool bf16) {
     QCNET_TRY(qcnet::Node node,
               qcnet::Node::load(node_path, qcnet::Verify::yes, {.fast = false, .bf16 = bf16}));
     QCNET_TRY(auto benchmark, open_benchmark(node.deployment(), dataset_path, split));
+    QCNET_TRY(auto models, open_entropy_models(entropy_path, node.deployment()));
     QCNET_TRY(auto link, LossyLink::open(node.make_frame(), node.deployment(), loss, mtu));
     Evaluation evaluation(std::move(benchmark), std::move(node), std::move(link), {.bf16 = bf16});
     QCNET_TRY(const auto node_file, qcnet::io::Safetensors::open(node_path));
+    evaluation.models_ = std::move(models);
     evaluation.in_own_basis_ =
         node_file.find("qcnet.encoder.weight") != nullptr || node_file.metadata("qcnet.planes").has_value();
     for (const std::string& path : server_paths) QCNET_CHECK(evaluation.add_server(path, node_path));
@@ -77,8 +81,11 @@ class Evaluation {
 
   Result<void> run(std::size_t limit) {
     const std::size_t count = limit == 0 ? benchmark_->size() : std::min(limit, benchmark_->size());
-    Frame frame = node_.make_frame(), coded = node_.make_frame(qcnet::Coding::context);
-    std::size_t raw = 0, file = 0, compressed = 0;
+    Frame frame = node_.make_frame(), coded = node_.make_frame(qcnet::Coding::context), modeled = frame;
+    if (models_) {
+      QCNET_TRY(modeled, node_.make_frame(*models_));
+    }
+    std::size_t raw = 0, file = 0, compressed = 0, by_model = 0;
     for (std::size_t i = 0; i < count; ++i) {
       pictures_.push_back(i * benchmark_->size() / count);  // spread over all classes of a folder
       QCNET_TRY(const auto picture, benchmark_->get(pictures_.back()));
@@ -87,10 +94,8 @@ class Evaluation {
       const auto size = std::filesystem::file_size(picture.name, is_no_file);
       if (!is_no_file) file += size;
       QCNET_CHECK(node_ms_([&] { return node_.encode_into(picture.image, frame); }));
-      for (std::size_t m = 0; m < frame.map_count(); ++m)
-        std::ranges::copy(frame.bits(m).bytes(), coded.bits(m).data);
-      coded.seal(frame.sequence(), frame.picture());
-      compressed += coded.bytes().size();
+      compressed += size_as(coded, frame);
+      if (models_) by_model += size_as(modeled, frame);
       QCNET_CHECK(head_ms_([&] { return node_.features(picture.image); }));
       Maps maps;
       for (std::size_t m = 0; m < frame.map_count(); ++m) maps.push_back(node_.head().output(m));
@@ -103,7 +108,8 @@ class Evaluation {
       }
     }
     const auto mean = [count](std::size_t sum) { return (sum + count / 2) / count; };
-    bytes_ = {mean(raw), mean(file), 0, 0, 0, frame.bytes().size(), mean(compressed), link_.bytes()};
+    bytes_ = {mean(raw),      mean(file),   0, 0, 0, frame.bytes().size(), mean(compressed),
+              mean(by_model), link_.bytes()};
     for (const qcnet::CutMap& map : rebuilt_) {
       bytes_.eight_bit += map.shape.elements();
       bytes_.one_bit += map.shape.pixels() * qcnet::packed_bytes(map.shape.channels());
@@ -134,7 +140,9 @@ class Evaluation {
     out << "\nBytes per picture: raw " << bytes_.raw;
     if (bytes_.file != 0) out << ", its file " << bytes_.file;
     out << "; at the cut float32 " << bytes_.float32 << ", 8 bit " << bytes_.eight_bit << ", 1 bit "
-        << bytes_.one_bit << ", whole frame " << bytes_.frame << ", compressed " << bytes_.compressed << '\n';
+        << bytes_.one_bit << ", whole frame " << bytes_.frame << ", compressed " << bytes_.compressed;
+    if (models_) out << ", by its entropy model " << bytes_.modeled;
+    out << '\n';
     const Row *whole = find("unpartitioned"), *plain = find("lloyd-max"), *qcnet = find("qcnet");
     if (whole == nullptr || plain == nullptr || qcnet == nullptr) return out.str();
     const double lost = whole->score->percent() - plain->score->percent();
@@ -152,7 +160,9 @@ class Evaluation {
         << ", \"pictures\": " << pictures_.size() << ",\n \"bytes\": {\"raw\": " << bytes_.raw
         << ", \"file\": " << bytes_.file << ", \"float32\": " << bytes_.float32
         << ", \"eight_bit\": " << bytes_.eight_bit << ", \"one_bit\": " << bytes_.one_bit
-        << ", \"frame\": " << bytes_.frame << ", \"compressed\": " << bytes_.compressed << "},\n";
+        << ", \"frame\": " << bytes_.frame << ", \"compressed\": " << bytes_.compressed;
+    if (models_) out << ", \"modeled\": " << bytes_.modeled;
+    out << "},\n";
     if (link_.loss() > 0)
       out << " \"loss\": " << fixed(link_.loss(), 4) << ", \"packets\": " << link_.packets()
           << ", \"packet_bytes\": " << bytes_.packets << ",\n";
@@ -183,6 +193,13 @@ class Evaluation {
 
  private:
   static constexpr int title_width = 45;
+
+  /// Bytes of a frame as another one sends it.
+  static std::size_t size_as(Frame& other, const Frame& frame) {
+    std::ranges::copy(frame.all_bits(), other.all_bits().data());
+    other.seal(frame.sequence(), frame.picture());
+    return other.bytes().size();
+  }
 
   std::size_t sent_bytes() const { return link_.loss() > 0 ? bytes_.packets : bytes_.frame; }
 
@@ -318,6 +335,7 @@ class Evaluation {
 
   std::unique_ptr<Benchmark> benchmark_;
   qcnet::Node node_;
+  std::optional<qcnet::EntropyModels> models_;
   bool in_own_basis_ = false;           // the node's maps are mixtures of those that servers rebuild
   std::vector<qcnet::CutMap> rebuilt_;  // the maps at the cut, as servers rebuild them
   LossyLink link_;
@@ -342,7 +360,7 @@ int main(int argc, char** argv) {
   app.footer(
       "Example: evaluate cifar10/test resnet-cifar10-layer1.node.safetensors"
       " resnet-cifar10-layer1-*.server.safetensors");
-  std::string dataset, split, node, json = "/dev/null", predictions = "/dev/null";
+  std::string dataset, split, node, entropy, json = "/dev/null", predictions = "/dev/null";
   std::vector<std::string> servers;
   std::size_t limit = 0, mtu = 128;
   double loss = 0;
@@ -360,13 +378,17 @@ int main(int argc, char** argv) {
   app.add_option("--packet-loss", loss, "Send frames in packets, of which each is lost with this probability")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--mtu", mtu, "Most bytes of such a packet")->capture_default_str();
+  add_entropy_option(app, entropy, "Also say what frames take by it");
   app.add_option("--json", json, "Also write the figures to this file");
   app.add_option("--predictions", predictions, "Also write what each picture was taken for to this file");
   add_bf16_option(app, bf16);
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
-    QCNET_TRY(Evaluation evaluation, Evaluation::open(dataset, split, node, servers, loss, mtu, bf16));
+    QCNET_TRY(Evaluation evaluation,
+              Evaluation::open(dataset, split, node, servers, entropy, loss, mtu, bf16));
+    if (json == predictions && json != "/dev/null")
+      return Error(json + ": cannot take both --json and --predictions");
     QCNET_TRY(OutputFile json_file, OutputFile::open(json));  // now, not after minutes of work
     QCNET_TRY(OutputFile predictions_file, OutputFile::open(predictions));
     QCNET_CHECK(evaluation.run(limit));

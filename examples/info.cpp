@@ -192,6 +192,13 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
     describe_anchors(out, server.deployment());
     describe_classes(out, server.deployment().classes);
     describe_check(out, file, "qcnet.check.output");
+  } else if (role == "entropy") {
+    QCNET_TRY(const auto models, qcnet::EntropyModels::load(path));
+    title("entropy models of the node with hash " + qcnet::hash_text(models.model_hash()));
+    for (const auto& [map, model] : models.maps())
+      line(out, "map",
+           printable(map) + ", " + std::to_string(model.channels()) + " channels, " +
+               std::to_string(model.neighbors().size()) + " neighbors");
   } else {
     QCNET_TRY(const WholeModel model, WholeModel::load(path, options));
     title(model.about.name.empty()
@@ -255,6 +262,8 @@ Result<void> describe(std::ostream& out, const std::string& path, const Preproce
   const std::string_view magic(start, sizeof start);
   if (magic.starts_with("QCNF")) return describe_frames(out, path, false);
   if (magic.ends_with("QCNF")) return describe_frames(out, path, true);
+  if (magic.starts_with("QCNP") || magic.ends_with("QCNP"))
+    return qcnet::Error(path + ": holds packets of frames, which server reads");
   return describe_weights(out, path, options);
 }
 

@@ -1,4 +1,5 @@
 // The node of a deployment: pictures in, frames out.
+#include "common/entropy_option.hpp"
 #include "common/measure.hpp"
 #include "common/output_file.hpp"
 #include "common/pictures.hpp"
@@ -22,9 +23,8 @@ struct Statistics {
   std::size_t bytes = 0;  // of all that was sent
 };
 
-Result<void> send_all(qcnet::Node& node, const Pictures& pictures, std::size_t count, std::ostream& out,
-                      qcnet::Coding coding, std::size_t mtu, Statistics& statistics) {
-  qcnet::Frame frame = node.make_frame(coding);
+Result<void> send_all(qcnet::Node& node, qcnet::Frame& frame, const Pictures& pictures, std::size_t count,
+                      std::ostream& out, std::size_t mtu, Statistics& statistics) {
   std::optional<qcnet::Packetizer> packets;
   if (mtu != 0) {
     QCNET_TRY(packets, qcnet::Packetizer::make(frame, mtu));
@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
   app.footer(
       "Example: node resnet-cifar10-layer1.node.safetensors cifar10/test |"
       " server resnet-cifar10-layer1-qcnet.server.safetensors");
-  std::string weights, output, split;
+  std::string weights, output, split, entropy;
   std::vector<std::string> paths;
   std::size_t limit = 0, mtu = 0;
   bool compress = false, quiet = false, bf16 = false;
@@ -66,11 +66,15 @@ int main(int argc, char** argv) {
   app.add_option("--limit", limit, "Stop after this many pictures")->check(CLI::PositiveNumber);
   auto* compressed = app.add_flag("--compress", compress,
                                   "Send fewer bytes, for some more work; the server need not be told");
+  auto* modeled =
+      add_entropy_option(app, entropy, "Send still fewer bytes by a model that the server must be given, too")
+          ->excludes(compressed);
   app.add_option("--mtu", mtu,
                  "Send frames in packets of at most this many bytes, of which any may be lost; the server\n"
                  "need not be told")
       ->check(CLI::PositiveNumber)
-      ->excludes(compressed);
+      ->excludes(compressed)
+      ->excludes(modeled);
   app.add_flag("--quiet", quiet, "No statistics at the end");
   add_bf16_option(app, bf16);
   add_threads_option(app);
@@ -83,13 +87,17 @@ int main(int argc, char** argv) {
               qcnet::Node::load(weights, qcnet::Verify::yes, {.fast = false, .bf16 = bf16}));
     QCNET_TRY(const Pictures pictures, Pictures::open(paths, split));
     const std::size_t count = limit == 0 ? pictures.size() : std::min(limit, pictures.size());
-    const auto coding = compress ? qcnet::Coding::context : qcnet::Coding::none;
+    QCNET_TRY(const auto models, open_entropy_models(entropy, node.deployment()));
+    qcnet::Frame frame = node.make_frame(compress ? qcnet::Coding::context : qcnet::Coding::none);
+    if (models) {
+      QCNET_TRY(frame, node.make_frame(*models));
+    }
     Statistics statistics;
     if (output.empty()) {
-      QCNET_CHECK(send_all(node, pictures, count, std::cout, coding, mtu, statistics));
+      QCNET_CHECK(send_all(node, frame, pictures, count, std::cout, mtu, statistics));
     } else {
       QCNET_TRY(OutputFile file, OutputFile::open(output));
-      QCNET_CHECK(send_all(node, pictures, count, file.stream(), coding, mtu, statistics));
+      QCNET_CHECK(send_all(node, frame, pictures, count, file.stream(), mtu, statistics));
       QCNET_CHECK(file.commit());
     }
     if (quiet) return {};

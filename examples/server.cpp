@@ -2,6 +2,7 @@
 // sentence.
 #include "common/answer.hpp"
 #include "common/boxes.hpp"
+#include "common/entropy_option.hpp"
 #include "common/measure.hpp"
 #include "common/open_benchmark.hpp"
 #include "common/program.hpp"
@@ -44,17 +45,17 @@ class Referee {
 class Connection {
  public:
   Connection(qcnet::Server server, qcnet::PacketAssembler assembler, std::optional<Referee> referee,
-             DetectionOptions options, std::size_t longest)
+             std::optional<qcnet::EntropyModels> models, DetectionOptions options)
       : server_(std::move(server)),
         assembler_(std::move(assembler)),
         referee_(std::move(referee)),
-        options_(options),
-        longest_(longest) {}
+        models_(std::move(models)),
+        options_(options) {}
 
   /// Takes one message, a frame or a packet of one, and answers what is ready for it.
   Result<void> receive(std::span<const std::byte> message) {
     if (!qcnet::is_packet(message)) {
-      QCNET_TRY(const qcnet::Frame frame, qcnet::Frame::parse(message, longest_));
+      QCNET_TRY(const qcnet::Frame frame, server_.parse(message, models_ ? &*models_ : nullptr));
       return answer(frame, frame);
     }
     QCNET_TRY(const auto added, assembler_.add(message));
@@ -91,8 +92,7 @@ class Connection {
     // Only now: a frame that is not even for this model must not spoil the numbers of those that are.
     QCNET_CHECK(guard_.accept(frame.sequence()));
     if (referee_) QCNET_CHECK(referee_->judge(server_, frame));
-    std::cout << lines << std::flush;
-    ++answered_;
+    if (std::cout << lines << std::flush) ++answered_;
     return {};
   }
 
@@ -116,8 +116,8 @@ class Connection {
   qcnet::Server server_;
   qcnet::PacketAssembler assembler_;
   std::optional<Referee> referee_;
+  std::optional<qcnet::EntropyModels> models_;
   DetectionOptions options_;
-  std::size_t longest_;
   qcnet::ReplayGuard guard_;
   Timings timings_;
   std::size_t answered_ = 0, packets_ = 0, lost_ = 0;
@@ -136,21 +136,22 @@ int main(int argc, char** argv) {
   app.footer(
       "Example: node resnet-cifar10-layer1.node.safetensors cifar10/test |"
       " server resnet-cifar10-layer1-qcnet.server.safetensors --labels cifar10/test");
-  std::string weights, labels, split;
+  std::string weights, labels, split, entropy;
   DetectionOptions options;
   std::size_t longest = std::size_t{16} << 20;
   bool strict = false, quiet = false, bf16 = false;
   app.add_option("SERVER", weights, "The server's file (.server.safetensors)")->required();
   app.add_option("--labels", labels, "The dataset the node sends, to count right answers");
   app.add_option("--split", split, "Of a detector's dataset only train, val or test");
-  app.add_option("--max-bytes", longest, "Longest frame to accept, also after decompression")
-      ->capture_default_str();
+  app.add_option("--max-bytes", longest, "Longest frame or packet to accept")->capture_default_str();
+  add_entropy_option(app, entropy, "By which the node codes its bits, if it does");
   app.add_flag("--strict", strict, "Stop at the first bad frame");
   app.add_flag("--quiet", quiet, "No statistics at the end");
   add_detection_options(app, options);
   add_bf16_option(app, bf16);
   add_threads_option(app);
 
+  std::ios::sync_with_stdio(false);  // else std::cin takes an error for the end
   return run(app, argc, argv, [&]() -> Result<void> {
     QCNET_TRY(qcnet::Server server, qcnet::Server::load(weights, {.arithmetic = {.bf16 = bf16}}));
     std::optional<Referee> referee;
@@ -158,14 +159,18 @@ int main(int argc, char** argv) {
       QCNET_TRY(referee, Referee::open(labels, split, server));
     }
     QCNET_TRY(auto assembler, server.make_assembler());
-    Connection connection(std::move(server), std::move(assembler), std::move(referee), options, longest);
+    QCNET_TRY(auto models, open_entropy_models(entropy, server.deployment()));
+    Connection connection(std::move(server), std::move(assembler), std::move(referee), std::move(models),
+                          options);
     std::size_t received = 0, refused = 0;
+    Result<void> stream;
     for (bool more = true; more;) {
       const auto message = read_message(std::cin, longest);
-      if (!message) return message.error().in("frame " + std::to_string(received + 1) + " of stdin");
-      more = message->has_value();
+      if (!message) stream = message.error().in("frame " + std::to_string(received + 1) + " of stdin");
+      more = message.ok() && message->has_value();
       if (more) ++received;
       const auto done = more ? connection.receive(**message) : connection.finish();
+      if (!std::cout) return Error("stdout: cannot be written; has its reader gone, or is the disk full?");
       if (done) continue;
       const std::string where = !more ? std::string("the end of stdin")
                                       : (qcnet::is_packet(**message) ? "packet " : "frame ") +
@@ -174,8 +179,9 @@ int main(int argc, char** argv) {
       std::cerr << "server: " << where << ": " << done.error().message() << '\n';
       ++refused;
     }
-    if (received == 0) return Error("stdin: there were no frames; pipe node's output into server");
+    if (received == 0 && stream) return Error("stdin: there were no frames; pipe node's output into server");
     if (!quiet) std::cerr << "server: " << connection.report() << '\n';
+    QCNET_CHECK(stream);
     if (refused != 0)
       return Error(std::to_string(refused) + " of " + std::to_string(received) + " messages were refused");
     return {};

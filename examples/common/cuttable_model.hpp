@@ -154,6 +154,7 @@ struct Deployed {
   };
   std::shared_ptr<qcnet::Node> node;
   std::string path;
+  std::shared_ptr<const qcnet::EntropyModels> models = nullptr;  // by which bits are coded
   std::vector<Method> methods = {};
 };
 
@@ -163,7 +164,8 @@ inline TriableCut cut_deployed(const Deployed& files) {
     std::span<const std::byte> message = {};
   };
   const auto frames = std::make_shared<Frames>(
-      Frames{files.node->make_frame(), files.node->make_frame(qcnet::Coding::context)});
+      Frames{files.node->make_frame(), files.models ? files.node->make_frame(*files.models).value()
+                                                    : files.node->make_frame(qcnet::Coding::context)});
   TriableCut cut{files.node->deployment().cut,
                  [node = files.node, frames](const qcnet::vision::Image& image,
                                              qcnet::Coding coding) -> qcnet::Result<std::size_t> {
@@ -176,8 +178,8 @@ inline TriableCut cut_deployed(const Deployed& files) {
                  bytes_of(files.node->head())};
   for (const Deployed::Method& method : files.methods)
     cut.methods.push_back({method.server->deployment().method,
-                           [server = method.server, frames]() -> qcnet::Result<void> {
-                             QCNET_TRY(const auto frame, qcnet::Frame::parse(frames->message));
+                           [server = method.server, frames, models = files.models]() -> qcnet::Result<void> {
+                             QCNET_TRY(const auto frame, server->parse(frames->message, models.get()));
                              QCNET_CHECK(server->decode(frame));
                              return {};
                            },
@@ -185,14 +187,26 @@ inline TriableCut cut_deployed(const Deployed& files) {
   return cut;
 }
 
+/// The cut that a file with such a hash belongs to.
+inline qcnet::Result<Deployed*> owner_of(const std::string& path, std::uint64_t hash,
+                                         std::vector<Deployed>& cuts) {
+  for (Deployed& cut : cuts)
+    if (cut.node->deployment().hash == hash) return &cut;
+  return qcnet::Error(path + ": the file of its node (.node.safetensors) is missing");
+}
+
 inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::string>& paths) {
   std::vector<Deployed> cuts;
-  std::vector<std::string> server_paths;
+  std::vector<std::string> server_paths, entropy_paths;
   CuttableModel model{};
   for (const std::string& path : paths) {
     QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
     if (file.metadata("qcnet.role") == "server") {
       server_paths.push_back(path);
+      continue;
+    }
+    if (file.metadata("qcnet.role") == "entropy") {
+      entropy_paths.push_back(path);
       continue;
     }
     QCNET_TRY(auto node, qcnet::Node::load(path));
@@ -209,13 +223,16 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
   }
   for (const std::string& path : server_paths) {
     QCNET_TRY(auto server, qcnet::Server::load(path));
-    const auto owner = std::ranges::find(cuts, server.deployment().hash,
-                                         [](const Deployed& cut) { return cut.node->deployment().hash; });
-    if (owner == cuts.end())
-      return qcnet::Error(path + ": the file of its node (.node.safetensors) is missing");
+    QCNET_TRY(Deployed* const owner, owner_of(path, server.deployment().hash, cuts));
     QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
     QCNET_TRY(const auto accuracy, percent(file, path, "qcnet.accuracy"));
     owner->methods.push_back({std::make_shared<qcnet::Server>(std::move(server)), path, accuracy});
+  }
+  for (const std::string& path : entropy_paths) {
+    QCNET_TRY(auto models, qcnet::EntropyModels::load(path));
+    QCNET_TRY(Deployed* const owner, owner_of(path, models.model_hash(), cuts));
+    if (const auto frame = owner->node->make_frame(models); !frame) return frame.error().in(path);
+    owner->models = std::make_shared<qcnet::EntropyModels>(std::move(models));
   }
   for (const Deployed& cut : cuts)
     if (cut.methods.empty())
@@ -261,7 +278,7 @@ inline qcnet::Result<CuttableModel> CuttableModel::load(const std::vector<std::s
   for (const std::string& path : files) {
     QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
     const auto role = file.metadata("qcnet.role");
-    if (role != "node" && role != "server") whole.push_back(path);
+    if (role != "node" && role != "server" && role != "entropy") whole.push_back(path);
   }
   if (whole.empty()) return detail::load_deployments(files);
   if (files.size() > 1)

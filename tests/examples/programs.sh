@@ -8,8 +8,9 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=$(cd "$1/examples" && pwd) weights=$(realpath "${2:-$root/weights/shipped}")
 node=$weights/resnet-fashion-layer2.node.safetensors
 server=$weights/resnet-fashion-layer2-qcnet.server.safetensors
+entropy=$weights/resnet-fashion-layer2.entropy.safetensors
 other=$weights/resnet-cifar10-layer1.node.safetensors
-for file in "$node" "$server" "$other"; do
+for file in "$node" "$server" "$entropy" "$other"; do
   [ -f "$file" ] || { echo "programs.sh: $file is missing" >&2; exit 2; }
 done
 work=$(mktemp -d) && cd "$work" && trap 'rm -rf "$work"' EXIT
@@ -111,7 +112,20 @@ good "100 pictures" "$bin/node" "$node" pictures --compress -o frames
 receive >from-file && cmp -s piped from-file || wrong "compressed frames give different answers"
 good "compressed" "$bin/info" frames
 cp frames compressed-frames
+good "100 pictures" "$bin/node" "$node" pictures --entropy-model "$entropy" -o frames
+[ "$(stat -c %s frames)" -lt "$(stat -c %s compressed-frames)" ] || wrong "--entropy-model makes frames still shorter"
+receive --entropy-model "$entropy" >from-file && cmp -s piped from-file || wrong "modeled frames give different answers"
+bad 1 "the file that its node was given" "$bin/server" "$server" --strict <frames
+bad 1 "the file that its node was given" "$bin/info" frames
+good "16 channels, 6 neighbors" "$bin/info" "$entropy"
+good "by its entropy model" evaluate pictures "$node" "$server" --entropy-model "$entropy"
+good "coded" "$bin/plan" "$node" "$server" "$entropy" --pictures pictures --limit 2 --link ble
+bad 1 "of another node" "$bin/node" "$other" pictures --entropy-model "$entropy" -o new-frames
+bad 1 "no file of entropy models" "$bin/node" "$node" pictures --entropy-model "$server" -o new-frames
+bad 1 "its node (.node.safetensors) is missing" "$bin/plan" "$entropy" --link ble
+bad 2 "--entropy-model" "$bin/node" "$node" pictures --mtu 100 --entropy-model "$entropy" -o new-frames
 good "100 pictures" "$bin/node" "$node" pictures --mtu 100 -o frames
+cp frames packet-frames
 receive >from-file && cmp -s piped from-file || wrong "a frame in packets gives a different answer"
 python3 -c "
 import struct
@@ -200,21 +214,40 @@ bad 1 "frame 1 of stdin: the frame's checksum" bash -c 'dd if=frames bs=$(($(sta
   wrong "a damaged frame is skipped and counted"
 for change in "f[:4] + b'QCNX' + f[8:n]" "struct.pack('<I', 3) + b'QCN'" "struct.pack('<I', 0)" \
   "struct.pack('<I', n - 4) + bytes(n - 4)"; do
-  damage "$change" && bad 1 "frame 1 of stdin" receive --strict
+  damage "$change" || wrong "damage"
+  bad 1 "frame 1 of stdin" receive --strict
 done
-damage "f[:n - 1]" && bad 1 "ends within a frame" receive
-damage "f[:2]" && bad 1 "ends within a frame" receive
-damage "b'\xff' * 1000" && bad 1 "at most" receive
-damage "b''" && bad 1 "no frames" receive
-"$bin/node" "$other" pictures/0/0.png -o frames --quiet && bad 1 "another model" receive --strict
+damage "f[:n - 1]" || wrong "damage"
+bad 1 "ends within a frame" receive
+damage "f[:2]" || wrong "damage"
+bad 1 "ends within a frame" receive
+damage "b'\xff' * 1000" || wrong "damage"
+bad 1 "at most" receive
+damage "b''" || wrong "damage"
+bad 1 "no frames" receive
+"$bin/node" "$other" pictures/0/0.png -o frames --quiet || wrong "node of another model"
+bad 1 "another model" receive --strict
 damage "f[:n] * 2"
 "$bin/server" "$server" --strict --quiet <frames >out 2>err && wrong "a replayed frame is accepted"
 grep -q "replayed" err || wrong "a replayed frame is named"
-damage "f[:n - 1]" && bad 1 "frames: frame 1" "$bin/info" frames
-damage "f[4:n - 1]" && bad 1 "frames: the frame's checksum" "$bin/info" frames
-size=$(od -An -tu4 -N4 compressed-frames | tr -d ' ')  # of the first compressed frame
-head -c $((4 + size)) compressed-frames >frames
-bad 1 "the frame's header asks for 448 bytes, at most" receive --strict --max-bytes "$size"
+damage "f[:n - 1]" || wrong "damage"
+bad 1 "frames: frame 1" "$bin/info" frames
+damage "f[4:n - 1]" || wrong "damage"
+bad 1 "frames: the frame's checksum" "$bin/info" frames
+
+# Streams that break off, and outputs that cannot be written.
+head -c -10 packet-frames >frames
+"$bin/server" "$server" <frames >out 2>err
+[ $? = 1 ] && [ "$(wc -l <out)" = 100 ] && grep -q "100 frames answered" err && grep -q "ends within a frame" err ||
+  wrong "what came before a stream breaks off is answered"
+cp all-frames frames
+bad 1 "cannot be read" "$bin/server" "$server" --quiet <.
+bad 1 "stdout: cannot be written" bash -c '"$0" "$1" --quiet <frames >/dev/full' "$bin/server" "$server"
+bad 1 "holds packets" "$bin/info" packet-frames
+bad 1 "cannot take both" "$bin/evaluate" pictures "$node" "$server" --json table.json --predictions table.json
+ln -s linked-table link
+good "unpartitioned" "$bin/evaluate" pictures "$node" "$server" --limit 2 --json link
+[ -L link ] && grep -q unpartitioned linked-table || wrong "a link is written through"
 
 . "$root/tests/examples/detectors.sh"
 . "$root/tests/examples/families.sh"
