@@ -2,8 +2,8 @@
 """What coding saves in frames, beside zlib and LZMA: a Markdown table.
 
 Usage: compression.py RECODE FRAMES...
-RECODE is the program qcnet_recode; each of FRAMES is a file that `node NODE PICTURES -o FRAMES` wrote, without
---compress. All sizes are means over a file's frames, each compressed by itself, of the bits alone: a frame's header and
+RECODE is the program qcnet_recode; each of FRAMES is a file that `node NODE PICTURES -o X.frames` wrote, without
+--compress. Where there is an X.entropy.safetensors (weights/entropy.py), it is measured, too. All sizes are means over a file's frames, each compressed by itself, of the bits alone: a frame's header and
 checksum come on top (32 bytes and the description of its map). zlib and LZMA are at their best level, without their own
 headers and checksums.
 """
@@ -40,20 +40,27 @@ def lzma_size(data):
     return len(lzma.compress(data, lzma.FORMAT_RAW, filters=filters))
 
 
+def cells(raw, coded, encode, decode, encode_ns, decode_ns):
+    return (f"{float(coded):.0f} ({100 * float(coded) / raw:.0f} %) | {float(encode):.3f}, {float(decode):.3f} |"
+            f" {float(encode_ns):.0f}, {float(decode_ns):.0f}")
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    print("| frames of | bits, bytes | coded | zlib -9 | LZMA | encode ms | decode ms | ns a bit |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| frames of | bits, bytes | zlib -9 | LZMA | --compress | ms | ns a bit | --entropy-model | ms | ns a bit |")
+    print("|---" * 10 + "|")
     lines = subprocess.run(sys.argv[1:], check=True, capture_output=True, text=True).stdout.splitlines()
-    for line in lines:
-        name, count, raw, coded, encode, decode, *ns = line.split("\t")
-        path, count, raw, coded = pathlib.Path(name), int(count), float(raw), float(coded)
+    found = {}
+    for name, *figures in (line.split("\t") for line in lines):
+        found.setdefault(name, []).append(figures)
+    for name, coders in found.items():
+        path, count, raw = pathlib.Path(name), int(coders[0][0]), float(coders[0][1])
         data = list(payloads(path))
-        sizes = [f"{size:.0f} ({100 * size / raw:.0f} %)"
-                 for size in (coded, sum(map(zlib_size, data)) / count, sum(map(lzma_size, data)) / count)]
-        print(f"| {path.stem}, {count} pictures | {raw:.0f} | {' | '.join(sizes)} | {float(encode):.3f} |"
-              f" {float(decode):.3f} | {float(ns[0]):.0f}, {float(ns[1]):.0f} |")
+        sizes = [sum(map(size, data)) / count for size in (zlib_size, lzma_size)]
+        row = [f"{path.stem}, {count} pictures", f"{raw:.0f}", *(f"{size:.0f} ({100 * size / raw:.0f} %)" for size in sizes),
+               *(cells(raw, *coder[2:]) for coder in coders), *([" | | "] if len(coders) == 1 else [])]
+        print("| " + " | ".join(row) + " |")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-// Coding a map's bits: ns a bit, and how much of the bits is left. The shipped models' cuts are from 6k to
-// 43k bits; what coding saves on their real maps: bench/compare/compression.py.
+// Coding a map's bits, by what is learned on the way or by an entropy model: ns a bit, and how much of the
+// bits is left. The shipped models' cuts are from 6k to 43k bits; what coding saves on their real maps:
+// bench/compare/compression.py.
 #include "common.hpp"
 
 #include <cstdint>
 #include <random>
 #include <vector>
 
-#include <qcnet/bits/context_coder.hpp>
+#include <qcnet/bits/entropy_model.hpp>
 
 namespace {
 
@@ -35,34 +36,68 @@ void report(benchmark::State& state, const bench::Meter& meter, const Bitplane& 
   state.counters["coded/raw"] = static_cast<double>(code) / static_cast<double>(map.bytes().size());
 }
 
-void encode(benchmark::State& state) {
+/// Made-up weights take the time of real ones, but save nothing.
+bits::EntropyModel made_up_model(std::size_t channels) {
+  std::mt19937 engine(2);
+  std::vector<std::int16_t> bias(5 * channels), weights(2 * channels * channels), own(channels * channels);
+  for (std::int16_t& w : weights) w = static_cast<std::int16_t>(engine() % 7) - std::int16_t{3};
+  for (std::size_t i = 0; i < channels; ++i)
+    for (std::size_t c = i + 1; c < channels; ++c)
+      own[i * channels + c] = static_cast<std::int16_t>(engine() % 7);
+  return bits::EntropyModel::make(channels, {{0, -1}, {-1, 0}}, bias, weights, own).value();
+}
+
+template <class Encode>
+void measure_encode(benchmark::State& state, Encode encode) {
   const Bitplane map = blobs(map_shape(state));
   std::vector<std::uint8_t> code(2 * map.bytes().size());
   std::size_t size = 0;
   const bench::Meter meter;
   for (auto _ : state) {
     bits::RangeEncoder encoder(code);
-    encode_bits(map, encoder);
+    encode(map, encoder);
     size = encoder.finish();
     benchmark::ClobberMemory();
   }
   report(state, meter, map, size);
 }
 
-void decode(benchmark::State& state) {
+template <class Encode, class Decode>
+void measure_decode(benchmark::State& state, Encode encode, Decode decode) {
   const Bitplane map = blobs(map_shape(state));
   std::vector<std::uint8_t> code(2 * map.bytes().size());
   bits::RangeEncoder encoder(code);
-  encode_bits(map, encoder);
+  encode(map, encoder);
   code.resize(encoder.finish());
   Bitplane read(map.shape());
   const bench::Meter meter;
   for (auto _ : state) {
     bits::RangeDecoder decoder(code);
-    decode_bits(decoder, read);
+    decode(decoder, read);
     benchmark::ClobberMemory();
   }
   report(state, meter, map, code.size());
+}
+
+const auto plain_encode = [](const Bitplane& map, bits::RangeEncoder& to) { encode_bits(map, to); };
+
+void encode(benchmark::State& state) {
+  measure_encode(state, plain_encode);
+}
+void decode(benchmark::State& state) {
+  measure_decode(state, plain_encode,
+                 [](bits::RangeDecoder& from, Bitplane& map) { decode_bits(from, map); });
+}
+
+void encode_by_model(benchmark::State& state) {
+  const auto model = made_up_model(static_cast<std::size_t>(state.range(1)));
+  measure_encode(state, [&](const Bitplane& map, bits::RangeEncoder& to) { encode_bits(map, model, to); });
+}
+void decode_by_model(benchmark::State& state) {
+  const auto model = made_up_model(static_cast<std::size_t>(state.range(1)));
+  measure_decode(
+      state, [&](const Bitplane& map, bits::RangeEncoder& to) { encode_bits(map, model, to); },
+      [&](bits::RangeDecoder& from, Bitplane& map) { decode_bits(from, model, map); });
 }
 
 /// Side, channels: the cuts of the shipped ResNet, ConvNeXt and YOLO, and of ResNet50 behind layer2.
@@ -71,5 +106,7 @@ void cuts(benchmark::internal::Benchmark* b) {
 }
 BENCHMARK(encode)->Apply(cuts);
 BENCHMARK(decode)->Apply(cuts);
+BENCHMARK(encode_by_model)->Apply(cuts);
+BENCHMARK(decode_by_model)->Apply(cuts);
 
 }  // namespace
