@@ -50,16 +50,14 @@ struct Recoded {
     double start = now_ms();
     for (int t = 0; t < times; ++t) {
       bits::RangeEncoder encoder(bytes);
-      for (std::size_t i = 0; i < read.size(); ++i)
-        by[i] ? encode_bits(frame.bits(i), *by[i], encoder) : encode_bits(frame.bits(i), encoder);
+      for (std::size_t i = 0; i < read.size(); ++i) encode_bits(frame.bits(i), by[i], encoder);
       coded = encoder.finish();
     }
     encode_ms.push_back((now_ms() - start) / times);
     start = now_ms();
     for (int t = 0; t < times; ++t) {
       bits::RangeDecoder decoder(std::span<const std::uint8_t>(bytes).first(coded));
-      for (std::size_t i = 0; i < read.size(); ++i)
-        by[i] ? decode_bits(decoder, *by[i], read[i]) : decode_bits(decoder, read[i]);
+      for (std::size_t i = 0; i < read.size(); ++i) decode_bits(decoder, by[i], read[i]);
     }
     decode_ms.push_back((now_ms() - start) / times);
     raw += size;
@@ -100,6 +98,8 @@ int main(int argc, char** argv) {
       const auto frame = Frame::parse(bytes.first(std::min(size, bytes.size())));
       if (!frame) return fail(argv[i], frame.error());
       plain.add(*frame, nullptr);
+      if (models && models->model_hash() != frame->model_hash())
+        return fail(argv[i], Error("its entropy models are of another node"));
       if (models) modeled.add(*frame, &*models);
       at += 4 + size;
     }

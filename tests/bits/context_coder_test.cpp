@@ -1,4 +1,5 @@
 #include "allocations.hpp"
+#include "round_trip.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -16,14 +17,6 @@ using namespace qcnet;
 using Bytes = std::vector<std::uint8_t>;
 
 namespace {
-
-Bytes code_of(ConstBitplaneView map) {
-  Bytes code(2 * map.size_bytes() + 64);
-  bits::RangeEncoder encoder(code);
-  encode_bits(map, encoder);
-  code.resize(encoder.finish());
-  return code;
-}
 
 /// Blobs, as features have them: channel c is a disc that grows with c, with some noise.
 Bitplane blobs(const Shape& shape, std::uint32_t seed) {
@@ -66,25 +59,15 @@ TEST_CASE("context_coder: every map comes back, and nothing is written outside i
   for (const Shape& shape : shapes())
     for (const Bitplane& map : maps_of(shape)) {
       CAPTURE(shape.to_string());
-      const Bytes code = code_of(map);
-      const std::size_t size = map.bytes().size(), guard = 64;
-      Bytes memory(size + 2 * guard, 0xA5);  // also within the map: what was there before does not matter
-      bits::RangeDecoder decoder(code);
-      decode_bits(decoder, BitplaneView(memory.data() + guard, shape));
-      REQUIRE(decoder.finish());
-      REQUIRE(std::equal(map.bytes().begin(), map.bytes().end(), memory.begin() + guard));
-      for (std::size_t i = 0; i < guard; ++i) {
-        REQUIRE(memory[i] == 0xA5);
-        REQUIRE(memory[guard + size + i] == 0xA5);
-      }
+      test::require_decodes(test::code_of(map), map);
     }
 }
 
 TEST_CASE("context_coder: structure takes less than a bit, chance hardly more, nothing nearly nothing") {
   const Shape shape{1, 32, 32, 16};  // 2048 bytes
-  CHECK(code_of(Bitplane(shape)).size() < 32);
-  CHECK(code_of(blobs(shape, 1)).size() < 1100);
-  CHECK(code_of(test::random_bits(shape, 1)).size() < 2200);
+  CHECK(test::code_of(Bitplane(shape)).size() < 32);
+  CHECK(test::code_of(blobs(shape, 1)).size() < 1100);
+  CHECK(test::code_of(test::random_bits(shape, 1)).size() < 2200);
 }
 
 TEST_CASE("context_coder: tokens of a square are rows, a class token stands by itself") {
@@ -101,7 +84,7 @@ TEST_CASE("context_coder: tokens of a square are rows, a class token stands by i
   CHECK(grid({2}) == Four{1, 0, 1, 1});
   // The same map in other words has the same code.
   const Bitplane image = blobs({1, 14, 14, 24}, 3);
-  CHECK(code_of(image) == code_of(ConstBitplaneView(image.bytes().data(), {1, 196, 24})));
+  CHECK(test::code_of(image) == test::code_of(ConstBitplaneView(image.bytes().data(), {1, 196, 24})));
 }
 
 TEST_CASE("context_coder: several maps have one code, each as if it were the first") {
@@ -111,7 +94,7 @@ TEST_CASE("context_coder: several maps have one code, each as if it were the fir
   std::size_t apart = 0;
   for (const Bitplane& map : maps) {
     encode_bits(map, encoder);
-    apart += code_of(map).size();
+    apart += test::code_of(map).size();
   }
   code.resize(encoder.finish());
   CHECK(code.size() <= apart);
@@ -135,7 +118,7 @@ TEST_CASE("context_coder: the format is what it was") {
                {{2, 13, 70, 33}, 2779, 3044079519},
                {{1, 197, 255}, 2946, 398873884}};
   for (const auto& k : known) {
-    const Bytes code = code_of(blobs(k.shape, 7));
+    const Bytes code = test::code_of(blobs(k.shape, 7));
     CAPTURE(k.shape.to_string());
     CHECK(code.size() == k.size);
     CHECK(crc32c(std::as_bytes(std::span(code))) == k.crc);
@@ -145,7 +128,7 @@ TEST_CASE("context_coder: the format is what it was") {
 TEST_CASE("context_coder: any bytes give a map, and are accepted only where they are its code") {
   std::mt19937 engine(5);
   for (const Shape& shape : {Shape{1, 5, 5, 9}, Shape{1, 17, 12}, Shape{1, 1, 1, 1}}) {
-    const Bytes good = code_of(blobs(shape, 6));
+    const Bytes good = test::code_of(blobs(shape, 6));
     std::vector<Bytes> cases;
     for (std::size_t size = 0; size < good.size(); ++size)
       cases.emplace_back(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size));
@@ -165,7 +148,7 @@ TEST_CASE("context_coder: any bytes give a map, and are accepted only where they
       Bitplane read(shape);
       decode_bits(decoder, read);
       REQUIRE(padding_is_zero(read));
-      REQUIRE(decoder.finish() == (code_of(read) == bytes));
+      REQUIRE(decoder.finish() == (test::code_of(read) == bytes));
     }
   }
 }

@@ -1,4 +1,5 @@
 #include "allocations.hpp"
+#include "round_trip.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -7,7 +8,6 @@
 #include <vector>
 
 #include <qcnet/bits/entropy_model.hpp>
-#include <qcnet/core/crc32c.hpp>
 
 #include <doctest/doctest.h>
 #include <support.hpp>
@@ -78,14 +78,6 @@ Bytes reference_code(const Parts& parts, ConstBitplaneView map) {
   return code;
 }
 
-Bytes code_of(ConstBitplaneView map, const EntropyModel& model) {
-  Bytes code(2 * map.size_bytes() + 64);
-  bits::RangeEncoder encoder(code);
-  encode_bits(map, model, encoder);
-  code.resize(encoder.finish());
-  return code;
-}
-
 std::string model_error(const Parts& parts) {
   const auto made = EntropyModel::make(parts.channels, parts.neighbors, parts.bias, parts.weights, parts.own);
   REQUIRE_FALSE(made.ok());
@@ -107,18 +99,9 @@ TEST_CASE("entropy_model: codes are those of the plain form, and every map comes
         CAPTURE(shape.to_string());
         CAPTURE(neighbors);
         const Bitplane map = test::random_bits(shape, seed);
-        const Bytes code = code_of(map, model);
+        const Bytes code = test::code_of(map, &model);
         REQUIRE(code == reference_code(parts, map));
-        const std::size_t size = map.bytes().size(), guard = 64;
-        Bytes memory(size + 2 * guard, 0xA5);
-        bits::RangeDecoder decoder(code);
-        decode_bits(decoder, model, BitplaneView(memory.data() + guard, shape));
-        REQUIRE(decoder.finish());
-        REQUIRE(std::equal(map.bytes().begin(), map.bytes().end(), memory.begin() + guard));
-        for (std::size_t i = 0; i < guard; ++i) {
-          REQUIRE(memory[i] == 0xA5);
-          REQUIRE(memory[guard + size + i] == 0xA5);
-        }
+        test::require_decodes(code, map, &model);
       }
     }
 }
@@ -133,7 +116,8 @@ TEST_CASE("entropy_model: what it foresees takes next to nothing") {
   const Bitplane random = test::random_bits({1, 32, 1, 16}, 1);
   for (std::size_t i = 0; i < 1024; ++i)
     for (std::size_t c = 0; c < 16; ++c) rows.set(i, c, random.get(i / 32, c));
-  CHECK(code_of(rows, parts.model()).size() < 64 + 8);  // the first column is 64 bytes of chance
+  const EntropyModel model = parts.model();
+  CHECK(test::code_of(rows, &model).size() < 64 + 8);  // the first column is 64 bytes of chance
 }
 
 TEST_CASE("entropy_model: coding allocates nothing, and the largest sums that may be do not wrap") {
@@ -143,11 +127,11 @@ TEST_CASE("entropy_model: coding allocates nothing, and the largest sums that ma
   const EntropyModel model = parts.model();  // 767 + 4 * 8000 = 32767 to channel 1
   Bitplane ones({1, 3, 3, 3});
   for (std::size_t i = 0; i < 27; ++i) ones.set(i / 3, i % 3, true);
-  CHECK(code_of(ones, model) == reference_code(parts, ones));
+  CHECK(test::code_of(ones, &model) == reference_code(parts, ones));
   Bytes code(64);
   const std::size_t before = allocations();
   bits::RangeEncoder encoder(code);
-  encode_bits(ones, model, encoder);
+  encode_bits(ones, &model, encoder);
   CHECK(allocations() == before);
 }
 

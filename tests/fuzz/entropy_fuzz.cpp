@@ -18,10 +18,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       map.set(i / model.channels(), i % model.channels(), i * i % 7 < 3);
     std::vector<std::uint8_t> code(4 * map.bytes().size() + 64);
     qcnet::bits::RangeEncoder encoder(code);
-    qcnet::encode_bits(map, model, encoder);
+    qcnet::encode_bits(map, &model, encoder);
     code.resize(encoder.finish());
     qcnet::bits::RangeDecoder decoder(code);
-    qcnet::decode_bits(decoder, model, again);
+    qcnet::decode_bits(decoder, &model, again);
     if (!decoder.finish() || !std::ranges::equal(map.bytes(), again.bytes())) std::abort();
   }
   return 0;

@@ -236,16 +236,18 @@ class ModeledMapCoder {
 
 namespace qcnet::inline QCNET_ABI {
 
-/// Codes the bits of a map `[N, H, W, C]` or `[N, T, C]` with a model of C channels. Allocates nothing; takes
-/// 16 KB of stack.
-inline void encode_bits(ConstBitplaneView map, const bits::EntropyModel& model, bits::RangeEncoder& encoder) {
-  bits::ModeledMapCoder<const std::uint8_t, bits::RangeEncoder>(map, model, encoder).run();
+/// Codes the bits of a map `[N, H, W, C]` or `[N, T, C]` with a model of C channels; with none, by what is
+/// learned on the way. Allocates nothing; takes 16 KB of stack.
+inline void encode_bits(ConstBitplaneView map, const bits::EntropyModel* model, bits::RangeEncoder& encoder) {
+  if (model == nullptr) return encode_bits(map, encoder);
+  bits::ModeledMapCoder<const std::uint8_t, bits::RangeEncoder>(map, *model, encoder).run();
 }
 
 /// The inverse, as that of the other `encode_bits`.
-inline void decode_bits(bits::RangeDecoder& decoder, const bits::EntropyModel& model, BitplaneView map) {
+inline void decode_bits(bits::RangeDecoder& decoder, const bits::EntropyModel* model, BitplaneView map) {
+  if (model == nullptr) return decode_bits(decoder, map);
   std::ranges::fill(map.bytes(), std::uint8_t{0});
-  bits::ModeledMapCoder<std::uint8_t, bits::RangeDecoder>(map, model, decoder).run();
+  bits::ModeledMapCoder<std::uint8_t, bits::RangeDecoder>(map, *model, decoder).run();
 }
 
 }  // namespace qcnet::inline QCNET_ABI

@@ -43,6 +43,13 @@ struct PictureSize {
 /// too.
 enum class Coding { none, context };
 
+namespace detail {
+inline Error from_another_model(std::uint64_t hash, std::uint64_t expected) {
+  return Error("the frame comes from another model: its hash is " + hash_text(hash) + ", expected " +
+               hash_text(expected));
+}
+}  // namespace detail
+
 /// What a reader knows of a frame before.
 struct ExpectedFrame {
   std::uint64_t longest = std::numeric_limits<std::uint64_t>::max();  ///< bytes of it uncoded
@@ -114,7 +121,8 @@ class Frame {
     if (crc32c(body) != load_le<std::uint32_t>(bytes.data() + body.size()))
       return Error("the frame's checksum is wrong: it was damaged or cut on the way");
     const auto from = load_le<std::uint64_t>(bytes.data() + hash_at);
-    if (from != expected.model_hash.value_or(from)) return from_another_model(from, *expected.model_hash);
+    if (from != expected.model_hash.value_or(from))
+      return detail::from_another_model(from, *expected.model_hash);
     Frame frame;
     QCNET_TRY(const std::size_t size, frame.read_header(body));
     if (size > expected.longest)
@@ -140,11 +148,6 @@ class Frame {
       if (!padding_is_zero(std::as_const(frame).bits(i)))
         return Error("map '" + frame.name(i) + "' of the frame has padding bits that are not zero");
     return frame;
-  }
-
-  static Error from_another_model(std::uint64_t hash, std::uint64_t expected) {
-    return Error("the frame comes from another model: its hash is " + hash_text(hash) + ", expected " +
-                 hash_text(expected));
   }
 
   std::uint64_t model_hash() const { return load_le<std::uint64_t>(bytes_.data() + hash_at); }
@@ -249,11 +252,7 @@ class Frame {
     const std::span<std::uint8_t> code =
         std::span(coded_).subspan(code_at, raw - std::min(raw, code_header()));
     bits::RangeEncoder encoder(code);
-    for (std::size_t i = 0; i < maps_.size(); ++i)
-      if (models_ == nullptr)
-        encode_bits(std::as_const(*this).bits(i), encoder);
-      else
-        encode_bits(std::as_const(*this).bits(i), *maps_[i].model, encoder);
+    for (std::size_t i = 0; i < maps_.size(); ++i) encode_bits(bits(i), maps_[i].model, encoder);
     const std::size_t written = encoder.finish(), size = std::max(written, least_code(raw));
     if (code_header() + size >= raw) return 0;
     std::ranges::fill(code.first(size).subspan(written), std::uint8_t{0});
@@ -279,11 +278,7 @@ class Frame {
     std::copy_n(body.begin(), header, bytes_.begin());
     store_le(bytes_.data() + version_at, version);
     bits::RangeDecoder decoder(body.subspan(header + code_header()));
-    for (std::size_t i = 0; i < maps_.size(); ++i)
-      if (models_ == nullptr)
-        decode_bits(decoder, bits(i));
-      else
-        decode_bits(decoder, *maps_[i].model, bits(i));
+    for (std::size_t i = 0; i < maps_.size(); ++i) decode_bits(decoder, maps_[i].model, bits(i));
     if (!decoder.finish(least)) return Error("the frame's code is not the code of any bits");
     coded_.resize(size);
     std::ranges::copy(body, coded_.begin());

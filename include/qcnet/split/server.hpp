@@ -135,7 +135,7 @@ class Server {
   /// Whether a frame is of this server's maps.
   Result<void> check(const Frame& frame) const {
     if (frame.model_hash() != deployment_.hash)
-      return Frame::from_another_model(frame.model_hash(), deployment_.hash);
+      return detail::from_another_model(frame.model_hash(), deployment_.hash);
     if (frame.name(0) != deployment_.cut)
       return Error("the frame is cut at \"" + frame.name(0) + "\", this server continues from \"" +
                    deployment_.cut + "\"");
