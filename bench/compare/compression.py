@@ -3,31 +3,24 @@
 
 Usage: compression.py RECODE FRAMES...
 RECODE is the program qcnet_recode; each of FRAMES is a file that `node NODE PICTURES -o X.frames` wrote, without
---compress. Where there is an X.entropy.safetensors (weights/entropy.py), it is measured, too. All sizes are means over a file's frames, each compressed by itself, of the bits alone: a frame's header and
-checksum come on top (32 bytes and the description of its map). zlib and LZMA are at their best level, without their own
-headers and checksums.
+--compress. Where there is an X.entropy.safetensors (weights/entropy.py), it is measured, too. All sizes are means over a
+file's frames, each compressed by itself, of the bits alone: a frame's header and checksum come on top (32 bytes and the
+description of its map). zlib and LZMA are at their best level, without their own headers and checksums. Needs numpy.
 """
 import lzma
 import pathlib
-import struct
 import subprocess
 import sys
 import zlib
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "weights"))
+from qcnet_train import frames  # noqa: E402 - it is found there
+
 
 def payloads(path):
-    """The bits of each frame (docs/frame.md)."""
-    stream, at = path.read_bytes(), 0
-    while at < len(stream):
-        size, = struct.unpack_from("<I", stream, at)
-        frame, at, offset = stream[at + 4:at + 4 + size], at + 4 + size, 28
-        version, maps = struct.unpack_from("<HH", frame, 4)
-        if version != 2:
-            sys.exit(f"{path}: its frames are of version {version}, 2 is needed")
-        for _ in range(maps):
-            offset += 1 + frame[offset]
-            offset += 1 + 4 * frame[offset]
-        yield frame[offset:-4]
+    """The bits of each frame, all maps behind each other."""
+    _, maps = frames.read(path)
+    return [b"".join(bits.tobytes() for bits in of_maps) for of_maps in zip(*(packed for _, packed in maps.values()))]
 
 
 def zlib_size(data):
@@ -56,7 +49,7 @@ def main():
         found.setdefault(name, []).append(figures)
     for name, coders in found.items():
         path, count, raw = pathlib.Path(name), int(coders[0][0]), float(coders[0][1])
-        data = list(payloads(path))
+        data = payloads(path)
         sizes = [sum(map(size, data)) / count for size in (zlib_size, lzma_size)]
         row = [f"{path.stem}, {count} pictures", f"{raw:.0f}", *(f"{size:.0f} ({100 * size / raw:.0f} %)" for size in sizes),
                *(cells(raw, *coder[2:]) for coder in coders), *([" | | "] if len(coders) == 1 else [])]
