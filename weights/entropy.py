@@ -23,11 +23,17 @@ def parse():
     parser.add_argument("--neighbors", type=int, choices=range(len(entropy.NEIGHBORS) + 1),
                         help="pixels before that are looked at (6 for maps of up to 32 channels, 4 up to 64, else 2); each "
                              "takes two bytes for each pair of channels, and time")
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=positive, default=1200)
     parser.add_argument("--lr", type=float, default=0.02)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
     return parser.parse_args()
+
+
+def positive(text):
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def suggested(channels):

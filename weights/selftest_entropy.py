@@ -98,6 +98,11 @@ class EntropyModels(unittest.TestCase):
                     information -= math.log2(p if ones[c] else 1 - p)
         return information / (len(bits) * (lead + rows * columns) * shape[-1])
 
+    def test_a_few_frames_are_too_few(self):
+        shape = (1, 5, 6, 9)
+        with self.assertRaisesRegex(ValueError, "9 frames are too few"):
+            entropy.fit(shape, self.maps(shape, 9), neighbors=1, steps=1, lr=0.05, seed=0)
+
     def test_sums_that_do_not_fit_are_refused(self):
         model = entropy.EntropyModel(20, 2)
         model.weights.data.fill_(6.3)  # 2 * 20 * 806 = 32240

@@ -99,6 +99,8 @@ def fit(shape, packed, *, neighbors, steps, lr, seed, report=lambda step, bits: 
 
     `report` gets that after each tenth of the steps.
     """
+    if len(packed) < 10:
+        raise ValueError(f"{len(packed)} frames are too few, a tenth of them is held out; some thousand are best")
     torch.manual_seed(seed)
     lead, bits = unpack(shape, packed)
     count = len(bits) - len(bits) // 10
@@ -128,7 +130,7 @@ def fit(shape, packed, *, neighbors, steps, lr, seed, report=lambda step, bits: 
 
 @torch.no_grad()
 def bits_a_bit(model, lead, bits):
-    return float(model.loss(lead, bits)) / math.log(2) if len(bits) else math.nan
+    return float(model.loss(lead, bits)) / math.log(2)
 
 
 def save(path, model_hash, models):
