@@ -35,6 +35,7 @@ from qcnet_train.cutmix import CutMix, cutmix
 from qcnet_train.data import cifar10, memory
 from qcnet_train.erasure import Erasure
 from qcnet_train.models.depthwise import DepthwiseConv2d, train_fast
+from qcnet_train.models.wide import WIDEST, train_right
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
 
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
@@ -193,6 +194,29 @@ class DepthwiseConvolutions(unittest.TestCase):
             other = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, **options))
             train_fast(other)
             self.assertIs(type(other[0]), torch.nn.Conv2d)
+
+
+class WideConvolutions(unittest.TestCase):
+    """Where a CPU has no matrix units for bf16, torch's own gradients would pass, too."""
+
+    def test_in_bf16_gradients_are_near_those_of_fp32(self):
+        for width, options in ((WIDEST, {"padding": 1}), (WIDEST + 8, {"padding": 1}), (416, {"padding": 1, "bias": False}),
+                               (608, {"padding": 2, "dilation": 2}), (832, {"padding": 1, "stride": 2, "groups": 3})):
+            conv = train_right(torch.nn.Conv2d(3, 18, 3, **options))
+            x = torch.rand(2, 3, 24, width, generator=torch.Generator().manual_seed(0))
+            found = []
+            for enabled in (False, True):
+                conv.zero_grad(set_to_none=True)
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                    y = conv(x)
+                self.assertEqual(y.dtype, torch.bfloat16 if enabled else torch.float32)
+                y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype))
+                found.append(torch.cat([parameter.grad.flatten() for parameter in conv.parameters()]))
+            self.assertLess(float((found[0] - found[1]).norm() / found[0].norm()), 0.01, msg=f"{width} wide, {options}")
+
+    def test_what_is_not_padded_with_zeros_stays(self):
+        other = train_right(torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular")))
+        self.assertIs(type(other[0]), torch.nn.Conv2d)
 
 
 class CutMixes(unittest.TestCase):
@@ -624,6 +648,15 @@ class EndToEnd(unittest.TestCase):
         with mock.patch("sys.argv", ["train.py", *map(str, arguments)]), contextlib.redirect_stdout(said):
             train.main()
         return said.getvalue()
+
+    def test_training_that_diverges_ends(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            with self.assertRaisesRegex(SystemExit, "train: weights are no numbers after epoch 1; give a smaller --lr, or --fp32"):
+                self.train_here("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--batch", 16, "--lr", 1e30,
+                                "--epochs", 3, "--out", root / "base.pt", "--set", "width=8", "depths=1,1,1,1")
+            self.assertFalse((root / "base.pt").exists())
 
     def test_a_pretrained_model_is_the_one_that_is_asked_for(self):
         with tempfile.TemporaryDirectory() as scratch:

@@ -10,6 +10,7 @@ from torch import nn
 
 from .models.autocast import compute_type
 from .models.binary_head import FINEST, BinaryHead, shortcut
+from .models.wide import conv2d
 from .quantizer import binarize, per_channel
 
 PIXEL = 64  # pixels are divided by it in training, so that the stem's weights are of usual size
@@ -58,7 +59,7 @@ class LatentLayer(nn.Module):
 
     def forward(self, x):
         signs = ActivationSign.apply(x - self.threshold.view(-1, 1, 1), compute_type(x))
-        count = F.conv2d(signs, WeightSign.apply(self.weight), stride=self.stride, padding=self.weight.shape[2] // 2)
+        count = conv2d(signs, WeightSign.apply(self.weight), stride=self.stride, padding=self.weight.shape[2] // 2)
         return self.bn(count.float()) + shortcut(x, len(self.weight), self.stride)
 
 

@@ -56,6 +56,12 @@ class Checkpoint:
         save(self.path, {**self.extra, **state, "history": history})
 
 
+def check_finite(optimizer, label, epoch):
+    """Exits if training has diverged; a loss behind bits may stay finite."""
+    if not all(bool(weight.isfinite().all()) for group in optimizer.param_groups for weight in group["params"]):
+        raise SystemExit(f"{label}: weights are no numbers after epoch {epoch}; give a smaller --lr, or --fp32")
+
+
 def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batch, seed, mix, label="train",
         deferred=False, validate=None):
     """Runs `epochs` epochs, the last one perhaps a fraction: loss(images, targets, epoch, index) -> scalar.
@@ -84,6 +90,7 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
             optimizer.step()
             schedule.step()
             total, seen = total + float(value.detach()) * len(targets), seen + len(targets)
+        check_finite(optimizer, label, epoch + 1)
         total, seen = runtime.sum(total, seen)
         record = {"epoch": epoch + 1, "loss": round(total / seen, 5),
                   "seconds": round(time.time() - start, 1)}

@@ -9,6 +9,7 @@ import torch
 import torchvision
 
 from .data.deferred import Deferred
+from .models.wide import train_right
 
 
 class Runtime:
@@ -44,7 +45,7 @@ class Runtime:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, module):
-        return module.to(self.device, memory_format=torch.channels_last)
+        return train_right(module).to(self.device, memory_format=torch.channels_last)
 
     def put(self, images):
         if isinstance(images, Deferred):

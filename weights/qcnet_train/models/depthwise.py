@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .autocast import compute_type
+from .wide import WideConv2d
 
 MOST_PIXELS = 256
 
@@ -60,8 +61,8 @@ class Convolution(torch.autograd.Function):
         return of_x, of_weight, of_bias
 
 
-class DepthwiseConv2d(nn.Conv2d):
-    """An nn.Conv2d with one filter a channel, stride 1 and the same size; maps of few pixels train faster."""
+class DepthwiseConv2d(WideConv2d):
+    """One filter a channel, stride 1 and the same size; maps of few pixels train faster."""
 
     def _conv_forward(self, x, weight, bias):
         if x.device.type != "cpu" or x.shape[2] * x.shape[3] > MOST_PIXELS:
