@@ -8,12 +8,14 @@ import math
 import os
 import pickle
 import struct
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -29,7 +31,7 @@ from selftest_detection import write_voc
 from selftest_entropy import *  # noqa: F401, F403 - its test cases
 from selftest_methods import *  # noqa: F401, F403 - its test cases
 from selftest_study import *  # noqa: F401, F403 - its test cases
-from qcnet_train import data, deployment, methods, models, safetensors
+from qcnet_train import base, data, deployment, methods, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
 from qcnet_train.data import cifar10, memory
@@ -362,12 +364,14 @@ class HeldOut(unittest.TestCase):
         for name, count in (("few", 2), ("many", 60), ("some", 39)):
             for split in ("train", "test"):
                 (root / split / name).mkdir(parents=True)
-                for i in range(count if split == "train" else 1):
+                for i in range(count if split == "train" else 12):
                     Image.new("RGB", (8, 8)).save(root / split / name / f"{i}.png")
         dataset = data.load("folder", root, resize=8, size=8)
         for split, counts in (("train", [1, 57, 38]), ("validation", [1, 3, 1])):
             labels = torch.cat([labels for _, labels, _ in dataset.batches(split, 100)])
             self.assertEqual(labels.bincount().tolist(), counts)
+        few = torch.cat([labels for _, labels, _ in data.load("folder", root, 12, resize=8, size=8).batches("test", 12)])
+        self.assertEqual((few.shape, len(set(few.tolist()))), ((12,), 3), msg="not the first class alone")
         (root / "train" / "few" / "0.png").unlink()
         with self.assertRaisesRegex(SystemExit, "a single picture of few; a class needs two"):
             data.load("folder", root, resize=8, size=8)
@@ -381,6 +385,19 @@ class HeldOut(unittest.TestCase):
         dataset = memory.MemoryDataset("", (torch.arange(600).view(-1, 1, 1, 1), labels), None, range(10), (0,), (1,), 0, 60)
         held = dataset.splits["validation"][0].flatten()
         self.assertEqual((len(held), held[:6].tolist(), int(held.sum())), (60, [9, 40, 55, 58, 87, 88], 19420))
+
+
+class Bases(unittest.TestCase):
+    def test_files_of_two_deployments_are_no_base(self):
+        root, start = Path(self.enterContext(tempfile.TemporaryDirectory())), "resnet-fashion-layer2"
+        shipped = Path(__file__).parent / "shipped"
+        shutil.copy(shipped / f"{start}.node.safetensors", root)
+        arrays, about = safetensors.load(shipped / f"{start}-qcnet.server.safetensors")
+        dataset = SimpleNamespace(classes=about["qcnet.classes"].split("\n"), name="", task="classification")
+        for model_hash, refused in ((about["qcnet.hash"], False), ("0" * 16, True)):
+            safetensors.save(root / f"{start}-qcnet.server.safetensors", arrays, {**about, "qcnet.hash": model_hash})
+            with self.assertRaisesRegex(SystemExit, "does not belong to") if refused else contextlib.nullcontext():
+                base.read(root / f"{start}.node.safetensors", dataset)
 
 
 class Partition(unittest.TestCase):

@@ -39,7 +39,9 @@ def from_file(path, dataset):
     else:
         head, tail = models.partition(model, about["qcnet.cut"])
         deployment.read_part(path, head)
-        deployment.read_part(frozen_server(path), tail)
+        server = frozen_server(path)
+        if deployment.read_part(server, tail)[1]["qcnet.hash"] != about["qcnet.hash"]:
+            raise SystemExit(f"{server} does not belong to {path}: take both of one run of export.py")
     return model, tuple(map(int, about["qcnet.input"].split()[:2]))
 
 

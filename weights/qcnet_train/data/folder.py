@@ -40,13 +40,13 @@ class FolderDataset:
                              "are held out for validation")
         kept, held = (part[torch.randperm(len(part), generator=torch.Generator().manual_seed(0))]
                       for part in split_off(labels, lambda count: max(1, count // 20)))
-        everything = torch.arange(len(folders["test", False]))
+        tested = torch.randperm(len(folders["test", False]), generator=torch.Generator().manual_seed(0))[:limit].sort().values
         subset = torch.utils.data.Subset
         self.parts = {}
         for augment in (False, True):
             self.parts["train", augment] = subset(folders["train", augment], kept[:limit])
             self.parts["validation", augment] = subset(folders["train", augment], held[:limit])
-            self.parts["test", augment] = subset(folders["test", augment], everything[:limit])
+            self.parts["test", augment] = subset(folders["test", augment], tested)
 
     def count(self, split):
         return len(self.parts[split, False])
