@@ -31,7 +31,7 @@ from selftest_detection import write_voc
 from selftest_entropy import *  # noqa: F401, F403 - its test cases
 from selftest_methods import *  # noqa: F401, F403 - its test cases
 from selftest_study import *  # noqa: F401, F403 - its test cases
-from qcnet_train import base, data, deployment, methods, models, safetensors
+from qcnet_train import base, data, deployment, loop, methods, models, safetensors
 from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
 from qcnet_train.data import cifar10, memory
@@ -39,6 +39,7 @@ from qcnet_train.erasure import Erasure
 from qcnet_train.models.depthwise import DepthwiseConv2d, train_fast
 from qcnet_train.models.wide import WIDEST, train_right
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
+from qcnet_train.runtime import Runtime
 
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
 TORCHRUN = ("--redirects", "1", "--tee", "1", "--master_port", "29517")
@@ -711,6 +712,26 @@ class EndToEnd(unittest.TestCase):
             self.assertEqual(models.specification("yolov3-tiny", "small", settings), spec)
             with self.assertRaisesRegex(SystemExit, "of another model: give .*anchors=9.0,9.0,20.0"):
                 self.train_here(*command, own.replace("9", "8"), "--pretrained", root / "base.pt", "--out", root / "again.pt")
+
+    def test_what_layers_drop_depends_on_the_epoch_alone(self):
+        root, runtime = Path(self.enterContext(tempfile.TemporaryDirectory())), Runtime(bf16=False)
+        images = torch.rand(64, 4, 1, 1, generator=torch.Generator().manual_seed(0))
+        dataset = memory.MemoryDataset("", (images, torch.arange(64) % 2), None, range(2), 4 * (0,), 4 * (1,), 0, 8)
+
+        def train_to(path, *ends):
+            for epochs in ends:
+                torch.manual_seed(epochs)  # an interruption leaves no state
+                model = torch.nn.Linear(4, 2, bias=False)
+                torch.nn.init.ones_(model.weight)
+                optimizer = torch.optim.SGD(model.parameters(), 0.1)
+                schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+                checkpoint = loop.Checkpoint(runtime, path, True, model=model, optimizer=optimizer, schedule=schedule)
+                loop.fit(runtime, dataset, lambda x, labels, *_: torch.nn.functional.cross_entropy(
+                    model(torch.nn.functional.dropout(x.flatten(1))), labels), optimizer, schedule, checkpoint, epochs=epochs,
+                         batch=8, seed=0, mix=lambda images, labels, *_: (images, labels))
+            return model.weight.detach()
+        with contextlib.redirect_stdout(io.StringIO()):
+            torch.testing.assert_close(train_to(root / "a.pt", 1, 3), train_to(root / "b.pt", 3), rtol=0, atol=0)
 
     def test_training_goes_on_only_as_it_began(self):
         with tempfile.TemporaryDirectory() as scratch:

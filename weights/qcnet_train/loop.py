@@ -78,6 +78,7 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
     for epoch in range(len(history), math.ceil(steps / whole)):
         count = min(whole, steps - epoch * whole)
         start, total, seen = time.time(), 0.0, 0
+        torch.manual_seed((seed * 1009 + epoch) * 97 + runtime.rank)  # of layers that drop, so that --resume goes on as it would have
         batches = dataset.batches("train", batch, augment=True, seed=seed, epoch=epoch,
                                   rank=runtime.rank, world=runtime.world)
         progress = tqdm(itertools.islice(batches, count), desc=f"{label} {epoch + 1}/{epochs:g}",
