@@ -108,21 +108,15 @@ class Frame {
   /// `seal` can produce, if it is as expected; other bits are not decoded. Memory used is bounded by the size
   /// of the input, of which it is twice `max_ratio` times as much if the bits are coded.
   static Result<Frame> parse(std::span<const std::byte> bytes, const ExpectedFrame& expected = {}) {
-    if (bytes.size() < header_bytes + checksum_bytes)
-      return Error("a frame cannot have " + std::to_string(bytes.size()) + " bytes");
-    if (load_le<std::uint32_t>(bytes.data()) != magic)
-      return Error("this is not a frame: it does not begin with QCNF");
-    const auto found = load_le<std::uint16_t>(bytes.data() + version_at);
-    if (found < version || found > modeled_version)
-      return Error("frame version " + std::to_string(found) +
-                   " is not supported, this build reads versions " + std::to_string(version) + " to " +
-                   std::to_string(modeled_version));
-    const auto body = bytes.first(bytes.size() - checksum_bytes);
-    if (crc32c(body) != load_le<std::uint32_t>(bytes.data() + body.size()))
-      return Error("the frame's checksum is wrong: it was damaged or cut on the way");
+    QCNET_TRY(const std::uint16_t found, open(bytes));
     const auto from = load_le<std::uint64_t>(bytes.data() + hash_at);
     if (from != expected.model_hash.value_or(from))
       return detail::from_another_model(from, *expected.model_hash);
+    if (found == modeled_version && expected.models == nullptr)
+      return Error(
+          "the frame's bits are coded by an entropy model: to read them takes the file that its node was "
+          "given (.entropy.safetensors)");
+    const auto body = bytes.first(bytes.size() - checksum_bytes);
     Frame frame;
     QCNET_TRY(const std::size_t size, frame.read_header(body));
     if (size > expected.longest)
@@ -130,10 +124,6 @@ class Frame {
                    std::to_string(expected.longest) + " are allowed");
     const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
     if (found != version) {
-      if (found == modeled_version && expected.models == nullptr)
-        return Error(
-            "the frame's bits are coded by an entropy model: to read them takes the file that its node was "
-            "given (.entropy.safetensors)");
       if (found == modeled_version) QCNET_CHECK(frame.take_models(*expected.models, from));
       QCNET_CHECK(frame.read_coded({first, body.size()}, size));
     } else if (size != bytes.size()) {
@@ -142,11 +132,7 @@ class Frame {
     } else {
       frame.bytes_.assign(first, first + bytes.size());
     }
-    if ((frame.picture().width == 0) != (frame.picture().height == 0))
-      return Error("the frame's picture has a width or a height of 0 pixels, not both");
-    for (std::size_t i = 0; i < frame.map_count(); ++i)
-      if (!padding_is_zero(std::as_const(frame).bits(i)))
-        return Error("map '" + frame.name(i) + "' of the frame has padding bits that are not zero");
+    QCNET_CHECK(frame.check_content());
     return frame;
   }
 
@@ -225,6 +211,33 @@ class Frame {
   static void write_checksum(std::span<std::uint8_t> frame) {
     const auto body = frame.first(frame.size() - checksum_bytes);
     store_le(frame.data() + body.size(), crc32c(std::as_bytes(body)));
+  }
+
+  /// The version of bytes that begin as a frame does and have its checksum.
+  static Result<std::uint16_t> open(std::span<const std::byte> bytes) {
+    if (bytes.size() < header_bytes + checksum_bytes)
+      return Error("a frame cannot have " + std::to_string(bytes.size()) + " bytes");
+    if (load_le<std::uint32_t>(bytes.data()) != magic)
+      return Error("this is not a frame: it does not begin with QCNF");
+    const auto found = load_le<std::uint16_t>(bytes.data() + version_at);
+    if (found < version || found > modeled_version)
+      return Error("frame version " + std::to_string(found) +
+                   " is not supported, this build reads versions " + std::to_string(version) + " to " +
+                   std::to_string(modeled_version));
+    const auto body = bytes.first(bytes.size() - checksum_bytes);
+    if (crc32c(body) != load_le<std::uint32_t>(bytes.data() + body.size()))
+      return Error("the frame's checksum is wrong: it was damaged or cut on the way");
+    return found;
+  }
+
+  /// What a checksum cannot tell and no node writes.
+  Result<void> check_content() const {
+    if ((picture().width == 0) != (picture().height == 0))
+      return Error("the frame's picture has a width or a height of 0 pixels, not both");
+    for (std::size_t i = 0; i < map_count(); ++i)
+      if (!padding_is_zero(bits(i)))
+        return Error("map '" + name(i) + "' of the frame has padding bits that are not zero");
+    return {};
   }
 
   /// Bytes of all maps' bits.
