@@ -101,11 +101,12 @@ class Study(unittest.TestCase):
 
     def test_patches_are_cells_of_their_own(self):
         resnet, convnext = FAMILIES["resnet-cifar10"], FAMILIES["convnext-cifar10"]
-        self.assertEqual([cell.name for cell in resnet.cells(0, 0.5)], ["resnet-cifar10-layer2.0.add-patch2-rate0.5-seed0"])
+        self.assertEqual([cell.name for cell in resnet.cells(0, 0.5)], [
+            f"resnet-cifar10-{cut}.0.add-patch2-rate0.5-seed0" for cut in ("layer2", "layer3")])
         whole = resnet.cells(1)
-        self.assertEqual([cell.cut for cell in whole], [*resnet.cuts, "layer2.0.add"])
-        self.assertEqual(whole[-1].options()[-4:], ["--width", "64", "--patch", "2"])
-        self.assertEqual(whole[-1].methods, (*Cell(resnet, "layer2.0.add", 0, 0.5, 2).methods, "control"))
+        self.assertEqual([cell.cut for cell in whole], [*resnet.cuts, "layer2.0.add", "layer3.0.add"])
+        self.assertEqual(whole[-1].options()[-4:], ["--width", "128", "--patch", "2"])
+        self.assertEqual(whole[-1].methods, (*Cell(resnet, "layer3.0.add", 0, 0.5, 2).methods, "control"))
         names = [cell.name for cell in convnext.cells(0)]
         self.assertEqual((len(names), len(set(names))), (4, 4))  # features.2 and .4 are not there twice
         self.assertIn("klt", convnext.cells(0)[0].methods)

@@ -27,6 +27,8 @@ TITLES = {
     "klt": "principal components, model frozen, nothing trained", "klt-qcnet": "**QCNet on principal components, model frozen**",
     "klt-finetuned": "principal components, tuned tail",
     "klt-qcnet-finetuned": "**QCNet on principal components, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
+# Other ways to spend one bit a feature, tuned; and what to call them in a cell.
+OTHERS = {"lloyd-max-finetuned": "dequantization", "autoencoder-finetuned": "autoencoder", "qat": "QAT"}
 # Of 1.2 Mbit/s, as BLE 2M has it (docs/planner.md).
 SECONDS_PER_BYTE = 8 / 1.2e6
 
@@ -52,6 +54,13 @@ class Place:
             words = record["options"].split()
             return words[words.index(name) + 1] if name in words else default
         return Place(record["family"], record["cut"], int(option("--patch", 1)), float(option("--rate", 1)))
+
+
+# Where components of as many bytes as a cut's channels are, if not there.
+AS_MANY_BYTES = {("resnet-cifar10", "layer2"): Place("resnet-cifar10", "layer2.0.add", 2, 1),
+                 ("resnet-cifar10", "layer3"): Place("resnet-cifar10", "layer3.0.add", 2, 1),
+                 ("yolo-bccd", "layers.5"): Place("yolo-bccd", "layers.8.bn", 2, 1),
+                 ("yolo-bccd", "layers.7"): Place("yolo-bccd", "layers.8.bn", 2, 0.5)}
 
 
 def gather(folder):
@@ -122,6 +131,33 @@ def components(found):
     return "\n".join(lines)
 
 
+def difference(rows, others):
+    return f"{mean(rows, 'percent') - mean(others, 'percent'):+.2f}" if rows and others else ""
+
+
+def margins(found):
+    """How far the QCNet is ahead of the other methods that send as many bytes, at every cut."""
+    lines = ["| model, cut | frozen: QCNet less dequantization | less autoencoder | on components, less autoencoder | tuned: best other method | "
+             "QCNet, less that | on components, less that | less control |", "|---|---|---|---|---|---|---|---|"]
+    for family in FAMILIES.values():
+        for place in (Place(family.name, cut, 1, 1) for cut in family.cuts):
+            methods = found.get(place, {})
+            at = AS_MANY_BYTES.get((place.family, place.cut), place)
+            of = {**methods, **{name: rows for name, rows in found.get(at, {}).items() if name.startswith("klt")}}
+            others = {name: of[name] for name in OTHERS if name in of}
+            if not others:
+                continue
+            best = max(others, key=lambda name: mean(others[name], "percent"))
+            tuned = of.get("klt-qcnet-finetuned", [])
+            where = "" if at == place or not tuned else f" (`{at.cut}`)"
+            cells = [difference(of.get("qcnet"), of.get("lloyd-max")), difference(of.get("qcnet"), of.get("autoencoder")),
+                     difference(of.get("klt-qcnet"), of.get("autoencoder")), f"{OTHERS[best]} {cell(of[best])}",
+                     difference(of.get("qcnet-finetuned"), of[best]), difference(tuned, of[best]) + where,
+                     difference(tuned or of.get("qcnet-finetuned"), of.get("control"))]
+            lines.append(f"| {place.family}, `{place.cut}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def errors(found):
     """Relative error of the reconstruction beside the accuracy that it gives the same frozen tail."""
     lines = ["| model, cut | Lloyd-Max: error | accuracy | QCNet, frozen: error | accuracy |", "|---|---|---|---|---|"]
@@ -180,6 +216,7 @@ def main():
         raise SystemExit(f"{arguments.results}: holds no records; study.sh makes them")
     parts = {family: table(family, found) for family in FAMILIES if any(place.family == family for place in found)}
     parts["components"] = components(found)
+    parts["margins"] = margins(found)
     parts["errors"] = errors(found)
     page = arguments.page.read_text()
     for name, text in parts.items():

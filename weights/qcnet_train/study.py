@@ -70,7 +70,7 @@ FAMILIES = {family.name: family for family in (
     Family("resnet-cifar10", "--dataset cifar10", "resnet-cifar10-layer1",
            "--blocks 2 --reconstruction-epochs 1 --distillation-epochs 3 --epochs 6",
            {"layer1": "--width 16", "layer2": "--width 32", "layer3": "--width 64"}, "layer1",
-           {("layer2.0.add", 2): "--width 64"}),
+           {("layer2.0.add", 2): "--width 64", ("layer3.0.add", 2): "--width 128"}),
     Family("vit-cifar10", "--dataset cifar10", "vit-cifar10-encoder.layers.encoder_layer_1",
            "--width 96 --blocks 2 --batch 128 --reconstruction-epochs 1 --distillation-epochs 2 --epochs 6 " + ADAMW,
            {cut: "" for cut in VIT_CUTS}, "encoder.layers.encoder_layer_1", {(cut, 1): "" for cut in VIT_CUTS}),
