@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fuzzes every target, or those named, for so many seconds each, starting from tests/corpus. Fails on a finding;
-# the input that caused it lies in the build folder.
+# Fuzzes every target, or those named, for so many seconds each, starting from tests/corpus (deployments from
+# tests/golden). Fails on a finding; the input that caused it lies in the build folder.
 # Usage: tests/fuzz/run.sh SECONDS [TARGET...]    e.g. tests/fuzz/run.sh 600 frame
 # Environment: FUZZ_CXX (default clang++-14), FUZZ_BUILD (default build/fuzz)
 set -eu
@@ -14,11 +14,13 @@ if [ $# -gt 1 ]; then  # as many at a time as there are processors
   exit
 fi
 target=$1
+seeds=$root/tests/corpus/$target longest=8192
+if [ "$target" = deployment ]; then seeds=$root/tests/golden longest=65536; fi
 mkdir -p "$build/$target.found"
 "${FUZZ_CXX:-clang++-14}" -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
   -I "$root/include" -I "$root/examples" -I "$root/tests" -DQCNET_TEST_DATA="\"$root/tests\"" \
   "$root/tests/fuzz/${target}_fuzz.cpp" -lpugixml -o "$build/${target}_fuzz"
 echo "fuzzing $target for $seconds s"
 # New inputs go to the first folder, findings to the prefix; the seeds stay as they are.
-"$build/${target}_fuzz" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=1024 -print_final_stats=1 \
-  -verbosity=0 -print_funcs=0 -artifact_prefix="$build/$target-" "$build/$target.found" "$root/tests/corpus/$target"
+"$build/${target}_fuzz" -max_total_time="$seconds" -max_len="$longest" -rss_limit_mb=1024 -print_final_stats=1 \
+  -verbosity=0 -print_funcs=0 -artifact_prefix="$build/$target-" "$build/$target.found" "$seeds"
