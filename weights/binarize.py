@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import base, deployment, loop, models, optimizers, options, tasks
+from qcnet_train import base, deployment, inputs, loop, models, optimizers, options, tasks
 from qcnet_train.compensator import Dequantizer, round_to_half
 from qcnet_train.cutmix import CutMix
 from qcnet_train.data.order import batch_count
@@ -38,13 +38,13 @@ def parse():
     parser.add_argument("--out", required=True, type=Path, help="checkpoint, e.g. runs/model-binary.pt")
     parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE",
                         help="the stem's and every layer's channels=64,64,80 strides=2,1,2 kernels=3,3,3")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=options.whole, default=20)
     parser.add_argument("--optimizer", default="adamw", choices=optimizers.NAMES)
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
-    parser.add_argument("--weight-decay", type=float, default=0.0)
-    parser.add_argument("--calibration", type=int, default=2000, help="images for thresholds and levels")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--validate-every", type=int, default=1, help="epochs between validations")
+    parser.add_argument("--lr", type=options.positive, default=3e-3, help="peak learning rate")
+    parser.add_argument("--weight-decay", type=options.not_negative, default=0.0)
+    parser.add_argument("--calibration", type=options.count, default=2000, help="images for thresholds and levels")
+    parser.add_argument("--seed", type=options.whole, default=0)
+    parser.add_argument("--validate-every", type=options.count, default=1, help="epochs between validations")
     parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
     return parser.parse_args()
 
@@ -174,4 +174,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    inputs.run(main)

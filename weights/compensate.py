@@ -33,7 +33,7 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import base, loop, methods, models, optimizers, options, tasks
+from qcnet_train import base, inputs, loop, methods, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, round_to_half
 from qcnet_train.components import MOST_BITS, Components
 from qcnet_train.maps import each, members
@@ -52,26 +52,26 @@ def parse():
     parser.add_argument("--teacher", type=Path, help="other base model to distil from: a binary head's float one")
     parser.add_argument("--cut", required=True, help="where to split, e.g. layer2, layer2.1 or layer2.0.add")
     parser.add_argument("--out", required=True, type=Path, help="folder for results")
-    parser.add_argument("--width", type=int, help="QCNet channels (a quarter of the map's)")
-    parser.add_argument("--blocks", type=int, default=1, help="QCNet residual blocks")
+    parser.add_argument("--width", type=options.count, help="QCNet channels (a quarter of the map's)")
+    parser.add_argument("--blocks", type=options.whole, default=1, help="QCNet residual blocks")
     parser.add_argument("--block", default="conv", choices=sorted(BLOCKS),
                         help="of 3x3 convolutions, or of depthwise 7x7 ones (tokens have transformer blocks)")
     parser.add_argument("--methods", nargs="+", default=methods.DEFAULT, choices=METHODS, metavar="METHOD",
                         help=f"of those above ({' '.join(methods.DEFAULT)})")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--reconstruction-epochs", type=float, default=1, help="epochs of qcnet-mse, autoencoder-mse")
-    parser.add_argument("--distillation-epochs", type=float, default=2, help="further epochs of qcnet, autoencoder")
-    parser.add_argument("--epochs", type=float, default=5, help="epochs of each fine-tuned method")
+    parser.add_argument("--seeds", type=options.whole, nargs="+", default=[0])
+    parser.add_argument("--reconstruction-epochs", type=options.not_negative, default=1, help="epochs of qcnet-mse, autoencoder-mse")
+    parser.add_argument("--distillation-epochs", type=options.not_negative, default=2, help="further epochs of qcnet, autoencoder")
+    parser.add_argument("--epochs", type=options.not_negative, default=5, help="epochs of each fine-tuned method")
     parser.add_argument("--optimizer", default="sgd", choices=optimizers.NAMES, help="of the fine-tuned methods")
-    parser.add_argument("--lr", type=float, default=0.02, help="theirs")
-    parser.add_argument("--weight-decay", type=float, default=5e-4, help="theirs")
+    parser.add_argument("--lr", type=options.positive, default=0.02, help="theirs")
+    parser.add_argument("--weight-decay", type=options.not_negative, default=5e-4, help="theirs")
     parser.add_argument("--packet-loss", type=float, default=0, metavar="RATE",
                         help="train for lost packets: of each picture's bits 0 to 2 RATE are erased, RATE in the mean")
     parser.add_argument("--rate", type=float, default=1,
                         help="bits a feature of the klt methods, on average; they need not be whole")
     parser.add_argument("--patch", type=int, default=1, metavar="P",
                         help="the klt methods take components of P x P pixels' features, not of one's")
-    parser.add_argument("--calibration", type=int, default=2000, help="images for thresholds and levels")
+    parser.add_argument("--calibration", type=options.count, default=2000, help="images for thresholds and levels")
     parser.add_argument("--no-test", action="store_true", help="only validation (to choose variants)")
     parser.add_argument("--resume", action="store_true", help="keep what is finished")
     arguments = parser.parse_args()
@@ -106,7 +106,7 @@ def keep_settings(a, models_read):
     """
     settings, path = {**{key: getattr(a, key) for key in SETTINGS}, **models_read}, a.out / "settings.json"
     if path.exists() and any(a.out.glob("*-seed*")):
-        before = {**models_read, **json.loads(path.read_text())}  # files of before do not say what was read
+        before = {**models_read, **inputs.read_json(path)}  # files of before do not say what was read
         loop.check_settings(a.out, settings, before, "take another --out, or empty it")
     path.write_text(json.dumps(settings) + "\n")
 
@@ -199,7 +199,7 @@ class Experiment:
         parts = self.placed(methods.assemble(method, self.cut))
         if method.start:
             first_stage = self.path(method.start, seed)
-            saved = self.runtime.share(lambda: torch.load(first_stage, map_location="cpu"))
+            saved = self.runtime.share(lambda: inputs.checkpoint(first_stage, "result"))
             methods.load(parts, saved, ("send", "restore"))
         if method.stage is None:
             return parts, []
@@ -244,7 +244,7 @@ class Experiment:
 
     def log(self, baselines):
         a = self.arguments
-        found = [torch.load(p, map_location="cpu")["result"] for p in sorted(a.out.glob("*-seed*.pt"))]
+        found = [inputs.checkpoint(p, "result")["result"] for p in sorted(a.out.glob("*-seed*.pt"))]
         return {"cut": a.cut, **({"teacher": a.teacher.name} if a.teacher else {}),
                 "metric": self.task.metric, "activation": self.cut.activation,
                 "width": self.cut.width, "blocks": a.blocks, "block": a.block,
@@ -280,4 +280,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    inputs.run(main)

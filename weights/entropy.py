@@ -13,7 +13,7 @@ import argparse
 
 import torch
 
-from qcnet_train import entropy, frames
+from qcnet_train import entropy, frames, numbers
 
 
 def parse():
@@ -23,17 +23,11 @@ def parse():
     parser.add_argument("--neighbors", type=int, choices=range(len(entropy.NEIGHBORS) + 1),
                         help="pixels before that are looked at (6 for maps of up to 32 channels, 4 up to 64, else 2); each "
                              "takes two bytes for each pair of channels, and time")
-    parser.add_argument("--steps", type=positive, default=1200)
-    parser.add_argument("--lr", type=float, default=0.02)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--steps", type=numbers.count, default=1200)
+    parser.add_argument("--lr", type=numbers.positive, default=0.02)
+    parser.add_argument("--seed", type=numbers.whole, default=0)
+    parser.add_argument("--threads", type=numbers.count)
     return parser.parse_args()
-
-
-def positive(text):
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
 
 
 def suggested(channels):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import base, deployment, methods, models, options, tasks
+from qcnet_train import base, deployment, inputs, methods, models, options, tasks
 from qcnet_train.compensator import round_to_half
 from qcnet_train.maps import each
 from qcnet_train.quantizer import Quantizer
@@ -37,7 +37,7 @@ def parse():
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
     parser.add_argument("--out", required=True, type=Path, help="folder for the files")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=KNOWN)
-    parser.add_argument("--seed", type=int, default=0, help="which seed's weights to write")
+    parser.add_argument("--seed", type=options.whole, default=0, help="which seed's weights to write")
     parser.add_argument("--whole", action="store_true", help="the unpartitioned <name>.safetensors too")
     parser.add_argument("--predictions", type=Path,
                         help="folder for what the model says of the test set (.npy): the class of each image, uint8; "
@@ -97,13 +97,13 @@ def read_cut(dataset, model, log, quantizer):
 
 def write_deployment(arguments, runtime, dataset, model, task, whole):
     """Each method's server's file, and its node's or the one that many share; returns their paths."""
-    log = json.loads((arguments.run / "results.json").read_text())
-    quantizer = each(lambda kept: Quantizer(**kept), torch.load(arguments.run / "quantizer.pt"))
+    log = inputs.read_json(arguments.run / "results.json", *inputs.LOG)
+    quantizer = each(lambda kept: Quantizer(**kept), inputs.load(arguments.run / "quantizer.pt"))
     cut, stem, written = read_cut(dataset, model, log, quantizer), f"{arguments.name}-{log['cut']}", []
     about_node = compact({key: log[key] for key in ("calibration", "versions")})
     for name, source in sources(log, arguments.methods, arguments.seed, arguments.run).items():
         method = methods.METHODS[source]
-        saved = torch.load(arguments.run / f"{source}-seed{arguments.seed}.pt", map_location="cpu")
+        saved = inputs.checkpoint(arguments.run / f"{source}-seed{arguments.seed}.pt", "result")
         parts = methods.deployed(cut, methods.load(methods.assemble(method, cut), saved).eval())
         figure, of_node = saved["result"]["test"], methods.node_of(name)
         title = f"{stem}{'.' if of_node else '-'}{name}"
@@ -141,4 +141,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    inputs.run(main)

@@ -8,7 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
-from qcnet_train import base
+from qcnet_train import base, inputs
 from qcnet_train.summary import better_frozen, check_tested, summarize
 
 ROWS = (("qcnet-mse", "QCNet, model frozen, reconstruction error only"),
@@ -85,7 +85,7 @@ def main():
     arguments = parse()
     cuts = {}
     for run in arguments.runs:
-        log = json.loads((run / "results.json").read_text())
+        log = inputs.read_json(run / "results.json", *inputs.LOG)
         check_tested(run, log)
         if log["cut"] in cuts:
             raise SystemExit(f"{run}: another of --runs is of cut '{log['cut']}' too; give each a report of its own, by --name "
@@ -101,4 +101,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    inputs.run(main)

@@ -29,6 +29,7 @@ from selftest_components import *  # noqa: F401, F403 - its test cases
 from selftest_detection import *  # noqa: F401, F403 - its test cases
 from selftest_detection import write_voc
 from selftest_entropy import *  # noqa: F401, F403 - its test cases
+from selftest_inputs import *  # noqa: F401, F403 - its test cases
 from selftest_methods import *  # noqa: F401, F403 - its test cases
 from selftest_study import *  # noqa: F401, F403 - its test cases
 from qcnet_train import base, data, deployment, loop, methods, models, safetensors

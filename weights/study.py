@@ -22,7 +22,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from qcnet_train import safetensors
+from qcnet_train import inputs, safetensors
 from qcnet_train.data import detection, locate
 from qcnet_train.study import FAMILIES, METHODS, OF_COMPONENTS, SEEDS, Cell, percent
 
@@ -57,10 +57,6 @@ def parse():
     parser.add_argument("--results", type=path, default=WEIGHTS.parent / "docs" / "study", help="folder of the records")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of training")
     return parser.parse_args()
-
-
-def read(path):
-    return json.loads(path.read_text())
 
 
 def run(command):
@@ -124,7 +120,7 @@ def measure(cell, files, arguments):
         answer = arguments.work / f"{cell.name}.json"
         run([arguments.evaluate, *test_set(cell.family.data, arguments.work), node, *servers,
              "--threads", 1, "--json", answer])
-        measured.append(read(answer))
+        measured.append(inputs.read_json(answer))
     return measured
 
 
@@ -149,7 +145,7 @@ class Record:
     def read(self):
         """Takes what is in the file, if there is one."""
         if self.path.exists():
-            self.content = read(self.path)
+            self.content = inputs.read_json(self.path)
 
     def rows(self):
         return {row["method"]: row for part in self.content["measured"] for row in part["rows"]}
@@ -199,7 +195,7 @@ def run_alone(cell, methods, arguments):
     trained = train(cell, missing, arguments)
     deployed = [method for method in missing if method != "control"]
     files = export(cell, deployed, trained, arguments) if deployed else {}
-    record.add(trained_figures(read(trained / "results.json"), cell.seed), measure(cell, files, arguments))
+    record.add(trained_figures(inputs.read_json(trained / "results.json"), cell.seed), measure(cell, files, arguments))
 
 
 def shipped(family):
@@ -218,7 +214,7 @@ def shipped(family):
 
 def run_shipped(family, arguments):
     """Measures what is shipped of a family and is not on record."""
-    logged = read(WEIGHTS / "logs" / f"{family.name}.json")["cuts"]
+    logged = inputs.read_json(WEIGHTS / "logs" / f"{family.name}.json")["cuts"]
     for cell, files in shipped(family):
         record = Record(cell, arguments.results)
         if not (arguments.cuts and cell.cut not in arguments.cuts or record.rows()):
@@ -268,4 +264,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    inputs.run(main)

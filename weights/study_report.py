@@ -2,7 +2,6 @@
 """Writes the tables and plots of docs/study.md from the records of study.py, between the marks that stand there."""
 
 import argparse
-import json
 import re
 import statistics
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "qcnet"  # the same figures give the same file
 import matplotlib.pyplot as plt  # noqa: E402: the backend comes first
 
+from qcnet_train import inputs
 from qcnet_train.study import FAMILIES, percent
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -70,7 +70,7 @@ def gather(folder):
     """
     found = {}
     for path in sorted(folder.glob("*.json")):
-        record = json.loads(path.read_text())
+        record = inputs.read_json(path, "family", "cut", "seed", "options", "trained", "measured")
         methods = found.setdefault(Place.of(record), {})
         if control := record["trained"].get("control"):
             methods.setdefault("control", []).append({"percent": 100 * control["test"], "seed": record["seed"]})
@@ -232,4 +232,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    inputs.run(main)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import loop, models, optimizers, options, safetensors, tasks
+from qcnet_train import inputs, loop, models, optimizers, options, safetensors, tasks
 from qcnet_train.cutmix import CutMix
 from qcnet_train.maps import each
 from qcnet_train.data.order import batch_count
@@ -27,15 +27,15 @@ def parse():
     parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE",
                         help="what small is made of, e.g. width=16 depths=2,2,2,2 (a wrong one names the known)")
     parser.add_argument("--pretrained", type=Path, help="state_dict (.pth, .safetensors) or checkpoint to start from")
-    parser.add_argument("--epochs", type=int, default=36, help="0: --pretrained stays as it is")
+    parser.add_argument("--epochs", type=options.whole, default=36, help="0: --pretrained stays as it is")
     parser.add_argument("--optimizer", default="sgd", choices=optimizers.NAMES,
                         help="adamw for vit and convnext, with --lr 1e-3 --weight-decay 0.05")
-    parser.add_argument("--lr", type=float, default=0.25, help="peak learning rate")
-    parser.add_argument("--warmup", type=float, default=0.2, help="share of the steps before the peak")
-    parser.add_argument("--weight-decay", type=float, default=5e-4)
-    parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--validate-every", type=int, default=1, help="epochs between validations")
+    parser.add_argument("--lr", type=options.positive, default=0.25, help="peak learning rate")
+    parser.add_argument("--warmup", type=options.share, default=0.2, help="share of the steps before the peak")
+    parser.add_argument("--weight-decay", type=options.not_negative, default=5e-4)
+    parser.add_argument("--smoothing", type=options.share, default=0.1, help="label smoothing")
+    parser.add_argument("--seed", type=options.whole, default=0)
+    parser.add_argument("--validate-every", type=options.count, default=1, help="epochs between validations")
     parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
     return parser.parse_args()
 
@@ -59,7 +59,7 @@ def one_cycle(optimizer, steps, warmup):
 def read_pretrained(path):
     """(state_dict, what the file says of its specification, history) of a checkpoint, a state_dict or a whole model's file."""
     if path.suffix != ".safetensors":
-        saved = torch.load(path, map_location="cpu")
+        saved = inputs.checkpoint(path)
         return saved.get("model", saved), saved.get("spec", {}), saved.get("history", [])
     arrays, about = safetensors.load(path)
     known = json.loads(about.get("qcnet.specification", "{}"))
@@ -148,4 +148,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    inputs.run(main)

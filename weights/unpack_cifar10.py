@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from qcnet_train import inputs
 from qcnet_train.data.cifar10 import BATCHES, CLASSES, read_batch
 
 FOLDER = "cifar-10-batches-py"
@@ -66,4 +67,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    inputs.run(main)

@@ -7,9 +7,7 @@ whose tail is frozen.
 import json
 from pathlib import Path
 
-import torch
-
-from . import deployment, models, safetensors
+from . import deployment, inputs, models, safetensors
 
 
 def read(path, dataset):
@@ -23,7 +21,7 @@ def read(path, dataset):
 
 
 def from_checkpoint(path, dataset):
-    saved = torch.load(path, map_location="cpu")
+    saved = inputs.checkpoint(path, "spec", "model")
     model = models.build(saved["spec"], len(dataset.classes), dataset.channels)
     model.load_state_dict(saved["model"])
     return model, tuple(saved.get("size", dataset.size))
@@ -73,7 +71,7 @@ def frozen_server(node):
 def log(path):
     """What is known of its training: train.py's log beside a checkpoint, or what a file says."""
     if path.suffix != ".safetensors":
-        return json.loads(path.with_suffix(".json").read_text())
+        return inputs.read_json(path.with_suffix(".json"))
     about = metadata(path)
     return {"file": path.name, "spec": json.loads(about["qcnet.specification"]), "dataset": about["qcnet.dataset"],
             "test": float(about["qcnet.accuracy.unpartitioned"])}

@@ -14,6 +14,7 @@ from . import models, safetensors, tasks
 from .compensator import (CodeDequantizer, Compensator, ConvCompensator, Dequantizer, LinearDequantizer,
                           TokenCompensator, apart, restorer)
 from .components import Components, counts
+from .inputs import FileError
 from .maps import each, members
 from .models.binary_head import BinaryHeaded, pack, unpack
 from .quantizer import Quantizer
@@ -255,10 +256,13 @@ def read_part(path, part):
         bits = array.dtype == np.uint8 and name in shapes
         tensors[name] = torch.from_numpy(unpack(array, shapes[name][1]) if bits else array.astype(np.float32))
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith("qcnet.")}
-    missing, unexpected = part.load_state_dict(tensors, strict=False)
+    try:
+        missing, unexpected = part.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise FileError(f"{path}: is of another model: {error}") from None
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
-        raise ValueError(f"{path}: missing {missing}, unexpected {unexpected}")
+        raise FileError(f"{path}: is of another model: missing {missing}, unexpected {unexpected}")
     return own, metadata
 
 
@@ -348,7 +352,7 @@ def server_forward(node_path, server_path, model):
     node, node_about = read_part(node_path, head)
     server, server_about = read_part(server_path, tail)
     if node_about["qcnet.hash"] != server_about["qcnet.hash"]:
-        raise ValueError(f"{server_path} does not belong to {node_path}")
+        raise FileError(f"{server_path} does not belong to {node_path}")
     restore = read_restore(server, server_about)
     ours = by_map(server, server_about)
     send = read_sender(node, node_about)

@@ -5,7 +5,6 @@ Bi-Real Net for activations). `fold` makes the head that a node runs, models/bin
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from .models.autocast import compute_type

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from . import inputs
 from .data.deferred import made
 from .data.order import batch_count
 
@@ -42,7 +43,7 @@ class Checkpoint:
     def load(self):
         """Restores the parts; returns the history of the epochs that are done."""
         found = self.resume and self.path.exists()
-        state = self.runtime.share(lambda: torch.load(self.path, map_location="cpu") if found else None)
+        state = self.runtime.share(lambda: inputs.checkpoint(self.path, "history") if found else None)
         if state is None:
             return []
         if "settings" in state:  # checkpoints of before have none

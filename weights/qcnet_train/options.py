@@ -4,6 +4,7 @@ import argparse
 
 from . import data
 from .data.detection import FLIPS
+from .numbers import count, not_negative, positive, share, whole  # noqa: F401 - for the scripts
 from .runtime import Runtime
 
 
@@ -13,20 +14,20 @@ def parser(description):
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--dataset", required=True, choices=sorted(data.DATASETS))
     made.add_argument("--data", help="folder or zip of the dataset ($QCNET_DATA, then ../shared/data)")
-    made.add_argument("--limit", type=int, help="only this many images of each split (a trial run)")
-    made.add_argument("--resize", type=int, help="folder datasets: shorter side (256)")
-    made.add_argument("--size", type=int, help="folder datasets: centre crop (224); boxes: side of the input (416)")
+    made.add_argument("--limit", type=count, help="only this many images of each split (a trial run)")
+    made.add_argument("--resize", type=count, help="folder datasets: shorter side (256)")
+    made.add_argument("--size", type=count, help="folder datasets: centre crop (224); boxes: side of the input (416)")
     made.add_argument("--flips", nargs="*", choices=FLIPS,
                       help="boxes: how pictures may be mirrored in training (BCCD: both ways, else horizontal)")
-    made.add_argument("--threads", type=int, help="CPU threads of this process")
+    made.add_argument("--threads", type=count, help="CPU threads of this process")
     return made
 
 
 def add_training(made):
     """The options of scripts that train."""
-    made.add_argument("--batch", type=int, default=256, help="images a step, over all ranks")
+    made.add_argument("--batch", type=count, default=256, help="images a step, over all ranks")
     made.add_argument("--fp32", action="store_true", help="train without bf16 autocast")
-    made.add_argument("--cutmix", type=float, default=0, metavar="SHARE",
+    made.add_argument("--cutmix", type=share, default=0, metavar="SHARE",
                       help="of the steps, with CutMix (Yun et al., 2019): against overfitting; classification only")
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .inputs import FileError
+
 DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"), "U8": np.dtype("u1")}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 HEADER_LIMIT = 100_000_000
@@ -42,29 +44,35 @@ def save(path, tensors, metadata):
 
 
 def load(path):
-    """Reads a file strictly: ({name: array}, {key: string}). Raises ValueError that says what is wrong."""
-    data = Path(path).read_bytes()
+    """Reads a file strictly: ({name: array}, {key: string}). Raises FileError that says what is wrong."""
+    try:
+        return parse(Path(path).read_bytes())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # what a JSON of another form leads to, too
+        raise FileError(f"{path}: is no safetensors file that can be read: {error}") from None
+
+
+def parse(data):
     if len(data) < 8:
-        raise ValueError(f"{path}: {len(data)} bytes are too short for a header length")
+        raise ValueError(f"{len(data)} bytes are too short for a header length")
     (size,) = struct.unpack_from("<Q", data)
     if size > HEADER_LIMIT or size + 8 > len(data):
-        raise ValueError(f"{path}: header of {size} bytes in a file of {len(data)}")
+        raise ValueError(f"header of {size} bytes in a file of {len(data)}")
     header = json.loads(data[8:8 + size].decode(), object_pairs_hook=unique)
     metadata = header.pop("__metadata__", {})
     body, end, tensors = data[8 + size:], 0, {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         if entry["dtype"] not in DTYPES:
-            raise ValueError(f"{path}: {name}: dtype {entry['dtype']} is not supported")
+            raise ValueError(f"{name}: dtype {entry['dtype']} is not supported")
         dtype, shape, (begin, stop) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
         count = 1
         for extent in shape:
             count *= extent
         if begin != end or stop - begin != count * dtype.itemsize or stop > len(body):
-            raise ValueError(f"{path}: {name}: offsets [{begin}, {stop}] do not fit {entry['dtype']}{shape}")
+            raise ValueError(f"{name}: offsets [{begin}, {stop}] do not fit {entry['dtype']}{shape}")
         tensors[name] = np.frombuffer(body, dtype, count, begin).reshape(shape)
         end = stop
     if end != len(body):
-        raise ValueError(f"{path}: {len(body) - end} bytes behind the last tensor")
+        raise ValueError(f"{len(body) - end} bytes behind the last tensor")
     return tensors, metadata
 
 

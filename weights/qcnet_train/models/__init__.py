@@ -24,7 +24,6 @@ import copy
 import inspect
 from collections import OrderedDict
 
-import torch
 from torch import nn
 
 from . import convnext, resnet, vit, yolov3_tiny
@@ -75,10 +74,13 @@ def set_options(what, defaults, settings):
 
 
 def parse_as(example, text):
-    """Text as a value of the example's type; a tuple's length is free."""
+    """Text as a value of the example's type, a size of one or more; a tuple's length is free."""
     if isinstance(example, tuple):
         return tuple(type(example[0])(part) for part in text.split(","))
-    return type(example)(text)
+    value = type(example)(text)
+    if isinstance(value, int) and value < 1:
+        raise ValueError
+    return value
 
 
 def build(spec, classes, channels):
@@ -87,7 +89,10 @@ def build(spec, classes, channels):
     family, binary = options.pop("architecture"), options.pop("binary_head", None)
     if family not in FAMILIES:
         raise SystemExit(f"unknown architecture '{family}' (known: {', '.join(sorted(FAMILIES))})")
-    model = FAMILIES[family].build(classes=classes, channels=channels, **options)
+    try:
+        model = FAMILIES[family].build(classes=classes, channels=channels, **options)
+    except Exception as error:  # whatever torch makes of such sizes
+        raise SystemExit(f"{as_options(spec)}: there is no such model: {error}") from None
     model.spec = {"architecture": family, **options}
     if binary:
         sizes = dict(binary)

@@ -5,6 +5,7 @@ from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 from .basis import mix_convolution
+from .published import published
 
 
 def build(classes, channels, name="small", patch=2, depths=(2, 2, 4, 2), width=24):
@@ -12,7 +13,7 @@ def build(classes, channels, name="small", patch=2, depths=(2, 2, 4, 2), width=2
     if channels != 3:
         raise SystemExit(f"a ConvNeXt here needs 3 input channels, the dataset has {channels}")
     if name != "small":
-        return getattr(torchvision.models, name)(num_classes=classes)
+        return published(torchvision.models.convnext, name, classes)
     last = len(depths) - 1
     blocks = [CNBlockConfig(width << i, None if i == last else width << (i + 1), depth)
               for i, depth in enumerate(depths)]

@@ -8,6 +8,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from .basis import mix_normalized
+from .published import published
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
@@ -38,11 +39,13 @@ class SmallResNet(torchvision.models.ResNet):
 
 def build(classes, channels, name="small", block="basic", depths=(2, 2, 2, 2), width=16):
     """`name` is "small" (then block, depths and width count) or a torchvision one such as "resnet50"."""
+    if len(depths) != 4:
+        raise SystemExit(f"--set depths: a ResNet has four stages, not {len(depths)}")
     if name == "small":
         return SmallResNet(BLOCKS[block], depths, width, classes, channels)
     if channels != 3:
         raise SystemExit(f"torchvision's {name} needs 3 input channels, the dataset has {channels}")
-    return getattr(torchvision.models, name)(num_classes=classes)
+    return published(torchvision.models.resnet, name, classes)
 
 
 class Sum(nn.Module):

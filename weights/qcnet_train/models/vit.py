@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models.vision_transformer import VisionTransformer
 
 from .basis import mix_linear
+from .published import published
 
 
 class Tokens(nn.Module):
@@ -33,7 +34,7 @@ def build(classes, channels, name="small", size=32, patch=4, depth=6, heads=4, w
         raise SystemExit(f"a ViT here needs 3 input channels, the dataset has {channels}")
     if name == "small":
         return VisionTransformer(size, patch, depth, heads, width, 2 * width, num_classes=classes)
-    return getattr(torchvision.models, name)(num_classes=classes)
+    return published(torchvision.models.vision_transformer, name, classes)
 
 
 def stages(model):

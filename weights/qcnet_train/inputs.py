@@ -1,0 +1,55 @@
+"""Files that a script is given. What is wrong with one, `run` says in a sentence."""
+
+import json
+import sys
+from pathlib import Path
+
+
+LOG = ("cut", "baselines", "runs")  # a results.json of compensate.py has
+
+
+class FileError(ValueError):
+    """What is wrong with a file; begins with its path."""
+
+
+def load(path):
+    """What torch.save wrote."""
+    import torch  # here: the scripts that need none read files, too
+    try:
+        return torch.load(path, map_location="cpu")
+    except OSError:
+        raise
+    except Exception:  # whatever these bytes make of an unpickler
+        raise FileError(f"{path}: is no file of torch.save, or is damaged") from None
+
+
+def checkpoint(path, *keys):
+    """The same, a dict with at least these keys."""
+    return with_keys(path, load(path), keys)
+
+
+def read_json(path, *keys):
+    """An object with at least these keys."""
+    try:
+        return with_keys(path, json.loads(Path(path).read_text()), keys)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: is no JSON: {error}") from None
+
+
+def with_keys(path, found, keys):
+    if not isinstance(found, dict) or not set(keys) <= found.keys():
+        raise FileError(f"{path}: is another file than is needed here, which has {', '.join(keys) or 'names and values'}")
+    return found
+
+
+def run(main):
+    """Calls a script's main()."""
+    script = Path(sys.argv[0]).name
+    try:
+        main()
+    except FileError as error:
+        raise SystemExit(f"{script}: {error}") from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise SystemExit(f"{script}: {error.filename}: {error.strerror}") from None

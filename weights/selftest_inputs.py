@@ -1,0 +1,102 @@
+"""Checks of what the scripts say of mistaken options and files: python3 selftest_inputs.py."""
+
+import contextlib
+import importlib
+import io
+import json
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+from qcnet_train import inputs, models, safetensors
+
+NEEDED = {"train": ("--out", "o"), "compensate": ("--base", "b", "--cut", "layer1", "--out", "o"),
+          "binarize": ("--base", "b", "--cut", "layer1", "--out", "o"), "export": ("--base", "b", "--name", "n", "--whole", "--out", "o")}
+
+
+class Options(unittest.TestCase):
+    def said(self, script, *options):
+        """What parse() of a script says; None if it takes the options."""
+        words = [f"{script}.py", "--dataset", "cifar10", *NEEDED[script], *options]
+        with mock.patch("sys.argv", words), contextlib.redirect_stderr(io.StringIO()) as stderr:
+            try:
+                importlib.import_module(script).parse()
+            except SystemExit:
+                return stderr.getvalue()
+
+    def test_numbers_that_mean_nothing(self):
+        from_one, from_zero = "is not a whole number from 1 on", "is not a whole number from 0 on"
+        for script, option, wrong, right, says in (
+                ("train", "--batch", ("0", "-1", "2.5", "many"), "1", from_one), ("compensate", "--threads", ("0",), "2", from_one),
+                ("export", "--limit", ("0",), "1", from_one), ("binarize", "--size", ("0",), "32", from_one),
+                ("train", "--epochs", ("-1", "1.5"), "0", from_zero), ("compensate", "--seeds", ("-1",), "0", from_zero),
+                ("compensate", "--width", ("0",), "8", from_one), ("compensate", "--blocks", ("-1",), "0", from_zero),
+                ("compensate", "--epochs", ("-1", "nan", "inf"), "1.5", "is not a number from 0 on"),
+                ("binarize", "--lr", ("0", "-1", "nan", "inf"), "1e-3", "is not a number above 0"),
+                ("train", "--cutmix", ("1.1", "-1", "nan"), "0.5", "is not a number from 0 to 1")):
+            for value in wrong:
+                self.assertIn(f"argument {option}: '{value}' {says}", self.said(script, option, value) or "")
+            self.assertIsNone(self.said(script, option, right))
+
+    def test_models_that_do_not_exist(self):
+        for spec, says in (({"name": "resnet51"}, r"--model resnet51: there is no such model \(known: small, .*resnet50"),
+                           ({"name": "vit_b_16"}, "--model vit_b_16: there is no such model"),
+                           ({"name": "small", "depths": (1, 1)}, "--set depths: a ResNet has four stages, not 2"),
+                           ({"name": "small", "block": "none"}, "--set block=none: there is no such model: 'none'")):
+            with self.assertRaisesRegex(SystemExit, says):
+                models.build({"architecture": "resnet", **spec}, 10, 3)
+        for setting in ("width=0", "width=", "depths=1,x"):
+            with self.assertRaisesRegex(SystemExit, f"--set {setting}: not a value such as "):
+                models.specification("resnet", "small", [setting])
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        self.root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def says(self, read, *arguments):
+        """What a script ends with that reads so."""
+        with mock.patch("sys.argv", ["/somewhere/script.py"]), self.assertRaises(SystemExit) as ended:
+            inputs.run(lambda: read(*arguments))
+        return str(ended.exception)
+
+    def test_what_is_wrong_with_them_is_said(self):
+        path = self.root / "file"
+        torch.save({"spec": 1}, self.root / "whole")
+        whole, cut = (self.root / "whole").read_bytes(), "is no file of torch.save, or is damaged"
+        tensors, no_json = "is no safetensors file that can be read: ", "is no JSON: Expecting value"
+        for read, content, says in (
+                (inputs.checkpoint, b"", cut), (inputs.checkpoint, b"hello", cut), (inputs.checkpoint, whole[:-99], cut),
+                (inputs.read_json, b"", no_json), (inputs.read_json, b"hello", no_json), (inputs.read_json, b"\xff", "is no JSON: "),
+                (inputs.read_json, b"[]", "is another file than is needed here, which has names and values"),
+                (safetensors.load, b"{}", tensors + "2 bytes are too short"), (safetensors.load, bytes(8) + b"{}", tensors),
+                (safetensors.load, b"\x02" + bytes(7) + b"[]", tensors), (safetensors.load, b"\x08" + bytes(7) + b'{"a": 1}', tensors)):
+            path.write_bytes(content)
+            self.assertIn(f"script.py: {path}: {says}", self.says(read, path))
+
+    def test_of_another_kind(self):
+        path = self.root / "file"
+        torch.save([1], path)
+        says = f"script.py: {path}: is another file than is needed here, which has spec, model"
+        self.assertEqual(self.says(inputs.checkpoint, path, "spec", "model"), says)
+        torch.save({"spec": 1}, path)
+        self.assertEqual(self.says(inputs.checkpoint, path, "spec", "model"), says)
+        path.write_text(json.dumps({"cut": 1}))
+        self.assertIn("which has cut, runs", self.says(inputs.read_json, path, "cut", "runs"))
+        self.assertEqual(inputs.read_json(path, "cut"), {"cut": 1})
+
+    def test_that_are_not_there_or_folders(self):
+        self.assertEqual(self.says(inputs.checkpoint, self.root / "no"), f"script.py: {self.root}/no: No such file or directory")
+        self.assertEqual(self.says(inputs.read_json, self.root), f"script.py: {self.root}: Is a directory")
+
+    def test_what_is_our_own_mistake_is_not_hidden(self):
+        for error in (ValueError("no file"), KeyError("x"), OSError("no file's")):
+            with self.assertRaises(type(error)):
+                inputs.run(mock.Mock(side_effect=error))
+
+
+if __name__ == "__main__":
+    unittest.main()
