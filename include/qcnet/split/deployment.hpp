@@ -191,11 +191,11 @@ class MetadataReader {
 
  private:
   static bool is_name(std::string_view text) {
-    return !text.empty() && text.size() <= Frame::max_name &&
+    return !text.empty() && text.size() <= MapSpec::max_name &&
            text.find_first_not_of(MapSpec::name_characters) == std::string_view::npos;
   }
   static std::string name_rule() {
-    return "1 to " + std::to_string(Frame::max_name) + " letters, digits, '_', '.' and '-'";
+    return "1 to " + std::to_string(MapSpec::max_name) + " letters, digits, '_', '.' and '-'";
   }
 
   const io::Safetensors& file_;

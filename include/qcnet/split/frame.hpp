@@ -18,17 +18,9 @@
 #include <qcnet/core/crc32c.hpp>
 #include <qcnet/core/endian.hpp>
 #include <qcnet/split/entropy_models.hpp>
+#include <qcnet/split/map_spec.hpp>
 
 namespace qcnet::inline QCNET_ABI {
-
-/// Name of a cut ("layer2") and the shape of its map, channels last.
-struct MapSpec {
-  /// What a name is made of.
-  static constexpr const char* name_characters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-  std::string name;
-  Shape shape;
-};
 
 /// Width and height in pixels of the picture that a frame was made from; both 0 if the frame does not say.
 struct PictureSize {
@@ -62,7 +54,7 @@ struct ExpectedFrame {
 class Frame {
  public:
   static constexpr std::uint16_t version = 2, coded_version = 3, modeled_version = 4;
-  static constexpr std::size_t max_maps = 255, max_name = 64, max_rank = 4;
+  static constexpr std::size_t max_maps = 255;
   static constexpr std::uint64_t max_bytes = std::uint64_t{1} << 30;
   /// Bits take at most this many times the bytes of their code: who sends little must not cost a server much.
   static constexpr std::size_t max_ratio = 16;
@@ -79,17 +71,7 @@ class Frame {
     frame.append(static_cast<std::uint16_t>(maps.size()));
     frame.append(model_hash);
     frame.bytes_.resize(header_bytes);  // `seal` writes the rest
-    for (const MapSpec& map : maps) {
-      if (map.name.size() > max_name) return Error("a map's name is longer than 64 characters");
-      frame.append(static_cast<std::uint8_t>(map.name.size()));
-      frame.bytes_.insert(frame.bytes_.end(), map.name.begin(), map.name.end());
-      frame.append(static_cast<std::uint8_t>(map.shape.rank()));
-      for (const std::size_t dim : map.shape.dims()) {
-        if (dim > std::numeric_limits<std::uint32_t>::max())
-          return Error("a map's dimension is above 2^32 - 1");
-        frame.append(static_cast<std::uint32_t>(dim));
-      }
-    }
+    for (const MapSpec& map : maps) QCNET_CHECK(map.append_to(frame.bytes_));
     QCNET_TRY(const std::size_t size, frame.read_header(std::as_bytes(std::span(frame.bytes_))));
     frame.bytes_.resize(size);
     if (coding == Coding::context) frame.coded_.resize(size);
@@ -200,14 +182,6 @@ class Frame {
     store_le(bytes_.data() + bytes_.size() - sizeof(T), value);
   }
 
-  template <class T>
-  static bool take(std::span<const std::byte>& rest, T& number) {
-    if (rest.size() < sizeof(T)) return false;
-    number = load_le<T>(rest.data());
-    rest = rest.subspan(sizeof(T));
-    return true;
-  }
-
   static void write_checksum(std::span<std::uint8_t> frame) {
     const auto body = frame.first(frame.size() - checksum_bytes);
     store_le(frame.data() + body.size(), crc32c(std::as_bytes(body)));
@@ -300,30 +274,6 @@ class Frame {
     return {};
   }
 
-  /// Reads a map's name and shape from the start of `rest`, which moves on behind them.
-  static Result<MapSpec> take_map(std::span<const std::byte>& rest) {
-    const Error ends_early("the frame ends within its header");
-    std::uint8_t name_size = 0, rank = 0;
-    if (!take(rest, name_size)) return ends_early;
-    if (name_size == 0 || name_size > max_name)
-      return Error("its name has " + std::to_string(name_size) + " characters, not 1 to 64");
-    if (rest.size() < name_size) return ends_early;
-    MapSpec map{std::string(reinterpret_cast<const char*>(rest.data()), name_size), {}};
-    rest = rest.subspan(name_size);
-    if (map.name.find_first_not_of(MapSpec::name_characters) != std::string::npos)
-      return Error("its name has characters other than letters, digits, '_', '.' and '-'");
-    if (!take(rest, rank)) return ends_early;
-    if (rank == 0 || rank > max_rank)
-      return Error("it has " + std::to_string(rank) + " dimensions, not 1 to 4");
-    std::array<std::uint32_t, max_rank> dims{};
-    for (std::size_t i = 0; i < rank; ++i) {
-      if (!take(rest, dims[i])) return ends_early;
-      if (dims[i] == 0) return Error("a dimension is zero");
-    }
-    QCNET_TRY(map.shape, Shape::make(std::span<const std::uint32_t>(dims.data(), rank)));
-    return map;
-  }
-
   /// Finds the maps of a frame, given all but its checksum, and returns how many bytes it should have.
   Result<std::size_t> read_header(std::span<const std::byte> body) {
     const std::size_t count = load_le<std::uint16_t>(body.data() + 6);
@@ -331,7 +281,7 @@ class Frame {
       return Error("a frame cannot carry " + std::to_string(count) + " maps");
     auto rest = body.subspan(header_bytes);
     for (std::size_t i = 0; i < count; ++i) {
-      Result<MapSpec> map = take_map(rest);
+      Result<MapSpec> map = MapSpec::take(rest);
       if (!map.ok()) return map.error().in("map " + std::to_string(i) + " of the frame");
       for (const Map& other : maps_)
         if (other.spec.name == map->name) return Error("the frame has two maps named '" + map->name + "'");
