@@ -9,7 +9,6 @@ Writes, after each epoch, a checkpoint that is a base model of compensate.py and
 --resume continues it. A JSON log is beside it.
 """
 
-import json
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from qcnet_train.compensator import Dequantizer, round_to_half
 from qcnet_train.cutmix import CutMix
 from qcnet_train.data.order import batch_count
 from qcnet_train.latent import LatentHead, fold, straight_through
+from qcnet_train.outputs import out_file, write_json
 from qcnet_train.quantizer import binarize
 from qcnet_train.runtime import seed_everything, versions
 from qcnet_train.stages import Frozen, Stages, calibrate, cosine
@@ -35,15 +35,15 @@ def parse():
     options.add_training(parser)
     parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py, or file of a whole model")
     parser.add_argument("--cut", required=True, help="where the binary head ends, e.g. features.3")
-    parser.add_argument("--out", required=True, type=Path, help="checkpoint, e.g. runs/model-binary.pt")
+    parser.add_argument("--out", required=True, type=out_file, help="checkpoint, e.g. runs/model-binary.pt")
     parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE",
                         help="the stem's and every layer's channels=64,64,80 strides=2,1,2 kernels=3,3,3")
-    parser.add_argument("--epochs", type=options.whole, default=20)
+    parser.add_argument("--epochs", type=options.count, default=20)
     parser.add_argument("--optimizer", default="adamw", choices=optimizers.NAMES)
     parser.add_argument("--lr", type=options.positive, default=3e-3, help="peak learning rate")
     parser.add_argument("--weight-decay", type=options.not_negative, default=0.0)
     parser.add_argument("--calibration", type=options.count, default=2000, help="images for thresholds and levels")
-    parser.add_argument("--seed", type=options.whole, default=0)
+    parser.add_argument("--seed", type=options.seed, default=0)
     parser.add_argument("--validate-every", type=options.count, default=1, help="epochs between validations")
     parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
     return parser.parse_args()
@@ -162,14 +162,13 @@ def main():
         bytes_of = {"float_head": 4 * sum(p.numel() for p in binarization.head.parameters()),
                     "binary_head": sum(array.nbytes for array in stored.values())}
         print(figures, bytes_of, flush=True)
-        arguments.out.with_suffix(".json").write_text(json.dumps({
+        write_json(arguments.out.with_suffix(".json"), {
             "spec": binarization.folded.model.spec, "dataset": dataset.name, "input": list(dataset.size),
             "base": arguments.base.name, "bytes": bytes_of, "epochs": arguments.epochs, "batch": arguments.batch,
             "optimizer": arguments.optimizer, "lr": arguments.lr, "weight_decay": arguments.weight_decay,
             "distillation": DISTILLATION, "labels": LABELS, "cutmix": arguments.cutmix, "seed": arguments.seed,
             "bf16": runtime.bf16, "ranks": runtime.world, "metric": binarization.task.metric,
-            "test": figures["test"]["map"], "figures": figures, "versions": versions(), "history": history},
-            indent=1) + "\n")
+            "test": figures["test"]["map"], "figures": figures, "versions": versions(), "history": history})
     runtime.close()
 
 

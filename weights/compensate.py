@@ -39,6 +39,7 @@ from qcnet_train.components import MOST_BITS, Components
 from qcnet_train.maps import each, members
 from qcnet_train.methods import METHODS, Cut, Parts
 from qcnet_train.models.binary_head import BinaryHeaded
+from qcnet_train.outputs import out_folder, write_json
 from qcnet_train.quantizer import Quantizer, fit_each
 from qcnet_train.runtime import seed_everything, versions
 from qcnet_train.stages import Frozen, Stages, calibration_maps
@@ -51,14 +52,14 @@ def parse():
                         help="checkpoint of train.py, a whole model's file, or a node's beside its frozen server's")
     parser.add_argument("--teacher", type=Path, help="other base model to distil from: a binary head's float one")
     parser.add_argument("--cut", required=True, help="where to split, e.g. layer2, layer2.1 or layer2.0.add")
-    parser.add_argument("--out", required=True, type=Path, help="folder for results")
+    parser.add_argument("--out", required=True, type=out_folder, help="folder for results")
     parser.add_argument("--width", type=options.count, help="QCNet channels (a quarter of the map's)")
     parser.add_argument("--blocks", type=options.whole, default=1, help="QCNet residual blocks")
     parser.add_argument("--block", default="conv", choices=sorted(BLOCKS),
                         help="of 3x3 convolutions, or of depthwise 7x7 ones (tokens have transformer blocks)")
     parser.add_argument("--methods", nargs="+", default=methods.DEFAULT, choices=METHODS, metavar="METHOD",
                         help=f"of those above ({' '.join(methods.DEFAULT)})")
-    parser.add_argument("--seeds", type=options.whole, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=options.seed, nargs="+", default=[0])
     parser.add_argument("--reconstruction-epochs", type=options.not_negative, default=1, help="epochs of qcnet-mse, autoencoder-mse")
     parser.add_argument("--distillation-epochs", type=options.not_negative, default=2, help="further epochs of qcnet, autoencoder")
     parser.add_argument("--epochs", type=options.not_negative, default=5, help="epochs of each fine-tuned method")
@@ -108,7 +109,7 @@ def keep_settings(a, models_read):
     if path.exists() and any(a.out.glob("*-seed*")):
         before = {**models_read, **inputs.read_json(path)}  # files of before do not say what was read
         loop.check_settings(a.out, settings, before, "take another --out, or empty it")
-    path.write_text(json.dumps(settings) + "\n")
+    write_json(path, settings)
 
 
 class Experiment:
@@ -240,7 +241,7 @@ class Experiment:
 
     def write_log(self, baselines):
         if self.runtime.is_main:
-            (self.arguments.out / "results.json").write_text(json.dumps(self.log(baselines), indent=1) + "\n")
+            write_json(self.arguments.out / "results.json", self.log(baselines))
 
     def log(self, baselines):
         a = self.arguments

@@ -14,18 +14,19 @@ import argparse
 import torch
 
 from qcnet_train import entropy, frames, numbers
+from qcnet_train.outputs import out_file
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("frames", help="written by node -o, without --compress")
-    parser.add_argument("-o", "--out", required=True, help="NAME.entropy.safetensors")
+    parser.add_argument("-o", "--out", required=True, type=out_file, help="NAME.entropy.safetensors")
     parser.add_argument("--neighbors", type=int, choices=range(len(entropy.NEIGHBORS) + 1),
                         help="pixels before that are looked at (6 for maps of up to 32 channels, 4 up to 64, else 2); each "
                              "takes two bytes for each pair of channels, and time")
     parser.add_argument("--steps", type=numbers.count, default=1200)
     parser.add_argument("--lr", type=numbers.positive, default=0.02)
-    parser.add_argument("--seed", type=numbers.whole, default=0)
+    parser.add_argument("--seed", type=numbers.seed, default=0)
     parser.add_argument("--threads", type=numbers.count)
     return parser.parse_args()
 

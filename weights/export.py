@@ -19,6 +19,7 @@ import torch
 from qcnet_train import base, deployment, inputs, methods, models, options, tasks
 from qcnet_train.compensator import round_to_half
 from qcnet_train.maps import each
+from qcnet_train.outputs import out_folder
 from qcnet_train.quantizer import Quantizer
 from qcnet_train.summary import FROZEN, better_frozen, check_tested, summarize
 
@@ -35,11 +36,11 @@ def parse():
                         help="checkpoint of train.py, a whole model's file, or a node's beside its frozen server's")
     parser.add_argument("--run", type=Path, help="folder that compensate.py wrote; without it only the whole model")
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the files")
+    parser.add_argument("--out", required=True, type=out_folder, help="folder for the files")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=KNOWN)
     parser.add_argument("--seed", type=options.whole, default=0, help="which seed's weights to write")
     parser.add_argument("--whole", action="store_true", help="the unpartitioned <name>.safetensors too")
-    parser.add_argument("--predictions", type=Path,
+    parser.add_argument("--predictions", type=out_folder,
                         help="folder for what the model says of the test set (.npy): the class of each image, uint8; "
                              "of detectors rows (image, class, score, x0, y0, x1, y1)")
     arguments = parser.parse_args()

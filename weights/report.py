@@ -5,10 +5,10 @@ Adds means and spreads, and prints the results as a Markdown table.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from qcnet_train import base, inputs
+from qcnet_train.outputs import out_file, write_json
 from qcnet_train.summary import better_frozen, check_tested, summarize
 
 ROWS = (("qcnet-mse", "QCNet, model frozen, reconstruction error only"),
@@ -38,7 +38,7 @@ def parse():
     parser.add_argument("--base", required=True, type=Path,
                         help="checkpoint of train.py, a whole model's file, or a node's beside its frozen server's")
     parser.add_argument("--runs", required=True, nargs="+", type=Path, help="folders of compensate.py")
-    parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
+    parser.add_argument("--out", required=True, type=out_file, help="JSON file to write")
     return parser.parse_args()
 
 
@@ -94,9 +94,7 @@ def main():
         cuts[log["cut"]] = {
             **log, "summary": summary, "summary_validation": summarize(log["runs"], "validation"),
             "shipped_frozen": better_frozen(log["runs"]), "recovered": recovered(log, summary)}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    log = {"name": arguments.name, "base": base.log(arguments.base), "cuts": cuts}
-    arguments.out.write_text(json.dumps(log, indent=1) + "\n")
+    write_json(arguments.out, {"name": arguments.name, "base": base.log(arguments.base), "cuts": cuts})
     print(table(cuts))
 
 

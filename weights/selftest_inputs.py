@@ -7,11 +7,15 @@ import json
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import torch
 
-from qcnet_train import inputs, models, safetensors
+import train
+from qcnet_train import base, data, inputs, loop, models, outputs, safetensors
+from qcnet_train.runtime import Runtime
+from selftest_detection import write_voc
 
 NEEDED = {"train": ("--out", "o"), "compensate": ("--base", "b", "--cut", "layer1", "--out", "o"),
           "binarize": ("--base", "b", "--cut", "layer1", "--out", "o"), "export": ("--base", "b", "--name", "n", "--whole", "--out", "o")}
@@ -32,7 +36,9 @@ class Options(unittest.TestCase):
         for script, option, wrong, right, says in (
                 ("train", "--batch", ("0", "-1", "2.5", "many"), "1", from_one), ("compensate", "--threads", ("0",), "2", from_one),
                 ("export", "--limit", ("0",), "1", from_one), ("binarize", "--size", ("0",), "32", from_one),
-                ("train", "--epochs", ("-1", "1.5"), "0", from_zero), ("compensate", "--seeds", ("-1",), "0", from_zero),
+                ("binarize", "--epochs", ("0",), "1", from_one),
+                ("train", "--epochs", ("-1", "1.5"), "0", from_zero),
+                ("compensate", "--seeds", ("-1", "4294967296"), "0", "is not a whole number from 0 to 2^32 - 1"),
                 ("compensate", "--width", ("0",), "8", from_one), ("compensate", "--blocks", ("-1",), "0", from_zero),
                 ("compensate", "--epochs", ("-1", "nan", "inf"), "1.5", "is not a number from 0 on"),
                 ("binarize", "--lr", ("0", "-1", "nan", "inf"), "1e-3", "is not a number above 0"),
@@ -48,9 +54,32 @@ class Options(unittest.TestCase):
                            ({"name": "small", "block": "none"}, "--set block=none: there is no such model: 'none'")):
             with self.assertRaisesRegex(SystemExit, says):
                 models.build({"architecture": "resnet", **spec}, 10, 3)
-        for setting in ("width=0", "width=", "depths=1,x"):
+        for setting in ("width=0", "width=", "depths=1,x", "depths=1,0,1,1"):
             with self.assertRaisesRegex(SystemExit, f"--set {setting}: not a value such as "):
                 models.specification("resnet", "small", [setting])
+
+    def test_models_that_cannot_take_the_pictures(self):
+        dataset = SimpleNamespace(classes=("a", "b"), channels=3, size=(16, 16))
+        for family, setting in (("vit", "size=32"), ("convnext", "patch=32"), ("convnext", "depths=1,1,1,1,1,1")):
+            with self.assertRaisesRegex(SystemExit, f"--set .*{setting}.* is no model for pictures of 16 x 16 pixels: "):
+                train.build(models.specification(family, "small", [setting]), dataset)
+        self.assertTrue(train.build(models.specification("vit", "small", ["size=16"]), dataset).training)
+
+    def test_what_cannot_be_written_is_said_at_once(self):
+        root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (root / "file").touch()
+        for script, option in (("train", "--out"), ("binarize", "--out"), ("compensate", "--out"), ("export", "--predictions")):
+            for path in ("file/o", *(("file",) if script in ("compensate", "export") else ())):
+                self.assertIn(f"argument {option}: {root / 'file'} is a file, no folder", self.said(script, option, str(root / path)))
+            self.assertIsNone(self.said(script, option, str(root / "new" / "o")))
+        self.assertIn(f"argument --out: {root} is a folder, name a file", self.said("train", "--out", str(root)))
+        for path in (root, root / "file" / "o"):
+            for write in (loop.save, outputs.write_json):
+                with self.assertRaisesRegex(SystemExit, f"{path}: cannot be written: (Is a|Not a) directory|File exists"):
+                    write(path, {})
+        with mock.patch("torch.save", side_effect=RuntimeError("the disk is full")), \
+                self.assertRaisesRegex(SystemExit, "o: cannot be written: the disk is full"):
+            loop.save(root / "o", {})
 
 
 class Files(unittest.TestCase):

@@ -12,7 +12,6 @@ run again, interrupted ones go on where they were. docs/study.md is made of thes
 import argparse
 import contextlib
 import fcntl
-import json
 import os
 import shlex
 import shutil
@@ -22,8 +21,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from qcnet_train import inputs, safetensors
+from qcnet_train import inputs, numbers, safetensors
 from qcnet_train.data import detection, locate
+from qcnet_train.outputs import out_folder, write_json
 from qcnet_train.study import FAMILIES, METHODS, OF_COMPONENTS, SEEDS, Cell, percent
 
 WEIGHTS = Path(__file__).resolve().parent
@@ -39,13 +39,17 @@ def path(text):
     return (Path(os.environ.get("STUDY_FROM", ".")) / text).resolve()
 
 
+def to_folder(text):
+    return out_folder(path(text))
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one row of each family, within 20 minutes on two cores")
     parser.add_argument("--shipped", action="store_true", help="measure the shipped files, train nothing")
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--cuts", nargs="+", help="only these")
-    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--seeds", nargs="+", type=numbers.seed, default=SEEDS)
     parser.add_argument("--rates", nargs="+", type=float, default=(1,), metavar="BITS",
                         help="a feature; with others than 1 the klt methods of the cuts that have them (1)")
     parser.add_argument("--patches", nargs="+", type=int, metavar="P", help="only cells of patches of P x P pixels, 1 for none")
@@ -53,9 +57,9 @@ def parse():
                         metavar="METHOD", help=f"only these of {' '.join(METHODS + OF_COMPONENTS)}")
     parser.add_argument("--evaluate", type=path, required=True, help="the built program")
     parser.add_argument("--data", type=path, help="folder of the archives of CIFAR-10 and BCCD ($QCNET_DATA, then ../shared/data)")
-    parser.add_argument("--work", type=path, default=WEIGHTS / "runs" / "study", help="folder for what is trained")
-    parser.add_argument("--results", type=path, default=WEIGHTS.parent / "docs" / "study", help="folder of the records")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of training")
+    parser.add_argument("--work", type=to_folder, default=WEIGHTS / "runs" / "study", help="folder for what is trained")
+    parser.add_argument("--results", type=to_folder, default=WEIGHTS.parent / "docs" / "study", help="folder of the records")
+    parser.add_argument("--threads", type=numbers.count, default=os.cpu_count(), help="of training")
     return parser.parse_args()
 
 
@@ -160,10 +164,7 @@ class Record:
         for method, figures in trained.items():
             self.content["trained"].setdefault(method, figures)
         self.content["measured"] += measured
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.content, indent=1) + "\n")
-        partial.rename(self.path)
+        write_json(self.path, self.content)
         print(f"study.py: wrote {self.path}", flush=True)
 
 

@@ -15,13 +15,14 @@ from qcnet_train import inputs, loop, models, optimizers, options, safetensors, 
 from qcnet_train.cutmix import CutMix
 from qcnet_train.maps import each
 from qcnet_train.data.order import batch_count
+from qcnet_train.outputs import out_file, write_json
 from qcnet_train.runtime import seed_everything, versions
 
 
 def parse():
     parser = options.parser(__doc__)
     options.add_training(parser)
-    parser.add_argument("--out", required=True, type=Path, help="checkpoint, e.g. runs/model.pt")
+    parser.add_argument("--out", required=True, type=out_file, help="checkpoint, e.g. runs/model.pt")
     parser.add_argument("--architecture", default="resnet", choices=sorted(models.FAMILIES))
     parser.add_argument("--model", default="small", help="small, or torchvision's, e.g. resnet50")
     parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE",
@@ -34,7 +35,7 @@ def parse():
     parser.add_argument("--warmup", type=options.share, default=0.2, help="share of the steps before the peak")
     parser.add_argument("--weight-decay", type=options.not_negative, default=5e-4)
     parser.add_argument("--smoothing", type=options.share, default=0.1, help="label smoothing")
-    parser.add_argument("--seed", type=options.whole, default=0)
+    parser.add_argument("--seed", type=options.seed, default=0)
     parser.add_argument("--validate-every", type=options.count, default=1, help="epochs between validations")
     parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
     return parser.parse_args()
@@ -79,6 +80,18 @@ def specification(arguments, dataset, known):
     return spec
 
 
+def build(spec, dataset):
+    """The model. Exits if it cannot take the dataset's pictures."""
+    model = models.build(spec, len(dataset.classes), dataset.channels).eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, dataset.channels, *dataset.size))
+    except (AssertionError, RuntimeError) as error:
+        height, width = dataset.size
+        raise SystemExit(f"{models.as_options(spec)}: is no model for pictures of {height} x {width} pixels: {error}") from None
+    return model.train()
+
+
 def load_pretrained(path, state, model, runtime):
     """Loads a state_dict; a classifier for other classes starts anew."""
     own = model.state_dict()
@@ -103,7 +116,7 @@ def main():
     mix = CutMix(arguments.cutmix, dataset, arguments.seed, runtime.rank)
     state, known, earlier = read_pretrained(arguments.pretrained) if arguments.pretrained else (None, {}, [])
     spec = specification(arguments, dataset, known)
-    model = models.build(spec, len(dataset.classes), dataset.channels)
+    model = build(spec, dataset)
     if state:
         load_pretrained(arguments.pretrained, state, model, runtime)
     model, task = runtime.place(model), tasks.of(model, dataset)
@@ -136,14 +149,14 @@ def main():
         answers = task.answers(runtime, dataset, "test", model.eval())
         test, details = task.score(answers), task.details(answers)
         print(f"test {task.metric} {test:.4f}")
-        arguments.out.with_suffix(".json").write_text(json.dumps({
+        write_json(arguments.out.with_suffix(".json"), {
             "spec": model.spec, "parameters": sum(p.numel() for p in model.parameters()),
             "dataset": dataset.name, "input": list(dataset.size), "epochs": arguments.epochs, "batch": arguments.batch,
             "optimizer": arguments.optimizer, "lr": arguments.lr, "weight_decay": arguments.weight_decay, "smoothing": arguments.smoothing,
             "cutmix": arguments.cutmix, "seed": arguments.seed, "bf16": runtime.bf16, "ranks": runtime.world,
             "metric": task.metric, "test": test, **({"test_details": details} if details else {}),
             "versions": versions(),
-            "history": history, "history_before": earlier}, indent=1) + "\n")
+            "history": history, "history_before": earlier})
     runtime.close()
 
 

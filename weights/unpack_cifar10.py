@@ -16,6 +16,7 @@ from PIL import Image
 
 from qcnet_train import inputs
 from qcnet_train.data.cifar10 import BATCHES, CLASSES, read_batch
+from qcnet_train.outputs import out_folder
 
 FOLDER = "cifar-10-batches-py"
 
@@ -23,7 +24,7 @@ FOLDER = "cifar-10-batches-py"
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="cifar-10-python.tar.gz")
-    parser.add_argument("out", type=Path, help="folder for train and test")
+    parser.add_argument("out", type=out_folder, help="folder for train and test")
     return parser.parse_args()
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 import time
 from pathlib import Path
 
@@ -12,15 +11,12 @@ from tqdm import tqdm
 from . import inputs
 from .data.deferred import made
 from .data.order import batch_count
+from .outputs import written
 
 
 def save(path, state):
-    """torch.save beside the file, then a rename: an interrupted run leaves the old file whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with written(path) as partial:
+        torch.save(state, partial)
 
 
 def check_settings(path, settings, before, advice):

@@ -4,7 +4,7 @@ import argparse
 
 from . import data
 from .data.detection import FLIPS
-from .numbers import count, not_negative, positive, share, whole  # noqa: F401 - for the scripts
+from .numbers import count, not_negative, positive, seed, share, whole  # noqa: F401 - for the scripts
 from .runtime import Runtime
 
 

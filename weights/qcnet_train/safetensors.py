@@ -5,13 +5,13 @@ Tensors lie in order of their names, contiguous. Format: https://github.com/hugg
 """
 
 import json
-import os
 import struct
 from pathlib import Path
 
 import numpy as np
 
 from .inputs import FileError
+from .outputs import written
 
 DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"), "U8": np.dtype("u1")}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -33,14 +33,10 @@ def save(path, tensors, metadata):
         raise ValueError("metadata must map strings to strings")
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as stream:
+    with written(path) as partial, open(partial, "wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
         for array in arrays:
             stream.write(array.tobytes())
-    os.replace(partial, path)
 
 
 def load(path):

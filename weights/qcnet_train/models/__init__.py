@@ -26,6 +26,7 @@ from collections import OrderedDict
 
 from torch import nn
 
+from ..maps import members
 from . import convnext, resnet, vit, yolov3_tiny
 from .autocast import compute_type
 from .basis import Patches, Pixels
@@ -68,19 +69,18 @@ def set_options(what, defaults, settings):
             raise SystemExit(f"--set {setting}: {what} has no such option (known: {known})")
         try:
             options[key] = parse_as(defaults[key], value)
+            if key != "masks" and not all(isinstance(part, str) or part > 0 for part in members(options[key])):
+                raise ValueError
         except ValueError:
             raise SystemExit(f"--set {setting}: not a value such as {defaults[key]}") from None
     return options
 
 
 def parse_as(example, text):
-    """Text as a value of the example's type, a size of one or more; a tuple's length is free."""
+    """Text as a value of the example's type; a tuple's length is free."""
     if isinstance(example, tuple):
         return tuple(type(example[0])(part) for part in text.split(","))
-    value = type(example)(text)
-    if isinstance(value, int) and value < 1:
-        raise ValueError
-    return value
+    return type(example)(text)
 
 
 def build(spec, classes, channels):
