@@ -18,6 +18,7 @@ from qcnet_train.detection.average_precision import OVERLAPS, RECALLS, Evaluatio
 from qcnet_train.detection.head import detect, flatten, heads
 from qcnet_train.detection.letterbox import Letterbox
 from qcnet_train.detection.loss import assign, detection_distillation, detection_loss
+from qcnet_train.inputs import FileError
 from qcnet_train.tasks import Detection
 
 COLOURS = {"blue": (40, 60, 230), "red": (230, 60, 40)}
@@ -145,7 +146,7 @@ class Boxes(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "no pictures in the test split"):
             self.load(self.root.parent / "other")
         (self.root.parent / "other" / "JPEGImages" / "train01.png").write_bytes(b"no picture")
-        with self.assertRaisesRegex(SystemExit, "train01.png"):
+        with self.assertRaisesRegex(FileError, "train01.png"):
             self.load(self.root.parent / "other")
         with self.assertRaisesRegex(SystemExit, "no pictures with boxes"):
             self.load(self.root.parent)

@@ -1,16 +1,20 @@
 """Checks of what the scripts say of mistaken options and files: python3 selftest_inputs.py."""
 
 import contextlib
+import gzip
 import importlib
 import io
 import json
 import tempfile
 import unittest
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import numpy as np
 import torch
+from PIL import Image
 
 import train
 from qcnet_train import base, data, inputs, loop, models, outputs, safetensors
@@ -125,6 +129,71 @@ class Files(unittest.TestCase):
         for error in (ValueError("no file"), KeyError("x"), OSError("no file's")):
             with self.assertRaises(type(error)):
                 inputs.run(mock.Mock(side_effect=error))
+
+
+class Datasets(unittest.TestCase):
+    def setUp(self):
+        self.root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def refused(self, says, load, *arguments):
+        with self.assertRaisesRegex(inputs.FileError, says):
+            load(*arguments)
+
+    def png(self, side=32):
+        picture = io.BytesIO()
+        Image.new("RGB", (side, side)).save(picture, "png")
+        return picture.getvalue()
+
+    def test_folders(self):
+        for path in (self.root / split / name / f"{i}.png" for split in ("train", "test") for name in "ab" for i in range(3)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.png())
+
+        def read():
+            dataset = data.load("folder", self.root, resize=8, size=8)
+            return [list(dataset.batches(split, 1)) for split in ("train", "test")]
+        self.assertEqual(list(map(len, read())), [4, 6])
+        for content in (b"", self.png()[:60]):
+            for path in self.root.glob("train/a/*"):  # whichever is held out
+                path.write_bytes(content)
+            self.refused(r"^\S*train/a/\d.png: is no picture, or is damaged: [^<\n]*; replace it, or take it away$", read)
+        (self.root / "train" / "none").mkdir()
+        self.refused("no valid file for the classes none.*\nGive --data", read)
+
+    def test_cifar10(self):
+        path, good = self.root / "cifar10-train.zip", self.png()
+        for members, says in (({}, "holds no pictures\nGive --data"), ({"cow/0.png": good}, "cow/0.png: is no picture of 32 x 32"),
+                              ({"cat/0.png": self.png(16)}, "cat/0.png: is no picture of 32 x 32"),
+                              ({"cat/0.png": b"x"}, "cat/0.png: is no picture, or is damaged"), ({"cat/0.png": good}, None)):
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in members.items():
+                    archive.writestr(f"train/{name}", content)
+            if says:
+                self.refused(says, data.load, "cifar10", self.root)
+        whole = path.read_bytes()
+        for content, says in ((b"", "is no zip, or is damaged"), (b"no zip", "is no zip"), (whole[:-30], "is no zip"),
+                              (whole.replace(good[40:50], bytes(10), 1), "0.png: is no picture, or is damaged: Bad CRC")):
+            path.write_bytes(content)
+            self.refused(f"cifar10-train.zip.*{says}", data.load, "cifar10", self.root)
+
+    def test_fashion_mnist(self):
+        def idx(*shape):
+            return gzip.compress(bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes() + bytes(int(np.prod(shape))))
+        damaged, pictures = "ubyte.gz: is no idx file, or is damaged", idx(9, 4, 4)
+        for images, labels, says in (
+                (b"x", b"", damaged), (pictures[:-9], b"", damaged), (gzip.compress(b""), b"", damaged), (pictures, b"x", damaged),
+                (pictures, idx(8), "not as many"), (idx(9, 4), idx(9), "not as many")):
+            (self.root / "train-images-idx3-ubyte.gz").write_bytes(images)
+            (self.root / "train-labels-idx1-ubyte.gz").write_bytes(labels)
+            self.refused(says, data.load, "fashion-mnist", self.root)
+
+    def test_pictures_with_boxes(self):
+        write_voc(self.root / "voc", (2, 1, 1))
+        (self.root / "voc" / "ImageSets" / "Main" / "val.txt").write_bytes(b"\xff\xfe")
+        self.refused("val.txt: is no text: ", data.load, "detection-folder", self.root / "voc")
+        (self.root / "bccd.zip").write_text("no zip")
+        for name, given in (("bccd", self.root), ("detection-folder", self.root / "bccd.zip")):
+            self.refused("bccd.zip: is no zip, or is damaged", data.load, name, given)
 
 
 if __name__ == "__main__":

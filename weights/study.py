@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 from qcnet_train import inputs, numbers, safetensors
@@ -78,7 +77,7 @@ def test_set(dataset, work):
     if found.suffix == ".zip":
         folder = work / found.stem
         if not folder.exists():
-            with zipfile.ZipFile(found) as archive, tempfile.TemporaryDirectory(dir=work) as own:
+            with locate.archive(found) as archive, tempfile.TemporaryDirectory(dir=work) as own:
                 archive.extractall(Path(own, found.stem))
                 try:
                     Path(own, found.stem).rename(folder)

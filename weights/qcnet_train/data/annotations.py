@@ -9,13 +9,14 @@ Coordinates are taken as edges in pixels from 0, which is what today's labelling
 reach to the picture's border at most; those without area, left by a stray click, are dropped.
 """
 
-import io
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
-from PIL import Image
+
+from ..inputs import FileError
+from .pictures import opened, rgb
 
 SPLITS = {"train": ("train",), "validation": ("val", "valid"), "test": ("test",)}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -30,14 +31,14 @@ class Labelled:
 
     def read(self):
         """The picture, decoded, as RGB."""
-        return opened(self.path, lambda picture: picture.convert("RGB"))
+        return rgb(self.path)
 
 
-def opened(path, use):
+def read_text(path):
     try:
-        return use(Image.open(io.BytesIO(path.read_bytes())))
-    except OSError as error:
-        raise SystemExit(f"{path}: {error}") from None
+        return path.read_text()
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: is no text: {error}") from None
 
 
 def labelled(path, boxes):
@@ -57,7 +58,7 @@ def read_voc(root):
     names = {}
     for split, files in SPLITS.items():
         listed = [root / "ImageSets" / "Main" / f"{file}.txt" for file in files]
-        names[split] = [name for path in listed if path.exists() for name in path.read_text().split()]
+        names[split] = [name for path in listed if path.exists() for name in read_text(path).split()]
     classes = tuple(sorted({label for rows in objects.values() for label, _ in rows}))
 
     def one(name):
@@ -90,7 +91,7 @@ def voc_object(thing, where):
 
 def read_yolo(root):
     """(classes, {split: [Labelled]}); a picture without a text file, or with an empty one, has no boxes."""
-    classes = tuple((root / "classes.txt").read_text().split("\n"))
+    classes = tuple(read_text(root / "classes.txt").split("\n"))
     classes = tuple(name.strip() for name in classes if name.strip())
     splits = {}
     for split, folders in SPLITS.items():
@@ -103,7 +104,7 @@ def read_yolo(root):
 
 
 def yolo_rows(path, width, height, classes):
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
+    for number, line in enumerate(read_text(path).splitlines() if path.exists() else [], 1):
         if not line.strip():
             continue
         try:

@@ -1,16 +1,16 @@
 """CIFAR-10 (Krizhevsky, 2009): JPEG folders or zips {train,test}/<class>/NNNN.jpg, or torchvision's copy."""
 
-import io
 import pickle
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
+from ..inputs import FileError
 from . import locate
 from .memory import MemoryDataset
+from .pictures import rgb
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -24,21 +24,26 @@ torchvision fetches the last with
 and then --data data."""
 
 
-def decode(files):
-    """[(path, bytes)] sorted by class and name -> uint8 images [N, 3, 32, 32], labels [N]."""
-    files = sorted(files)
-    images = np.stack([np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for _, data in files])
-    labels = [CLASSES.index(Path(path).parent.name) for path, _ in files]
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
+def decode(root, files):
+    """[(name, path)], to be sorted by class and name -> uint8 images [N, 3, 32, 32], labels [N]."""
+    images, labels = [], []
+    for name, path in sorted(files):
+        image, label = np.asarray(rgb(path)), Path(name).parent.name
+        if image.shape != (32, 32, 3) or label not in CLASSES:
+            raise FileError(f"{path}: is no picture of 32 x 32 pixels in a folder of a class ({', '.join(CLASSES)})")
+        images.append(image), labels.append(CLASSES.index(label))
+    if not images:
+        raise FileError(f"{root}: holds no pictures\n{ADVICE}")
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
 
 
 def from_zip(path):
-    with zipfile.ZipFile(path) as archive:
-        return decode([(n, archive.read(n)) for n in archive.namelist() if n.endswith((".jpg", ".png"))])
+    with locate.archive(path) as archive:
+        return decode(path, [(n, zipfile.Path(archive, n)) for n in archive.namelist() if n.endswith((".jpg", ".png"))])
 
 
 def from_folder(path):
-    return decode([(str(p.relative_to(path)), p.read_bytes()) for p in path.glob("*/*.??g")])
+    return decode(path, [(str(p.relative_to(path)), p) for p in path.glob("*/*.??g")])
 
 
 class Array:

@@ -169,7 +169,10 @@ def stack(truths):
 
 
 def opened(path):
-    return zipfile.Path(path) if path.suffix == ".zip" else path
+    if path.suffix != ".zip":
+        return path
+    with locate.archive(path):  # exits if it is none
+        return zipfile.Path(path)
 
 
 def load_bccd(path=None, limit=None, size=None, flips=None):

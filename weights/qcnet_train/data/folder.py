@@ -4,16 +4,24 @@ Preprocessing is torchvision's: shorter side to `resize` (antialiased bilinear),
 for training a random resized crop and a flip.
 """
 
+from pathlib import Path
+
 import torch
 import torchvision
 from torchvision import transforms
 
+from ..inputs import FileError
 from . import locate
 from .memory import split_off
 from .order import epoch_batches
+from .pictures import rgb
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ADVICE = "Give --data a folder with train/<class>/* and test/<class>/* (or val/<class>/*) pictures."
+
+
+def read(path):
+    return rgb(Path(path))
 
 
 class FolderDataset:
@@ -27,9 +35,12 @@ class FolderDataset:
             [transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip()] + finish)
         plain = transforms.Compose([transforms.Resize(resize), transforms.CenterCrop(size)] + finish)
         test = root / "test" if (root / "test").exists() else root / "val"
-        folders = {
-            (split, augment): torchvision.datasets.ImageFolder(folder, augmented if augment else plain)
-            for split, folder in (("train", root / "train"), ("test", test)) for augment in (False, True)}
+        try:
+            folders = {
+                (split, augment): torchvision.datasets.ImageFolder(folder, augmented if augment else plain, loader=read)
+                for split, folder in (("train", root / "train"), ("test", test)) for augment in (False, True)}
+        except OSError as error:  # no folder of a class, or nothing in it
+            raise FileError(f"{root}: {error}\n{ADVICE}") from None
         self.classes = tuple(folders["train", False].classes)
         if other := set(self.classes) ^ set(folders["test", False].classes):
             raise SystemExit(f"{root}: train and {test.name} must have the same classes, not only one of them "
@@ -58,8 +69,11 @@ class FolderDataset:
         generator = torch.Generator().manual_seed((seed * 1009 + epoch) * 97 + rank)
         loader = torch.utils.data.DataLoader(part, batch_sampler=[i.tolist() for i in order],
                                              num_workers=self.workers, generator=generator)
-        for i, (images, labels) in enumerate(loader):
-            yield images, labels, i
+        try:
+            for i, (images, labels) in enumerate(loader):
+                yield images, labels, i
+        except FileError as error:
+            raise FileError(str(error).strip().rpartition("FileError: ")[2]) from None  # before it is the worker's traceback
 
 
 def load(path=None, limit=None, resize=None, size=None):

@@ -1,7 +1,12 @@
 """Where a dataset lies: the argument, then $QCNET_DATA, then ../shared/data beside the checkout."""
 
+import contextlib
 import os
+import zipfile
+import zlib
 from pathlib import Path
+
+from ..inputs import FileError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -22,3 +27,13 @@ def find(path, names, advice):
             if candidate.name in names and candidate.exists():
                 return candidate
     raise SystemExit("dataset not found, looked for:\n  " + "\n  ".join(map(str, tried)) + "\n" + advice)
+
+
+@contextlib.contextmanager
+def archive(path):
+    """A zip, open."""
+    try:
+        with zipfile.ZipFile(path) as opened:
+            yield opened
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise FileError(f"{path}: is no zip, or is damaged: {error}") from None
