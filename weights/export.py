@@ -98,7 +98,8 @@ def read_cut(dataset, model, log, quantizer):
 
 def write_deployment(arguments, runtime, dataset, model, task, whole):
     """Each method's server's file, and its node's or the one that many share; returns their paths."""
-    log = inputs.read_json(arguments.run / "results.json", *inputs.LOG)
+    log = inputs.read_json(arguments.run / "results.json", *inputs.LOG, "activation", "width", "blocks", "block", "calibration",
+                           "versions")
     quantizer = each(lambda kept: Quantizer(**kept), inputs.load(arguments.run / "quantizer.pt"))
     cut, stem, written = read_cut(dataset, model, log, quantizer), f"{arguments.name}-{log['cut']}", []
     about_node = compact({key: log[key] for key in ("calibration", "versions")})

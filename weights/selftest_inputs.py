@@ -121,6 +121,19 @@ class Files(unittest.TestCase):
         self.assertIn("which has cut, runs", self.says(inputs.read_json, path, "cut", "runs"))
         self.assertEqual(inputs.read_json(path, "cut"), {"cut": 1})
 
+    def test_of_another_model(self):
+        spec = {"architecture": "resnet", "name": "small", "depths": (1, 1, 1, 1), "width": 8}
+        model, path = models.build(spec, 2, 3), self.root / "file.pt"
+        torch.save({"spec": spec, "model": model.state_dict(), "history": []}, path)
+        dataset = SimpleNamespace(classes=("a", "b", "c"), channels=3, size=(16, 16), task="classification")
+        self.assertIn(f"{path}: is of another model: ", self.says(base.read, path, dataset))
+        checkpoint = loop.Checkpoint(Runtime(bf16=False), path, True, model=models.build(spec, 3, 3))
+        self.assertIn(f"{path}: is of another model: ", self.says(checkpoint.load))
+        checkpoint.parts["optimizer"] = None
+        self.assertIn("which has model, optimizer, history", self.says(checkpoint.load))
+        safetensors.save(self.root / "file.safetensors", {}, {"qcnet.role": "model"})
+        self.assertIn("which has qcnet.specification, qcnet.input", self.says(base.read, self.root / "file.safetensors", dataset))
+
     def test_that_are_not_there_or_folders(self):
         self.assertEqual(self.says(inputs.checkpoint, self.root / "no"), f"script.py: {self.root}/no: No such file or directory")
         self.assertEqual(self.says(inputs.read_json, self.root), f"script.py: {self.root}: Is a directory")

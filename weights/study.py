@@ -148,7 +148,7 @@ class Record:
     def read(self):
         """Takes what is in the file, if there is one."""
         if self.path.exists():
-            self.content = inputs.read_json(self.path)
+            self.content = inputs.read_json(self.path, *self.content)
 
     def rows(self):
         return {row["method"]: row for part in self.content["measured"] for row in part["rows"]}

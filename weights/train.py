@@ -103,10 +103,7 @@ def load_pretrained(path, state, model, runtime):
         state.update({name: own[name] for name in anew})
         if anew:
             runtime.print(f"{path} is for other classes: {' and '.join(anew)} start anew")
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as wrong:
-        raise SystemExit(f"{path} is not of this model: {wrong}") from None
+    inputs.fill(path, model, state)
 
 
 def main():

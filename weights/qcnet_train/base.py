@@ -23,7 +23,7 @@ def read(path, dataset):
 def from_checkpoint(path, dataset):
     saved = inputs.checkpoint(path, "spec", "model")
     model = models.build(saved["spec"], len(dataset.classes), dataset.channels)
-    model.load_state_dict(saved["model"])
+    inputs.fill(path, model, saved["model"])
     return model, tuple(saved.get("size", dataset.size))
 
 
@@ -57,7 +57,8 @@ def metadata(path):
     if "qcnet.planes" in about:
         raise SystemExit(f"{path} holds a head in the basis of principal components, not the model's own: take a node's file "
                          "of another method, beside its -qcnet.server file")
-    return about
+    return inputs.with_keys(path, about, [f"qcnet.{key}" for key in ("specification", "input", "classes", "dataset",
+                                                                     "accuracy.unpartitioned")])
 
 
 def frozen_server(node):

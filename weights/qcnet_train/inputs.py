@@ -42,6 +42,14 @@ def with_keys(path, found, keys):
     return found
 
 
+def fill(path, part, state):
+    """Loads a state_dict that was read at `path`."""
+    try:
+        part.load_state_dict(state)
+    except (RuntimeError, ValueError) as error:
+        raise FileError(f"{path}: is of another model: {error}") from None
+
+
 def run(main):
     """Calls a script's main()."""
     script = Path(sys.argv[0]).name

@@ -39,13 +39,13 @@ class Checkpoint:
     def load(self):
         """Restores the parts; returns the history of the epochs that are done."""
         found = self.resume and self.path.exists()
-        state = self.runtime.share(lambda: inputs.checkpoint(self.path, "history") if found else None)
+        state = self.runtime.share(lambda: inputs.checkpoint(self.path, *self.parts, "history") if found else None)
         if state is None:
             return []
         if "settings" in state:  # checkpoints of before have none
             check_settings(self.path, self.extra["settings"], state["settings"], "give the same again, or no --resume")
         for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+            inputs.fill(self.path, part, state[name])
         return state["history"]
 
     def save(self, history):
