@@ -3,10 +3,13 @@
 import argparse
 import json
 
-import matplotlib
+try:
+    import matplotlib
+except ImportError:
+    raise SystemExit("plan.py: there is no matplotlib, which draws; apt install python3-matplotlib") from None
 
 matplotlib.use("agg")  # no display; the name of --output says the format
-import matplotlib.pyplot as plt
+import matplotlib.pyplot as plt  # noqa: E402: the backend comes first
 
 
 def label(way):
@@ -56,13 +59,21 @@ def main():
     parser.add_argument("plan", type=argparse.FileType(), help="the file that `plan --json` wrote")
     parser.add_argument("-o", "--output", default="plan.svg", help="SVG, PNG or PDF (default plan.svg)")
     arguments = parser.parse_args()
-    plan = json.load(arguments.plan)
+    try:
+        plan = json.load(arguments.plan)
+        if not plan["ways"]:
+            raise ValueError("no ways in it")
+    except (ValueError, TypeError, KeyError) as wrong:
+        parser.error(f"{arguments.plan.name}: is not what `plan --json FILE` writes ({wrong})")
     figure, (times, choice) = plt.subplots(1, 2, figsize=(14, 2 + 0.28 * len(plan["ways"])))
     plot_times(times, plan["ways"])
     plot_choice(choice, plan)
     figure.suptitle(f"{plan['model'] or 'the model'} over {plan['link']['name']}")
     figure.tight_layout()
-    figure.savefig(arguments.output)
+    try:
+        figure.savefig(arguments.output)
+    except (OSError, ValueError) as wrong:
+        parser.error(f"{arguments.output}: cannot be written ({wrong})")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
+try:
+    import matplotlib
+except ImportError:
+    raise SystemExit("study_report.py: there is no matplotlib, which draws; apt install python3-matplotlib") from None
 
 matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "qcnet"  # the same figures give the same file
