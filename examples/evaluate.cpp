@@ -221,7 +221,7 @@ class Evaluation {
       return Error(path + ": rebuilds other maps than " + node_path +
                    " computes, their qcnet.feature differ");
     if (rebuilt_.empty()) rebuilt_ = of_server;
-    if (server->deployment().method == "qcnet" && !in_own_basis_)
+    if (server->deployment().method == "qcnet" && !in_own_basis_ && !server->deployment().codes)
       QCNET_CHECK(add_frozen_rows(*server, path, node_path));
     return add_server_row(server->deployment().method, server);
   }

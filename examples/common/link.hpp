@@ -29,7 +29,7 @@ struct Link {
     double bytes = 0, packets = 0;
     for (const std::size_t message : messages) {
       bytes += static_cast<double>(message);
-      packets += static_cast<double>((message + packet_bytes - 1) / packet_bytes);
+      packets += static_cast<double>(message / packet_bytes + (message % packet_bytes == 0 ? 0 : 1));
     }
     const auto count = static_cast<double>(messages.size());
     const double sent = packets / count * static_cast<double>(packet_bytes);

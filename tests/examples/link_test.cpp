@@ -1,6 +1,7 @@
 #include "../../examples/common/link.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -38,6 +39,8 @@ TEST_CASE("Packets are sent whole, message by message") {
   const Link lora = known("lora");
   CHECK(lora.packet_bytes == 222);
   for (const std::size_t one : Sizes{1, 221, 222}) CHECK(lora.cost(Sizes{one}).packets == 1);
+  const Link wide{.bits_per_second = 8, .packet_bytes = std::numeric_limits<std::size_t>::max()};
+  CHECK(wide.cost(Sizes{2}).packets == 1);
   CHECK(lora.cost(Sizes{223}).packets == 2);
   CHECK(lora.cost(Sizes{1}).ms == lora.cost(Sizes{222}).ms);
   CHECK(lora.cost(Sizes{222}).ms == doctest::Approx(1e3 * 222 * 8 / 620));

@@ -66,6 +66,8 @@ class ResNetBuilder {
     if (weight == nullptr) return Error(name + ": there is no such tensor");
     if (weight->shape.rank() < 2)
       return Error(name + ": expected 2 or 4 dimensions, found shape " + weight->shape.to_string());
+    if (weight->shape.elements() == 0)  // then its other dimensions may be as large as they like
+      return Error(name + ": is empty, its shape is " + weight->shape.to_string());
     channels_ = weight->shape[1];
     return {};
   }
