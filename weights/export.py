@@ -38,7 +38,7 @@ def parse():
     parser.add_argument("--name", required=True, help="model name, e.g. resnet-cifar10")
     parser.add_argument("--out", required=True, type=out_folder, help="folder for the files")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=KNOWN)
-    parser.add_argument("--seed", type=options.whole, default=0, help="which seed's weights to write")
+    parser.add_argument("--seed", type=options.seed, default=0, help="which seed's weights to write")
     parser.add_argument("--whole", action="store_true", help="the unpartitioned <name>.safetensors too")
     parser.add_argument("--predictions", type=out_folder,
                         help="folder for what the model says of the test set (.npy): the class of each image, uint8; "

@@ -158,7 +158,21 @@ class QuantizerTest(unittest.TestCase):
             torch.testing.assert_close(restore(bits), Dequantizer(quantizer)(bits))
 
 
-class DepthwiseConvolutions(unittest.TestCase):
+class Convolutions(unittest.TestCase):
+    def check_bf16_is_near(self, conv, x, of_what):
+        """Gradients under autocast against those of fp32."""
+        found = []
+        for enabled in (False, True):
+            conv.zero_grad(set_to_none=True)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                y = conv(x)
+            self.assertEqual(y.dtype, torch.bfloat16 if enabled else torch.float32)
+            y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype))
+            found.append(torch.cat([parameter.grad.flatten() for parameter in conv.parameters()]))
+        self.assertLess(float((found[0] - found[1]).norm() / found[0].norm()), 0.01, msg=of_what)
+
+
+class DepthwiseConvolutions(Convolutions):
     def test_gradients_are_torchs(self):
         random = torch.Generator().manual_seed(0)
         for batch, channels, height, width, kernel in ((2, 3, 5, 4, 3), (1, 2, 1, 1, 7), (3, 5, 2, 7, 5), (0, 2, 3, 3, 3),
@@ -176,17 +190,8 @@ class DepthwiseConvolutions(unittest.TestCase):
             torch.testing.assert_close(*found)
 
     def test_in_bf16_they_are_near(self):
-        conv = DepthwiseConv2d(24, 24, 7, padding=3, groups=24)
-        x, gradient = torch.randn(2, 64, 24, 8, 8, generator=torch.Generator().manual_seed(0))
-        found = []
-        for enabled in (False, True):
-            conv.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-                y = conv(x)
-            self.assertEqual(y.dtype, torch.bfloat16 if enabled else torch.float32)
-            y.backward(gradient.to(y.dtype))
-            found.append(torch.cat([conv.weight.grad.flatten(), conv.bias.grad]))
-        self.assertLess(float((found[0] - found[1]).norm() / found[0].norm()), 0.01)
+        x = torch.randn(64, 24, 8, 8, generator=torch.Generator().manual_seed(0))
+        self.check_bf16_is_near(DepthwiseConv2d(24, 24, 7, padding=3, groups=24), x, "depthwise")
 
     def test_a_model_has_them_and_only_where_they_are_the_same(self):
         model = models.build({"architecture": "convnext", "name": "small"}, 10, 3)
@@ -200,23 +205,14 @@ class DepthwiseConvolutions(unittest.TestCase):
             self.assertIs(type(other[0]), torch.nn.Conv2d)
 
 
-class WideConvolutions(unittest.TestCase):
+class WideConvolutions(Convolutions):
     """Where a CPU has no matrix units for bf16, torch's own gradients would pass, too."""
 
     def test_in_bf16_gradients_are_near_those_of_fp32(self):
         for width, options in ((WIDEST, {"padding": 1}), (WIDEST + 8, {"padding": 1}), (416, {"padding": 1, "bias": False}),
                                (608, {"padding": 2, "dilation": 2}), (832, {"padding": 1, "stride": 2, "groups": 3})):
-            conv = train_right(torch.nn.Conv2d(3, 18, 3, **options))
             x = torch.rand(2, 3, 24, width, generator=torch.Generator().manual_seed(0))
-            found = []
-            for enabled in (False, True):
-                conv.zero_grad(set_to_none=True)
-                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-                    y = conv(x)
-                self.assertEqual(y.dtype, torch.bfloat16 if enabled else torch.float32)
-                y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype))
-                found.append(torch.cat([parameter.grad.flatten() for parameter in conv.parameters()]))
-            self.assertLess(float((found[0] - found[1]).norm() / found[0].norm()), 0.01, msg=f"{width} wide, {options}")
+            self.check_bf16_is_near(train_right(torch.nn.Conv2d(3, 18, 3, **options)), x, f"{width} wide, {options}")
 
     def test_what_is_not_padded_with_zeros_stays(self):
         other = train_right(torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular")))
