@@ -45,10 +45,8 @@
 // element (AVX512_VPOPCNTDQ), products of bfloat16 pairs added up in float (AVX512_BF16, ARMv8.6's BF16).
 #if QCNET_ISA_SSE2 && defined(__SSSE3__)
 #define QCNET_HAS_SSSE3 1
-#define QCNET_WITH_SSSE3 _ssse3
 #else
 #define QCNET_HAS_SSSE3 0
-#define QCNET_WITH_SSSE3
 #endif
 #if QCNET_ISA_AVX512 && defined(__AVX512VPOPCNTDQ__)
 #define QCNET_HAS_VPOPCNT 1
@@ -66,13 +64,40 @@
 #define QCNET_WITH_BF16
 #endif
 
-// The inline namespace of the whole library, keyed by version and ISA: objects compiled with different flags
-// keep different symbols, so a linker can never hand an AVX-512 body to a machine that lacks it.
+// What the compiler may use of its own accord where no kernel asks for it: the highest level that is more
+// than the instruction set above, and fused multiply-adds.
+#if QCNET_ISA_AVX512
+#define QCNET_WITH_LEVEL
+#elif defined(__AVX512F__)
+#define QCNET_WITH_LEVEL _up_to_avx512
+#elif QCNET_ISA_AVX2
+#define QCNET_WITH_LEVEL
+#elif defined(__AVX2__)
+#define QCNET_WITH_LEVEL _up_to_avx2
+#elif defined(__AVX__)
+#define QCNET_WITH_LEVEL _up_to_avx
+#elif defined(__SSE4_2__)
+#define QCNET_WITH_LEVEL _up_to_sse4
+#elif defined(__SSSE3__)
+#define QCNET_WITH_LEVEL _up_to_ssse3
+#else
+#define QCNET_WITH_LEVEL
+#endif
+#if QCNET_HAS_FMA && (QCNET_ISA_SSE2 || QCNET_ISA_SCALAR)
+#define QCNET_WITH_FMA _fma
+#else
+#define QCNET_WITH_FMA
+#endif
+
+// The inline namespace of the whole library, keyed by version and the above: objects of different instruction
+// sets keep different symbols, so a linker cannot hand an AVX-512 body to a machine that lacks it. Smaller
+// flags (-mbmi2) are not told apart, and what the standard library defines inline is outside of it.
 #define QCNET_CONCAT_(a, b) a##b
 #define QCNET_CONCAT(a, b) QCNET_CONCAT_(a, b)
-#define QCNET_ABI_(isa, ssse3, vpopcnt, bf16) v1_##isa##ssse3##vpopcnt##bf16
-#define QCNET_ABI_OF(isa, ssse3, vpopcnt, bf16) QCNET_ABI_(isa, ssse3, vpopcnt, bf16)
-#define QCNET_ABI QCNET_ABI_OF(QCNET_ISA, QCNET_WITH_SSSE3, QCNET_WITH_VPOPCNT, QCNET_WITH_BF16)
+#define QCNET_ABI_(isa, level, fma, vpopcnt, bf16) v1_##isa##level##fma##vpopcnt##bf16
+#define QCNET_ABI_OF(isa, level, fma, vpopcnt, bf16) QCNET_ABI_(isa, level, fma, vpopcnt, bf16)
+#define QCNET_ABI \
+  QCNET_ABI_OF(QCNET_ISA, QCNET_WITH_LEVEL, QCNET_WITH_FMA, QCNET_WITH_VPOPCNT, QCNET_WITH_BF16)
 
 #define QCNET_STRING_(a) #a
 #define QCNET_STRING(a) QCNET_STRING_(a)
