@@ -68,9 +68,7 @@ int main(int argc, char** argv) {
   bool bf16 = false;
   PreprocessOptions preprocess;
   app.add_option("FILES", files, "MODEL PICTURE... or NODE SERVER PICTURE...")->required();
-  app.add_option("--top", top, "How many classes to print")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  app.add_option("--top", top, "How many classes to print")->check(above_zero())->capture_default_str();
   app.add_option("--classes", classes_path, "Text file with the name of a class on each line");
   add_bf16_option(app, bf16);
   add_threads_option(app);
@@ -98,8 +96,10 @@ int main(int argc, char** argv) {
       QCNET_TRY(const auto image, qcnet::vision::read_image(files[i]));
       const auto logits = classifier.logits(image);
       if (!logits) return logits.error().in(files[i]);
+      const auto answers = best(*logits, top);
+      if (!answers) return answers.error().in(files[i]);
       std::cout << files[i] << '\n';
-      for (const Answer& answer : best(*logits, top))
+      for (const Answer& answer : *answers)
         std::cout << std::fixed << std::setprecision(1) << std::setw(7) << 100 * answer.probability << " %  "
                   << class_name(classifier.classes, answer.index) << '\n';
     }

@@ -374,9 +374,9 @@ int main(int argc, char** argv) {
   app.add_option("SERVERS", servers, "Servers' files of the same cut (.server.safetensors)")->required();
   app.add_option("--split", split, "Of a detector's dataset only train, val or test");
   app.add_option("--limit", limit, "Use only this many pictures, spread over the dataset")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   app.add_option("--packet-loss", loss, "Send frames in packets, of which each is lost with this probability")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(from_zero_to_one());
   app.add_option("--mtu", mtu, "Most bytes of such a packet")->capture_default_str();
   add_entropy_option(app, entropy, "Also say what frames take by it");
   app.add_option("--json", json, "Also write the figures to this file");

@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--split", split, "Of a folder of pictures with boxes only train, val or test");
   app.add_option("-o,--output", output, "File for the frames instead of stdout");
-  app.add_option("--limit", limit, "Stop after this many pictures")->check(CLI::PositiveNumber);
+  app.add_option("--limit", limit, "Stop after this many pictures")->check(above_zero());
   auto* compressed = app.add_flag("--compress", compress,
                                   "Send fewer bytes, for some more work; the server need not be told");
   auto* modeled =
@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
   app.add_option("--mtu", mtu,
                  "Send frames in packets of at most this many bytes, of which any may be lost; the server\n"
                  "need not be told")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->excludes(compressed)
       ->excludes(modeled);
   app.add_flag("--quiet", quiet, "No statistics at the end");

@@ -33,8 +33,9 @@ struct Options {
 
   void add_to(CLI::App& app) {
     std::string group = "Link";
-    const auto number = [&](const char* name, auto& value, const char* text) {
-      return app.add_option(name, value, text)->check(CLI::PositiveNumber)->group(group);
+    const auto number = [&](const char* name, auto& value, const char* text,
+                            const CLI::Validator& check = above_zero()) {
+      return app.add_option(name, value, text)->check(check)->group(group);
     };
     std::vector<std::string> keys;
     for (const Link& known : known_links) keys.emplace_back(known.key);
@@ -48,8 +49,8 @@ struct Options {
     number("--goodput", link.bits_per_second, "Bits a second that arrive");
     number("--energy-per-byte", link.joules_per_byte, "Joules that the node's radio takes for a byte");
     number("--packet-bytes", link.packet_bytes, "Packets carry so many bytes and are sent whole");
-    number("--latency", link.latency_ms, "Milliseconds that every message takes besides");
-    number("--session-energy", link.session_joules, "Joules that every message takes besides");
+    number("--latency", link.latency_ms, "Milliseconds that every message takes besides", from_zero());
+    number("--session-energy", link.session_joules, "Joules that every message takes besides", from_zero());
 
     group = "Node and server";
     number("--node-scale", node_scale, "The node takes so many times as long as this machine");

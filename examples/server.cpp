@@ -103,7 +103,8 @@ class Connection {
     const std::string start = std::to_string(frame.sequence()) + '\t';
     if (!about.anchors) {
       QCNET_TRY(const auto logits, server_.decode(received));
-      const Answer first = best(logits, 1)[0];
+      QCNET_TRY(const auto answers, best(logits, 1));
+      const Answer& first = answers[0];
       return start + class_name(about.classes, first.index) + '\t' + fixed(double{first.probability}, 4) +
              '\n';
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -15,8 +16,10 @@ struct Answer {
   float probability;
 };
 
-/// The `count` most probable classes, best first.
-inline std::vector<Answer> best(qcnet::ConstTensorView logits, std::size_t count) {
+/// The `count` most probable classes, best first. Error: the network's outputs are not numbers.
+inline qcnet::Result<std::vector<Answer>> best(qcnet::ConstTensorView logits, std::size_t count) {
+  if (!std::ranges::all_of(logits.span(), [](float logit) { return std::isfinite(logit); }))
+    return qcnet::Error("the network's outputs are not numbers: are its weights damaged?");
   qcnet::Tensor probabilities(logits.shape);
   qcnet::kernels::softmax(logits, probabilities);
   std::vector<Answer> answers;

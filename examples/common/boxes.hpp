@@ -3,6 +3,7 @@
 
 #include "answer.hpp"
 #include "measure.hpp"
+#include "program.hpp"
 
 #include <string>
 #include <vector>
@@ -15,13 +16,13 @@ namespace examples {
 
 inline void add_detection_options(CLI::App& app, qcnet::vision::DetectionOptions& options) {
   app.add_option("--score", options.score, "Boxes with a score above this")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(from_zero_to_one())
       ->capture_default_str();
   app.add_option("--iou", options.iou, "Of boxes of a class that overlap by more than this only the best")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(from_zero_to_one())
       ->capture_default_str();
   app.add_option("--most", options.most, "At most so many boxes in a picture, the best")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str();
 }
 

@@ -39,7 +39,8 @@ class ClassificationBenchmark final : public Benchmark {
         : dataset_(dataset), numbers_(std::move(numbers)) {}
 
     qcnet::Result<void> add(const qcnet::Executor& network, std::size_t i, qcnet::PictureSize) override {
-      answers_.push_back(best(network.output(), 1)[0].index);
+      QCNET_TRY(const auto answers, best(network.output(), 1));
+      answers_.push_back(answers[0].index);
       truths_.push_back(numbers_[dataset_.label(i)]);
       right_ += answers_.back() == truths_.back() ? 1u : 0u;
       return {};

@@ -1,6 +1,7 @@
 // What every example program does the same way: its command line and its one sentence when something fails.
 #pragma once
 
+#include <cmath>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -12,6 +13,26 @@
 #include <CLI/CLI.hpp>
 
 namespace examples {
+
+/// Checks of an option's number. CLI11's own let NaN pass, and write out the largest double.
+inline CLI::Validator number_that(bool (*holds)(double), const std::string& wanted) {
+  return {[=](const std::string& text) {
+            double number = 0;
+            const bool good =
+                CLI::detail::lexical_cast(text, number) && std::isfinite(number) && holds(number);
+            return good ? std::string() : text + " is not a number " + wanted;
+          },
+          wanted};
+}
+inline CLI::Validator above_zero() {
+  return number_that([](double n) { return n > 0; }, "above 0");
+}
+inline CLI::Validator from_zero() {
+  return number_that([](double n) { return n >= 0; }, "from 0 on");
+}
+inline CLI::Validator from_zero_to_one() {
+  return number_that([](double n) { return n >= 0 && n <= 1; }, "from 0 to 1");
+}
 
 /// Adds --threads, which holds from then on. One thread is the default: it is what a small node has, and
 /// small models gain nothing from more.

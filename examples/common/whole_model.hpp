@@ -92,6 +92,7 @@ struct WholeModel {
     if (about.anchors) QCNET_CHECK(qcnet::Detector::make(about, network));
     if (!about.anchors && network.output_shape().rank() != 2)
       return qcnet::Error("has no classifier: its output is " + network.output_shape().to_string());
+    if (!about.anchors) QCNET_CHECK(about.check_classes(network.output_shape().channels()));
     WholeModel model{std::move(about), std::move(network), file.find("qcnet.check.input") != nullptr};
     if (!model.checked) return model;
     QCNET_TRY(const auto input, qcnet::load_check_input(file, model.network.input_shape()));

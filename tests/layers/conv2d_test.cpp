@@ -77,14 +77,18 @@ TEST_CASE("a convolution layer adds bias and residual before its activation, as 
   }
 }
 
-TEST_CASE("groups follow from the weight's shape, and only whole ones exist") {
-  const auto grouped = load(convolution({6, 2, 3, 3}), ConvGeometry::square(3, 1, 1), 4).value();
+TEST_CASE("groups follow from the weight's shape if they may, and only whole ones exist") {
+  CHECK(load(convolution({6, 2, 3, 3}), ConvGeometry::square(3, 1, 1), 4).error().message() ==
+        "c.weight: expected shape [6, 4, 3, 3], found [6, 2, 3, 3]");
+  ConvGeometry any = ConvGeometry::square(3, 1, 1);
+  any.groups = 0;
+  const auto grouped = load(convolution({6, 2, 3, 3}), any, 4).value();
   CHECK(grouped->output_shape(std::array{Shape{1, 5, 5, 4}}).ok());
   CHECK_FALSE(grouped->emits_bits());
-  CHECK(load(convolution({6, 2, 3, 3}), ConvGeometry::square(3, 1, 1), 5).error().message() ==
+  CHECK(load(convolution({6, 2, 3, 3}), any, 5).error().message() ==
         "c.weight: expected shape [6, 5, 3, 3], found [6, 2, 3, 3]");
-  CHECK(load(convolution({5, 2, 3, 3}), ConvGeometry::square(3, 1, 1), 4).error().message() ==
+  CHECK(load(convolution({5, 2, 3, 3}), any, 4).error().message() ==
         "c.weight: 5 output channels cannot be split into 2 groups");
-  CHECK(contains(load(convolution({4, 4, 3, 1}), ConvGeometry::square(3, 1, 1), 4).error().message(),
+  CHECK(contains(load(convolution({4, 4, 3, 1}), any, 4).error().message(),
                  "c.weight: expected shape [4, 4, 3, 3], found [4, 4, 3, 1]"));
 }

@@ -25,15 +25,17 @@ Network resnet(const std::string& name) {
 /// Asks for memory: enough of a layer to plan.
 class Wish final : public Layer {
  public:
-  Wish(const Shape& output, std::size_t scratch) : output_(output), scratch_(scratch) {}
+  Wish(const Shape& output, std::size_t scratch, std::size_t multiply_adds = 0)
+      : output_(output), scratch_(scratch), multiply_adds_(multiply_adds) {}
   std::string_view kind() const override { return "wish"; }
   Result<Shape> output_shape(std::span<const Shape>) const override { return output_; }
   std::size_t scratch_floats(std::span<const Shape>) const override { return scratch_; }
+  std::size_t multiply_adds(std::span<const Shape>) const override { return multiply_adds_; }
   void forward(std::span<const ConstTensorView>, TensorView, std::span<float>) const override {}
 
  private:
   Shape output_;
-  std::size_t scratch_;
+  std::size_t scratch_, multiply_adds_;
 };
 
 /// Adds 1 to its last input, where that lies if it may.
@@ -319,6 +321,20 @@ TEST_CASE("memory that no network needs is refused before it is allocated") {
   many.set_outputs({1, 2, 3, 4, 5});
   CHECK(said(many, {1}) == "the network's maps need more than " + std::to_string(Executor::most_bytes >> 30) +
                                " GiB at a time, the most that is supported; give it a smaller input");
+}
+
+TEST_CASE("work that keeps all processors busy for minutes is refused") {
+  if (sizeof(std::size_t) < sizeof(Executor::most_multiply_adds)) return;
+  Network network;
+  for (const char* name : {"first", "second"})
+    network.add(name, std::make_shared<const Wish>(Shape{1}, 0, Executor::most_multiply_adds / 2),
+                {network.output()});
+  CHECK(Executor::make(network, {1}).value().multiply_adds() == Executor::most_multiply_adds);
+  network.add("third", std::make_shared<const Wish>(Shape{1}, 0, 1), {network.output()});
+  CHECK(Executor::make(network, {1}).error().message() ==
+        "third: up to here the network takes " + std::to_string(Executor::most_multiply_adds + 1) +
+            " multiply-adds, of which " + std::to_string(Executor::most_multiply_adds) +
+            " are supported; give it a smaller input");
 }
 
 TEST_CASE("an executor computes in bfloat16 if it is asked to, or says why it cannot") {

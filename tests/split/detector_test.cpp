@@ -121,6 +121,10 @@ TEST_CASE("what a detector's file lacks or contradicts is said plainly") {
         "metadata \"qcnet.classes\" names 3 classes, but the network tells 11 apart");
   CHECK(said("qcnet.classes", "round\nsquare") ==
         "metadata \"qcnet.classes\" names 2 classes, but the network tells 3 apart");
+  // An input twice as large as the maps are for: boxes would be twice as far apart as they are.
+  CHECK(said("qcnet.input", "128 192 3") ==
+        "layers.15: the detection map [1, 2, 3, 16] does not have cells of 32 pixels; is metadata "
+        "\"qcnet.input\" of another size than \"qcnet.feature\"?");
 
   // The node says it too: what its frames are for will never be boxes.
   WeightsFile node = WeightsFile::golden("tiny-yolo.node");

@@ -205,6 +205,11 @@ TEST_CASE("what is wrong with a server's file is said plainly") {
         "layer3.0.bn2.weight: there is no such tensor");
   CHECK(said(WeightsFile(good).drop({"fc"})) == "fc.weight: there is no such tensor");
   CHECK(said(WeightsFile(good).drop({"qcnet.check.map"})) == "qcnet.check.map: there is no such tensor");
+  // Half the inputs are no two groups.
+  CHECK(contains(said(WeightsFile(good).set("layer3.0.conv2.weight", {16, 8, 3, 3})),
+                 "layer3.0.conv2.weight: expected shape [16, 16, 3, 3], found [16, 8, 3, 3]"));
+  CHECK(said(WeightsFile(good).set_metadata("qcnet.classes", "round\nsquare")) ==
+        "metadata \"qcnet.classes\" names 2 classes, but the network tells 7 apart");
   // A QCNet without its first layer is not a dequantizer.
   CHECK(contains(said(WeightsFile(good).drop({"qcnet.compensator.input"})),
                  "qcnet.compensator.input.conv.weight: there is no such tensor"));

@@ -19,12 +19,19 @@ namespace qcnet::inline QCNET_ABI {
 /// Queries, keys and values `[N, T, 3 C]` to `[N, T, C]`, C split among the heads.
 class SelfAttention final : public Layer {
  public:
+  /// A ViT-B/16's over 4096 x 4096 pixels. The work grows with the square, so that a small file with many
+  /// tokens of few channels could keep all processors busy.
+  static constexpr std::size_t max_tokens = 4096 / 16 * 4096 / 16 + 1;
+
   explicit SelfAttention(std::size_t heads) : heads_(heads) {}
 
   std::string_view kind() const override { return "self_attention"; }
   Result<Shape> output_shape(std::span<const Shape> inputs) const override {
     if (inputs.size() != 1 || inputs[0].rank() != 3 || inputs[0][2] % 3 != 0)
       return Error("self-attention takes one input [N, T, 3 C]");
+    if (inputs[0][1] > max_tokens)
+      return Error("self-attention over " + std::to_string(inputs[0][1]) + " tokens, of which at most " +
+                   std::to_string(max_tokens) + " are supported; give the network a smaller input");
     const std::size_t channels = inputs[0][2] / 3;
     if (heads_ == 0 || channels % heads_ != 0 || channels / heads_ > kernels::max_head_size)
       return Error(std::to_string(channels) + " channels cannot be split into " + std::to_string(heads_) +

@@ -1,6 +1,7 @@
 // Convolution and what is fused into it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -26,8 +27,8 @@ class Conv2d : public Layer {
       : packed_(std::move(packed)), activation_(activation) {}
 
   /// Reads `<name>.weight`, `<name>.bias` if there, and folds the normalization `batch_norm` (none if empty).
-  /// The file must hold a kernel of the geometry's size over `input_channels`; groups follow from the
-  /// weight's shape.
+  /// The file must hold a kernel of the geometry's size over `input_channels` in its groups; 0 groups: as
+  /// many as the weight's shape says.
   static Result<std::shared_ptr<const Conv2d>> load(const io::Safetensors& file, const std::string& name,
                                                     const std::string& batch_norm, ConvGeometry geometry,
                                                     std::size_t input_channels, Activation activation) {
@@ -40,12 +41,15 @@ class Conv2d : public Layer {
                                                     ConvGeometry geometry, std::size_t input_channels,
                                                     Activation activation) {
     const Shape& s = conv.weights.shape();  // [Cout, Kh, Kw, Cin / groups]
-    const bool fits = s[3] != 0 && input_channels % s[3] == 0;
-    if (s[1] != geometry.kernel_h || s[2] != geometry.kernel_w || !fits)
+    if (geometry.groups == 0) {
+      const bool divides = s[3] != 0 && input_channels % s[3] == 0;
+      geometry.groups = divides ? std::max(input_channels / s[3], std::size_t{1}) : 1;
+    }
+    const Shape expected{s[0], geometry.kernel_h, geometry.kernel_w, input_channels / geometry.groups};
+    if (s != expected)
       return Error(name + ".weight: expected shape " +
-                   Shape{s[0], input_channels, geometry.kernel_h, geometry.kernel_w}.to_string() +
-                   ", found " + Shape{s[0], s[3], s[1], s[2]}.to_string());
-    geometry.groups = input_channels / s[3];
+                   Shape{s[0], expected[3], expected[1], expected[2]}.to_string() + ", found " +
+                   Shape{s[0], s[3], s[1], s[2]}.to_string());
     auto packed = kernels::PackedConv2d::make(conv.weights, conv.bias, geometry);
     if (!packed) return packed.error().in(name + ".weight");
     return std::make_shared<const Conv2d>(std::move(packed).value(), activation);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
@@ -37,10 +38,13 @@ class Executor {
   /// of 32 bits.
   static constexpr std::size_t most_floats = std::size_t{1} << (sizeof(std::size_t) > 4 ? 30 : 26);
   static constexpr std::size_t most_bytes = std::size_t{1} << (sizeof(std::size_t) > 4 ? 34 : 30);
+  /// Nor for minutes of all processors: multiply-adds of a pass, six times a ResNet50's over 4096 x 4096
+  /// pixels.
+  static constexpr std::uint64_t most_multiply_adds = std::uint64_t{1} << 43;
 
   /// Plans for inputs of these shapes, with layers turned into what is fastest for them within the
   /// `arithmetic` allowed (Layer::faster_for). An Error names the step whose input does not fit, or that
-  /// needs more memory than the limits allow.
+  /// needs more memory or time than the limits allow.
   static Result<Executor> make(Network network, std::span<const Shape> inputs,
                                const Arithmetic& arithmetic = {}) {
     if (arithmetic.bf16 && !has_bf16)
@@ -64,6 +68,10 @@ class Executor {
       if (!output) return output.error().in(step.name);
       QCNET_CHECK(check_size(output->elements(), step.name + ": an output " + output->to_string()));
       executor.multiply_adds_ += step.layer->multiply_adds(arguments);
+      if (executor.multiply_adds_ > most_multiply_adds)
+        return Error(step.name + ": up to here the network takes " + std::to_string(executor.multiply_adds_) +
+                     " multiply-adds, of which " + std::to_string(most_multiply_adds) +
+                     " are supported; give it a smaller input");
       if (auto faster = step.layer->faster_for(arguments, arithmetic))
         executor.network_.replace(s, std::move(faster));
       executor.scratch_floats_.push_back(step.layer->scratch_floats(arguments));

@@ -133,7 +133,8 @@ class ResNetBuilder {
       channels_ = entry_channels;
     }
     const ConvGeometry first = bottleneck ? ConvGeometry::square(1) : ConvGeometry::square(3, stride, 1);
-    const ConvGeometry second = ConvGeometry::square(3, bottleneck ? stride : 1, 1);
+    ConvGeometry second = ConvGeometry::square(3, bottleneck ? stride : 1, 1);
+    if (bottleneck) second.groups = 0;  // as the file says: more than one are a ResNeXt's
     QCNET_CHECK(conv(name + ".conv1", name + ".bn1", first, Activation::relu, {entry}));
     if (!bottleneck)
       return conv(name + ".conv2", name + ".bn2", second.of_patches(patch), Activation::relu,

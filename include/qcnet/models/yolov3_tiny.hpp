@@ -87,12 +87,7 @@ class YoloV3TinyBuilder {
     const ConvGeometry geometry = ConvGeometry::square(size, 1, size / 2).of_patches(patch);
     // What enters a tail is known from the first weight that meets it.
     const Network::Value input = layer == 0 ? Network::input : values_[from];
-    const Shape& s = weights.weights.shape();  // [Cout, Kh, Kw, Cin]
-    const std::size_t channels = channels_[input] != 0 ? channels_[input] : s[3];
-    if (s[3] != channels)  // which Conv2d would take for a grouped convolution
-      return Error(conv_name + ".weight: expected shape " +
-                   Shape{s[0], channels, geometry.kernel_h, geometry.kernel_w}.to_string() + ", found " +
-                   Shape{s[0], s[3], s[1], s[2]}.to_string());
+    const std::size_t channels = channels_[input] != 0 ? channels_[input] : weights.weights.shape()[3];
     QCNET_TRY(auto conv, Conv2d::make(weights, conv_name, geometry, channels,
                                       detection ? Activation::none : Activation::leaky_relu));
     const std::size_t outputs = conv->output_channels();

@@ -69,6 +69,13 @@ struct Deployment {
     return all;
   }
 
+  /// Whether a network that tells so many classes apart fits the names, if there are any.
+  Result<void> check_classes(std::size_t told_apart) const {
+    if (classes.empty() || classes.size() == told_apart) return {};
+    return Error("metadata \"qcnet.classes\" names " + std::to_string(classes.size()) +
+                 " classes, but the network tells " + std::to_string(told_apart) + " apart");
+  }
+
   /// Reads and checks the metadata; `role` is what the caller needs the file to be.
   static Result<Deployment> read(const io::Safetensors& file, std::string_view role);
 };

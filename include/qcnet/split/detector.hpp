@@ -28,14 +28,16 @@ class Detector {
       auto classes =
           vision::classes_in(network.output_shape(i), maps[i].size(), detector.height_, detector.width_);
       if (!classes) return classes.error().in(network.output_name(i));
+      if (detector.height_ / network.output_shape(i)[1] != coarsest_cell >> i)
+        return Error(network.output_name(i) + ": the detection map " + network.output_shape(i).to_string() +
+                     " does not have cells of " + std::to_string(coarsest_cell >> i) +
+                     " pixels; is metadata \"qcnet.input\" of another size than \"qcnet.feature\"?");
       if (i > 0 && *classes != detector.classes_)
         return Error(network.output_name(i) + ": tells " + std::to_string(*classes) +
                      " classes apart, the map before it " + std::to_string(detector.classes_));
       detector.classes_ = *classes;
     }
-    if (!about.classes.empty() && about.classes.size() != detector.classes_)
-      return Error("metadata \"qcnet.classes\" names " + std::to_string(about.classes.size()) +
-                   " classes, but the network tells " + std::to_string(detector.classes_) + " apart");
+    QCNET_CHECK(about.check_classes(detector.classes_));
     return detector;
   }
 
@@ -55,6 +57,10 @@ class Detector {
   }
 
  private:
+  /// Pixels of the input along a cell of YOLOv3's first map; each map has cells half as large as the one
+  /// before.
+  static constexpr std::size_t coarsest_cell = 32;
+
   Detector(vision::Anchors anchors, std::size_t height, std::size_t width)
       : anchors_(std::move(anchors)), height_(height), width_(width) {}
 

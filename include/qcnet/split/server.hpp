@@ -59,6 +59,8 @@ class Server {
     Server server(std::move(deployment), std::move(tail));
     if (server.deployment_.anchors) {
       QCNET_TRY(server.detector_, Detector::make(server.deployment_, server.tail_));
+    } else {
+      QCNET_CHECK(server.deployment_.check_classes(server.tail_.output_shape().channels()));
     }
     for (const CutMap& map : maps) {
       QCNET_TRY(auto compensator, server.load_compensator(file, map, options));
