@@ -1,0 +1,26 @@
+#include "support.hpp"
+
+#include <array>
+#include <string>
+
+#include <qcnet/layers/attention.hpp>
+
+using namespace qcnet;
+
+TEST_CASE("self-attention tells its shapes and work, and what it cannot do") {
+  const SelfAttention attention(4);
+  CHECK(attention.output_shape(std::array{Shape{2, 5, 3 * 8}}).value() == Shape{2, 5, 8});
+  CHECK(attention.multiply_adds(std::array{Shape{2, 5, 3 * 8}}) == 2 * 2 * 5 * 5 * 8);
+
+  const auto said = [&](const Shape& input) {
+    const auto output = attention.output_shape(std::array{input});
+    return output.ok() ? "no error" : output.error().message();
+  };
+  CHECK(said({2, 5, 23}) == "self-attention takes one input [N, T, 3 C]");
+  CHECK(said({1, 2, 5, 24}) == "self-attention takes one input [N, T, 3 C]");
+  CHECK(test::contains(said({2, 5, 3 * 6}), "6 channels cannot be split into 4 heads of at most"));
+  CHECK(said({1, SelfAttention::max_tokens, 3 * 4}) == "no error");
+  CHECK(said({1, SelfAttention::max_tokens + 1, 3 * 4}) ==
+        "self-attention over 65538 tokens, of which at most 65537 are supported; give the network a smaller "
+        "input");
+}
