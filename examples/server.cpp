@@ -62,7 +62,7 @@ class Connection {
     if (added == qcnet::PacketAssembler::Added::newer) {
       const auto done = finish();  // what is still missing will hardly come
       const auto received = receive(message);
-      return done ? received : done;
+      return done ? received : done.error().in("the frame before it");
     }
     return assembler_.complete() ? finish() : Result<void>();
   }

@@ -54,7 +54,7 @@ inline std::size_t peak_memory() {
 
 /// `number` with this many decimals.
 inline std::string fixed(double number, int decimals) {
-  char text[64];
+  char text[400];  // the largest double has 309 digits
   std::snprintf(text, sizeof text, "%.*f", decimals, number);
   return text;
 }

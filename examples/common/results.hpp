@@ -59,7 +59,11 @@ struct Results {
       }
       return {};
     }));
-    if (percent) accuracy[method] = *percent;
+    if (!percent) return {};
+    if (!(*percent >= 0 && *percent <= 100))
+      return qcnet::Error("says that \"" + qcnet::io::detail::printable(method) + "\" is right in " +
+                          std::to_string(*percent) + " percent");
+    accuracy[method] = *percent;
     return {};
   }
 };

@@ -73,6 +73,8 @@ for name, method in ("tiny-vit", "qcnet1"), ("tiny-conv_proj", "qcnet"), ("tiny-
             write(f"{name}-{change}{suffix}", changed, tensors)
 
     answers(name, known[f"{method}.logits"], node["qcnet.classes"])
+server, tail = read("tiny-codes-3-bit.server")
+write("tiny-codes-qcnet.server", {**server, "qcnet.method": "qcnet"}, tail)
 PYTHON
 
 # What a method of table.json scores.
@@ -124,6 +126,7 @@ own() {
 own tiny-encoder autoencoder "autoencoder, model frozen" 80
 own tiny-token-encoder autoencoder "autoencoder, model frozen" 10
 own tiny-codes 3-bit 3-bit "3 bits a feature, 240"
+good "QCNet, model frozen" evaluate tiny-codes-set "$golden/tiny-codes.node.safetensors" tiny-codes-qcnet.server.safetensors
 own tiny-token-codes 4-bit "4 bits a feature, model frozen" "4 bits a feature, 25"
 own tiny-components klt "principal components, model frozen" "12 bits a pixel, 40"
 own tiny-token-components klt-qcnet "QCNet on principal components, model frozen" "15 bits a token, 10"

@@ -14,7 +14,7 @@ close='lambda a, b: abs(a - b) < 1e-3 + 1e-3 * b'
 deployments=("$weights"/resnet-fashion-layer[23]*.safetensors)
 
 # Deployments: two cuts, three methods, each as it is and coded; a byte takes a millisecond and a millijoule.
-good "best accuracy" plan "${deployments[@]}" --pictures pictures --limit 10 --json plan.json --node-scale 3 --latency 5 \
+good "best accuracy" plan "${deployments[@]}" --pictures pictures --limit 10 --json plan.json --node-scale 3 --session-energy 0 --latency 5 \
   --session-energy 0.1 --node-power 0.5
 about_plan 'len(w) == 15 and plan["model"] == "resnet-fashion" and plan["pictures"] == 10'
 about_plan '[x["bytes"] for x in w if x["cut"] and not x["coded"]] == [448] * 3 + [252] * 3'
@@ -72,6 +72,8 @@ rm -f plan.json plan.svg
 
 # What it refuses.
 bad 2 "--link, or --goodput with --energy-per-byte" "$bin/plan" "${deployments[@]}"
+bad 2 "--goodput: nan is not a number above 0" "$bin/plan" "${deployments[@]}" --goodput nan --energy-per-byte 1e-3
+bad 2 "--latency: -1 is not a number from 0 on" plan "${deployments[@]}" --latency -1
 bad 2 "--link, or --goodput with --energy-per-byte" "$bin/plan" "${deployments[@]}" --goodput 1000
 bad 2 "--link" "$bin/plan" "${deployments[@]}" --link pigeon
 bad 2 "--node-scale" plan "${deployments[@]}" --node-scale 0

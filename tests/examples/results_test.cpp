@@ -42,6 +42,8 @@ TEST_CASE("What are no results") {
   CHECK(problem(R"({"model": 7})") == "expected '\"' at byte 10 of the file");
   CHECK(problem(R"({"model": "a", "cut": "b", "rows": [{"method": "c", "accuracy": "high"}]})") ==
         "not a finite number at byte 64 of the file");
+  CHECK(problem(R"({"model": "a", "cut": "b", "rows": [{"method": "c", "accuracy": 250}]})") ==
+        "says that \"c\" is right in 250.000000 percent");
   CHECK(problem("{\"\xFF\": 1}") == "is not UTF-8");
   for (const char* text : {"{}", R"({"model": "a", "cut": "b", "rows": []})",
                            R"({"model": "a", "rows": [{"method": "c", "accuracy": 1}]})",

@@ -163,6 +163,9 @@ TEST_CASE("what is wrong with a resnet's file is said by the tensor's name") {
                  "layer1.0.conv2.weight: expected 4 dimensions, found shape [4, 36]"));
   CHECK(contains(error_of(WeightsFile(good).set("conv1.weight", {4})), "conv1.weight: expected"));
   CHECK(contains(error_of(WeightsFile(good).set("conv1.weight", {4, 0, 3, 3})), "conv1.weight: "));
+  // Beside a zero a file's sizes may be what no shape of its channels can be.
+  const std::size_t huge = std::size_t{1} << (sizeof(std::size_t) > 4 ? 58 : 26);
+  CHECK(contains(error_of(WeightsFile(good).set("conv1.weight", {0, huge, 1, 1})), "conv1.weight: is empty"));
   CHECK(error_of(WeightsFile(good).set("layer1.0.bn1.bias", {5})) ==
         "layer1.0.bn1.bias: expected shape [4], found [5]");
   CHECK(error_of(WeightsFile(good).set("fc.weight", {7, 11})) ==

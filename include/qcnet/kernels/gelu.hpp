@@ -23,8 +23,8 @@ inline vec gelu(vec x) {
                                     -0.016995566f,   0.0617307052f,    -0.143413529f,  0.24875842f,
                                     -0.340795487f,   0.188821286f};
   const vec four = vec::broadcast(4.0f);
-  // Behind 14 the product is 0 in float. In this order of arguments min and max let NaN pass.
-  const vec t = min(vec::broadcast(14.0f), max(x, vec::zero() - x));
+  // Behind 14.4 the product is 0 in float. In this order of arguments min and max let NaN pass.
+  const vec t = min(vec::broadcast(14.4f), max(x, vec::zero() - x));
   const vec u = (t - four) / (t + four);
   vec r = vec::broadcast(coefficients[0]);
   for (std::size_t i = 1; i < std::size(coefficients); ++i) r = fma(r, u, vec::broadcast(coefficients[i]));
