@@ -14,7 +14,7 @@ close='lambda a, b: abs(a - b) < 1e-3 + 1e-3 * b'
 deployments=("$weights"/resnet-fashion-layer[23]*.safetensors)
 
 # Deployments: two cuts, three methods, each as it is and coded; a byte takes a millisecond and a millijoule.
-good "best accuracy" plan "${deployments[@]}" --pictures pictures --limit 10 --json plan.json --node-scale 3 --session-energy 0 --latency 5 \
+good "best accuracy" plan "${deployments[@]}" --pictures pictures --limit 10 --json plan.json --node-scale 3 --latency 5 \
   --session-energy 0.1 --node-power 0.5
 about_plan 'len(w) == 15 and plan["model"] == "resnet-fashion" and plan["pictures"] == 10'
 about_plan '[x["bytes"] for x in w if x["cut"] and not x["coded"]] == [448] * 3 + [252] * 3'
@@ -30,7 +30,7 @@ about_plan 'w[plan["best"]]["accuracy"] == max(x["accuracy"] for x in w) and w[p
 good "coded" plan "${deployments[@]}" --pictures pictures --limit 3 --json plan.json --minimize bytes --max-memory 0.2 \
   --min-accuracy 93
 about_plan 'w[plan["best"]]["coded"] and w[plan["best"]]["within_bounds"] and not w[-1]["within_bounds"]'
-good "best latency" plan "${deployments[@]}" --picture-bytes 300 --answer-bytes 2 --minimize latency --packet-bytes 100 \
+good "best latency" plan "${deployments[@]}" --picture-bytes 300 --answer-bytes 2 --minimize latency --latency 0 --packet-bytes 100 \
   --json plan.json
 about_plan 'len(w) == 9 and plan["pictures"] == 0 and w[0]["bytes"] == 300 and w[-1]["bytes"] == 2'
 about_plan '[round(x["send_ms"]) for x in w] == [300] + [500] * 3 + [300] * 3 + [100] * 2'
