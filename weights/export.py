@@ -96,11 +96,15 @@ def read_cut(dataset, model, log, quantizer):
                        rate=log.get("rate", 1), in_basis=partial(models.in_basis, model, log["cut"], log.get("patch", 1)))
 
 
+QUANTIZER = ("thresholds", "low", "high", "scale", "range")  # what quantizer.pt keeps of each map's
+
+
 def write_deployment(arguments, runtime, dataset, model, task, whole):
     """Each method's server's file, and its node's or the one that many share; returns their paths."""
     log = inputs.read_json(arguments.run / "results.json", *inputs.LOG, "activation", "width", "blocks", "block", "calibration",
                            "versions")
-    quantizer = each(lambda kept: Quantizer(**kept), inputs.load(arguments.run / "quantizer.pt"))
+    path = arguments.run / "quantizer.pt"
+    quantizer = each(lambda kept: Quantizer(**inputs.with_keys(path, kept, QUANTIZER)), inputs.load(path))
     cut, stem, written = read_cut(dataset, model, log, quantizer), f"{arguments.name}-{log['cut']}", []
     about_node = compact({key: log[key] for key in ("calibration", "versions")})
     for name, source in sources(log, arguments.methods, arguments.seed, arguments.run).items():

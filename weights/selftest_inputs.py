@@ -77,6 +77,7 @@ class Options(unittest.TestCase):
                 self.assertIn(f"argument {option}: {root / 'file'} is a file, no folder", self.said(script, option, str(root / path)))
             self.assertIsNone(self.said(script, option, str(root / "new" / "o")))
         self.assertIn(f"argument --out: {root} is a folder, name a file", self.said("train", "--out", str(root)))
+        self.assertIn("x.json is no name of a checkpoint, whose log is", self.said("train", "--out", str(root / "x.json")))
         for path in (root, root / "file" / "o"):
             for write in (loop.save, outputs.write_json):
                 with self.assertRaisesRegex(SystemExit, f"{path}: cannot be written: (Is a|Not a) directory|File exists"):
@@ -103,7 +104,7 @@ class Files(unittest.TestCase):
         tensors, no_json = "is no safetensors file that can be read: ", "is no JSON: Expecting value"
         for read, content, says in (
                 (inputs.checkpoint, b"", cut), (inputs.checkpoint, b"hello", cut), (inputs.checkpoint, whole[:-99], cut),
-                (inputs.read_json, b"", no_json), (inputs.read_json, b"hello", no_json), (inputs.read_json, b"\xff", "is no JSON: "),
+                (inputs.read_json, b"", no_json), (inputs.read_json, b"hello", no_json), (inputs.read_json, b"\xff", "is no text"),
                 (inputs.read_json, b"[]", "is another file than is needed here, which has names and values"),
                 (safetensors.load, b"{}", tensors + "2 bytes are too short"), (safetensors.load, bytes(8) + b"{}", tensors),
                 (safetensors.load, b"\x02" + bytes(7) + b"[]", tensors), (safetensors.load, b"\x08" + bytes(7) + b'{"a": 1}', tensors)):
@@ -132,7 +133,15 @@ class Files(unittest.TestCase):
         checkpoint.parts["optimizer"] = None
         self.assertIn("which has model, optimizer, history", self.says(checkpoint.load))
         safetensors.save(self.root / "file.safetensors", {}, {"qcnet.role": "model"})
-        self.assertIn("which has qcnet.specification, qcnet.input", self.says(base.read, self.root / "file.safetensors", dataset))
+        file = self.root / "file.safetensors"
+        self.assertIn("which has qcnet.specification, qcnet.input", self.says(base.read, file, dataset))
+        about = {"qcnet.role": "model", "qcnet.classes": "a\nb\nc", "qcnet.dataset": "", "qcnet.accuracy.unpartitioned": "1"}
+        for text, size, says in (("resnet", "16 16 3", "qcnet.specification is of no model: 'resnet'"),
+                                 ("[1]", "16 16 3", "qcnet.specification is of no model: '[1]'"),
+                                 ('{"name": "small"}', "16 16 3", "qcnet.specification names no architecture"),
+                                 (json.dumps(spec), "16 16", "qcnet.input is no height, width and channels: '16 16'")):
+            safetensors.save(file, {}, {**about, "qcnet.specification": text, "qcnet.input": size})
+            self.assertEqual(self.says(base.read, file, dataset), f"script.py: {file}: its metadata {says}")
 
     def test_that_are_not_there_or_folders(self):
         self.assertEqual(self.says(inputs.checkpoint, self.root / "no"), f"script.py: {self.root}/no: No such file or directory")

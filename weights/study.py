@@ -49,9 +49,9 @@ def parse():
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--cuts", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=numbers.seed, default=SEEDS)
-    parser.add_argument("--rates", nargs="+", type=float, default=(1,), metavar="BITS",
+    parser.add_argument("--rates", nargs="+", type=numbers.positive, default=(1,), metavar="BITS",
                         help="a feature; with others than 1 the klt methods of the cuts that have them (1)")
-    parser.add_argument("--patches", nargs="+", type=int, metavar="P", help="only cells of patches of P x P pixels, 1 for none")
+    parser.add_argument("--patches", nargs="+", type=numbers.count, metavar="P", help="only cells of patches of P x P pixels, 1 for none")
     parser.add_argument("--methods", nargs="+", default=METHODS + OF_COMPONENTS, choices=METHODS + OF_COMPONENTS,
                         metavar="METHOD", help=f"only these of {' '.join(METHODS + OF_COMPONENTS)}")
     parser.add_argument("--evaluate", type=path, required=True, help="the built program")

@@ -221,7 +221,7 @@ def main():
     parts["components"] = components(found)
     parts["margins"] = margins(found)
     parts["errors"] = errors(found)
-    page = arguments.page.read_text()
+    page = inputs.read_text(arguments.page)
     for name, text in parts.items():
         page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.S)
         if count != 1:

@@ -5,7 +5,6 @@ Writes a checkpoint after each epoch (--resume continues it) and a JSON log besi
 process, or on several GPUs or machines under torchrun.
 """
 
-import json
 import math
 from pathlib import Path
 
@@ -38,7 +37,10 @@ def parse():
     parser.add_argument("--seed", type=options.seed, default=0)
     parser.add_argument("--validate-every", type=options.count, default=1, help="epochs between validations")
     parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.out.suffix in (".json", ".safetensors"):
+        parser.error(f"argument --out: {arguments.out} is no name of a checkpoint, whose log is the .json beside it; take .pt")
+    return arguments
 
 
 # What --resume needs to be the same, beside the model and what it starts from.
@@ -63,7 +65,7 @@ def read_pretrained(path):
         saved = inputs.checkpoint(path)
         return saved.get("model", saved), saved.get("spec", {}), saved.get("history", [])
     arrays, about = safetensors.load(path)
-    known = json.loads(about.get("qcnet.specification", "{}"))
+    known = inputs.specification(path, about)
     if not known and "qcnet.heads" in about:
         known = {"heads": int(about["qcnet.heads"])}
     return ({name: torch.tensor(array) for name, array in arrays.items() if not name.startswith("qcnet.")},

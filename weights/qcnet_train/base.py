@@ -5,6 +5,7 @@ whose tail is frozen.
 """
 
 import json
+import re
 from pathlib import Path
 
 from . import deployment, inputs, models, safetensors
@@ -57,8 +58,13 @@ def metadata(path):
     if "qcnet.planes" in about:
         raise SystemExit(f"{path} holds a head in the basis of principal components, not the model's own: take a node's file "
                          "of another method, beside its -qcnet.server file")
-    return inputs.with_keys(path, about, [f"qcnet.{key}" for key in ("specification", "input", "classes", "dataset",
-                                                                     "accuracy.unpartitioned")])
+    inputs.with_keys(path, about, [f"qcnet.{key}" for key in ("specification", "input", "classes", "dataset",
+                                                              "accuracy.unpartitioned")])
+    if "architecture" not in inputs.specification(path, about):
+        raise inputs.FileError(f"{path}: its metadata qcnet.specification names no architecture")
+    if not re.fullmatch(r"[1-9]\d* [1-9]\d* [1-9]\d*", about["qcnet.input"]):
+        raise inputs.FileError(f"{path}: its metadata qcnet.input is no height, width and channels: '{about['qcnet.input']}'")
+    return about
 
 
 def frozen_server(node):

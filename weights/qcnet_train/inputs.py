@@ -28,12 +28,31 @@ def checkpoint(path, *keys):
     return with_keys(path, load(path), keys)
 
 
+def read_text(path):
+    try:
+        return Path(path).read_text()
+    except UnicodeDecodeError:
+        raise FileError(f"{path}: is no text") from None
+
+
 def read_json(path, *keys):
     """An object with at least these keys."""
     try:
-        return with_keys(path, json.loads(Path(path).read_text()), keys)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return with_keys(path, json.loads(read_text(path)), keys)
+    except json.JSONDecodeError as error:
         raise FileError(f"{path}: is no JSON: {error}") from None
+
+
+def specification(path, about):
+    """The model's, of a file's metadata; {} if it says none."""
+    text = about.get("qcnet.specification", "{}")
+    try:
+        spec = json.loads(text)
+    except json.JSONDecodeError:
+        spec = None
+    if not isinstance(spec, dict):
+        raise FileError(f"{path}: its metadata qcnet.specification is of no model: '{text}'")
+    return spec
 
 
 def with_keys(path, found, keys):
