@@ -59,7 +59,7 @@ TEST_CASE("shape: products that do not fit are errors, whatever stands beside th
   }
   CHECK(make({Shape::max_elements}).ok());
   CHECK(make({Shape::max_elements, 1, 1}).ok());
-  CHECK(make({two_to(30), 0, two_to(29)}).value().elements() == 0);
+  CHECK(make({Shape::max_elements / 2, 0, 2}).value().elements() == 0);
 }
 
 TEST_CASE("shape: at most 8 dimensions") {

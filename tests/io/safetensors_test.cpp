@@ -192,12 +192,13 @@ TEST_CASE("safetensors: empty, scalar, zero-size and eight-dimensional") {
   const auto scalar = good("scalar").tensor("w", Shape{}).value();
   CHECK(scalar.span().size() == 1);
   CHECK(scalar[0] == 2.5f);
+  CHECK(good("eight_dims").tensor("w", Shape{1, 1, 1, 1, 1, 1, 1, 1}).ok());
+  if (Shape::max_elements < std::uint64_t{1} << 32) return;  // else "d" of the next is no shape
   const Safetensors zero_size = good("zero_size");
   CHECK(zero_size.tensor("a", Shape{0}).value().span().empty());
   CHECK(zero_size.tensor("b", Shape{2, 0, 3}).value().span().empty());
   CHECK(zero_size.tensor("c").value()[0] == 1.0f);
-  CHECK(zero_size.find("d")->shape == Shape{0, 4294967296});
-  CHECK(good("eight_dims").tensor("w", Shape{1, 1, 1, 1, 1, 1, 1, 1}).ok());
+  CHECK(zero_size.find("d")->shape.dims()[1] == std::uint64_t{1} << 32);
 }
 
 TEST_CASE("safetensors: data at any address") {

@@ -213,6 +213,7 @@ TEST_CASE("assembler: packets of other maps or of another model are refused") {
   PacketAssembler stranger = PacketAssembler::make(model + 1, small).value();
   CHECK(said(stranger, cut(frame, 36)[0]) == "the packet comes from another model");
   CHECK(test::contains(PacketAssembler::make(1, {}).error().message(), "cannot carry 0 maps"));
+  if (Shape::max_elements < std::uint64_t{1} << 32) return;  // no frame can be larger than a packet's bits
   const MapSpec huge[] = {{"a", {(1u << 28) + 1, 8}}};
   CHECK(test::contains(PacketAssembler::make(1, huge).error().message(), "cannot be sent in packets"));
 }

@@ -138,7 +138,7 @@ void depthwise_tile(const PackedDepthwise& conv, const DepthwiseTile& tile, std:
 }
 
 // Outputs that share a vector of weights: two vectors of channels each must stay in registers beside it.
-#if QCNET_ISA_AVX512 || QCNET_ISA_NEON
+#if QCNET_HAS_32_REGISTERS
 inline constexpr std::size_t depthwise_pixels = 8;
 #else
 inline constexpr std::size_t depthwise_pixels = 4;
@@ -199,7 +199,7 @@ void depthwise_windows(const PackedDepthwise& conv, const DepthwiseWindow& windo
 }
 
 // Outputs of a wide and of a narrow window: they, a row of the kernel and an input stay in registers.
-#if QCNET_ISA_AVX512 || QCNET_ISA_NEON
+#if QCNET_HAS_32_REGISTERS
 inline constexpr std::size_t wide_window = 14, narrow_window = 7;
 #else
 inline constexpr std::size_t wide_window = 7, narrow_window = 4;

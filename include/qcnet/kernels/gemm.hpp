@@ -18,7 +18,7 @@ namespace qcnet::inline QCNET_ABI::kernels {
 // for the weights' vectors and one broadcast input.
 #if QCNET_ISA_AVX512
 inline constexpr std::size_t max_rows = 14;
-#elif QCNET_ISA_NEON
+#elif QCNET_HAS_32_REGISTERS
 inline constexpr std::size_t max_rows = 12;
 #elif QCNET_ISA_AVX2
 inline constexpr std::size_t max_rows = 6;

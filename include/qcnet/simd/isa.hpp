@@ -24,7 +24,7 @@
 #undef QCNET_ISA_SSE2
 #define QCNET_ISA_SSE2 1
 #define QCNET_ISA sse2
-#elif defined(__aarch64__) && defined(__ARM_NEON)
+#elif defined(__ARM_NEON)
 #undef QCNET_ISA_NEON
 #define QCNET_ISA_NEON 1
 #define QCNET_ISA neon
@@ -34,11 +34,20 @@
 #define QCNET_ISA scalar
 #endif
 
-// 1 where a fused multiply-add is one instruction. SSE2 has none: there, and only there, fma() rounds twice.
-#if QCNET_ISA_AVX512 || QCNET_ISA_AVX2 || QCNET_ISA_NEON || defined(__FP_FAST_FMAF)
+// 1 where a fused multiply-add is one instruction. SSE2 and the NEON of old 32-bit ARM (Cortex-A8, A9) have
+// none: there, and only there, fma() rounds twice.
+#if QCNET_ISA_AVX512 || QCNET_ISA_AVX2 || (QCNET_ISA_NEON && defined(__aarch64__)) || \
+    defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF)
 #define QCNET_HAS_FMA 1
 #else
 #define QCNET_HAS_FMA 0
+#endif
+
+// 1 where there are 32 vector registers, else there are 16.
+#if QCNET_ISA_AVX512 || (QCNET_ISA_NEON && defined(__aarch64__))
+#define QCNET_HAS_32_REGISTERS 1
+#else
+#define QCNET_HAS_32_REGISTERS 0
 #endif
 
 // What some processors add to their instruction set: a byte shuffle (SSSE3), counting the bits of each 64-bit
@@ -83,7 +92,7 @@
 #else
 #define QCNET_WITH_LEVEL
 #endif
-#if QCNET_HAS_FMA && (QCNET_ISA_SSE2 || QCNET_ISA_SCALAR)
+#if QCNET_HAS_FMA && !QCNET_ISA_AVX512 && !QCNET_ISA_AVX2
 #define QCNET_WITH_FMA _fma
 #else
 #define QCNET_WITH_FMA

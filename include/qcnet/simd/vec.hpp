@@ -31,7 +31,7 @@
 #else
 #include <qcnet/simd/arch/scalar.hpp>
 #endif
-#if QCNET_ISA_AVX512 || QCNET_ISA_AVX2 || QCNET_ISA_NEON
+#if QCNET_HAS_FMA && !QCNET_ISA_SSE2 && !QCNET_ISA_SCALAR
 #include <qcnet/simd/arch/exp.hpp>
 #endif
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
@@ -281,10 +282,12 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
   }
   QCNET_TRY(d.patch, models::patch_size(file));
   QCNET_CHECK(detail::check_patch(d));
-  for (const CutMap& map : d.maps())
-    if (const Shape sent = d.sent(map); sent.elements() > detail::MetadataReader::most_elements)
-      return Error(std::to_string(sent.channels()) + " bits for each pixel of a map " +
-                   map.shape.to_string() + " are too many");
+  for (const CutMap& map : d.maps()) {  // before d.sent(map), which may be no shape on machines of 32 bits
+    const auto bits_a_pixel = std::accumulate(map.planes.begin(), map.planes.end(), std::uint64_t{0});
+    if (bits_a_pixel * map.shape.pixels() > detail::MetadataReader::most_elements)
+      return Error(std::to_string(bits_a_pixel) + " bits for each pixel of a map " + map.shape.to_string() +
+                   " are too many");
+  }
   d.method = io::detail::printable(file.metadata("qcnet.method").value_or(""));
   return d;
 }

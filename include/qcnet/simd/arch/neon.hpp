@@ -1,4 +1,5 @@
-// AArch64 NEON: 4 floats.
+// NEON of 64-bit and of 32-bit ARM: 4 floats. The latter takes denormal numbers for 0, and has no instruction
+// that adds up a register.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,11 @@
 
 namespace qcnet::inline QCNET_ABI::simd {
 
+#if defined(__aarch64__)
 using Register = xsimd::batch<float, xsimd::neon64>;
+#else
+using Register = xsimd::batch<float, xsimd::neon>;
+#endif
 inline constexpr std::size_t width = 4;
 static_assert(Register::size == width);
 
@@ -21,7 +26,11 @@ inline void store_partial(float* p, Register x, std::size_t count) {
 }
 
 inline Register fma(Register a, Register b, Register c) {
+#if QCNET_HAS_FMA
   return vfmaq_f32(c, a, b);
+#else
+  return a * b + c;
+#endif
 }
 #if QCNET_HAS_BF16
 inline Register bf16_pairs(Register low, Register high) {
@@ -39,8 +48,14 @@ inline Register max(Register a, Register b) {
   return vbslq_f32(vcgtq_f32(a, b), a, b);
 }
 
+#if QCNET_HAS_FMA
 inline Register nearest(Register x) {
+#if defined(__aarch64__)
   return vrndnq_f32(x);
+#else
+  const Register whole(12582912.0f);  // 1.5 * 2^23: a sum with it has no fraction
+  return x + whole - whole;
+#endif
 }
 /// In two steps, as 2^n alone may be no normal number.
 inline Register scale(Register p, Register n) {
@@ -50,9 +65,19 @@ inline Register scale(Register p, Register n) {
   const int32x4_t whole = vcvtq_s32_f32(n), half = vshrq_n_s32(whole, 1);
   return vmulq_f32(vmulq_f32(p, power(half)), power(vsubq_s32(whole, half)));
 }
+#else
+inline Register exp(Register x) {
+  return xsimd::exp(x);
+}
+inline Register exp_of_sum(Register high, Register low) {
+  const Register e = exp(high);
+  return fma(low, e, e);
+}
+#endif
 
 inline float sum(Register x) {
-  return vaddv_f32(vadd_f32(vget_low_f32(x), vget_high_f32(x)));
+  const float32x2_t two = vadd_f32(vget_low_f32(x), vget_high_f32(x));
+  return vget_lane_f32(vpadd_f32(two, two), 0);
 }
 
 inline uint32x4_t lane_bits() {
@@ -60,7 +85,13 @@ inline uint32x4_t lane_bits() {
   return vld1q_u32(lanes);
 }
 inline std::uint32_t greater_bits(Register a, Register b) {
-  return vaddvq_u32(vandq_u32(vcgtq_f32(a, b), lane_bits()));
+  const uint32x4_t bits = vandq_u32(vcgtq_f32(a, b), lane_bits());
+#if defined(__aarch64__)
+  return vaddvq_u32(bits);
+#else
+  const uint32x2_t two = vpadd_u32(vget_low_u32(bits), vget_high_u32(bits));
+  return vget_lane_u32(vpadd_u32(two, two), 0);
+#endif
 }
 inline Register blend_bits(std::uint32_t bits, Register zero, Register one) {
   return vbslq_f32(vtstq_u32(vdupq_n_u32(bits), lane_bits()), one, zero);
