@@ -10,6 +10,9 @@ target_compile_options(qcnet_program INTERFACE -Wall -Wextra -Wpedantic -Wconver
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(qcnet_program INTERFACE -Wno-restrict)  # false alarms on "x" + std::string (GCC bug 105651)
 endif()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^arm" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(qcnet_program INTERFACE -Wno-psabi)  # notes of how GCC 6 passed arguments
+endif()
 if(QCNET_ARCH)
   target_compile_options(qcnet_program INTERFACE -march=${QCNET_ARCH})
 endif()

@@ -58,7 +58,7 @@ step "programs" tests/examples/programs.sh build/native
 step "rules" tests/rules.sh
 
 if [ $all = 1 ]; then
-  need clang clang-tidy clang-format libclang-rt-14-dev g++-aarch64-linux-gnu qemu-user git \
+  need clang clang-tidy clang-format libclang-rt-14-dev g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user git \
     python3-torch libopenblas0 python3-torchvision python3-tqdm python3-pil python3-numpy python3-matplotlib dataset-fashion-mnist
   step "formatting" bash -c "git ls-files '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror"
   for isa in sse2 scalar; do step "tests on $isa" tests_for $isa; done
@@ -73,6 +73,7 @@ if [ $all = 1 ]; then
     fi
   done
   step "tests on aarch64 under qemu" tests_for aarch64
+  step "tests on armv7 under qemu" tests_for armv7
   step "bfloat16 on aarch64 under qemu" tests/bf16_aarch64.sh
   step "clang build and tests" tests_for clang
   step "tests under sanitizers" tests_for sanitize

@@ -65,7 +65,7 @@
 #define QCNET_WITH_VPOPCNT
 #endif
 #if (QCNET_ISA_AVX512 && defined(__AVX512BF16__)) || \
-    (QCNET_ISA_NEON && defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC))
+    (QCNET_ISA_NEON && defined(__aarch64__) && defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC))
 #define QCNET_HAS_BF16 1
 #define QCNET_WITH_BF16 _bf16
 #else

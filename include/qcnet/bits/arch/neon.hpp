@@ -33,7 +33,8 @@ std::uint32_t collect_bits(const Mask& mask) {
 
 /// Bit i is x[i] > thresholds[i], for 32 channels.
 inline std::uint32_t greater_block(const float* x, const float* thresholds) {
-  return collect_bits([&](std::size_t i) { return vcgtq_f32(vld1q_f32(x + i), vld1q_f32(thresholds + i)); });
+  return collect_bits(
+      [&](std::size_t i) { return simd::greater(vld1q_f32(x + i), vld1q_f32(thresholds + i)); });
 }
 
 /// The same of whole numbers.
