@@ -128,11 +128,21 @@ def write_deployment(arguments, runtime, dataset, model, task, whole):
     return written
 
 
+def check_base(run, base_path, model):
+    """Exits if compensate.py made the run of another model; runs of before do not say of which."""
+    settings = run / "settings.json"
+    made_of = inputs.read_json(settings).get("base") if settings.exists() else None
+    if made_of not in (None, base.fingerprint(model)):
+        raise SystemExit(f"{run}: was made of another model than {base_path}; give the --base that compensate.py was given")
+
+
 def main():
     arguments = parse()
     runtime, dataset = options.open_run(arguments)
     runtime.device = torch.device("cpu")  # where what is written is compared to the bit
     model = round_to_half(base.read(arguments.base, dataset)).eval()
+    if arguments.run:
+        check_base(arguments.run, arguments.base, model)
     task = tasks.of(model, dataset)
     name, out = arguments.name, arguments.out
     whole = verify(runtime, dataset, task, name, model, None, arguments.predictions)

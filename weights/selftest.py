@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+import export
 import train
 import unpack_cifar10
 from selftest_binary import *  # noqa: F401, F403 - its test cases
@@ -391,11 +392,24 @@ class Bases(unittest.TestCase):
         shipped = Path(__file__).parent / "shipped"
         shutil.copy(shipped / f"{start}.node.safetensors", root)
         arrays, about = safetensors.load(shipped / f"{start}-qcnet.server.safetensors")
-        dataset = SimpleNamespace(classes=about["qcnet.classes"].split("\n"), name="", task="classification")
+        dataset = SimpleNamespace(classes=about["qcnet.classes"].split("\n"), name="", size=(28, 28))
         for model_hash, refused in ((about["qcnet.hash"], False), ("0" * 16, True)):
             safetensors.save(root / f"{start}-qcnet.server.safetensors", arrays, {**about, "qcnet.hash": model_hash})
             with self.assertRaisesRegex(SystemExit, "does not belong to") if refused else contextlib.nullcontext():
                 base.read(root / f"{start}.node.safetensors", dataset)
+
+    def test_a_base_of_another_size_or_of_another_run_is_refused(self):
+        root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        dataset = SimpleNamespace(classes=("a", "b"), channels=3, size=(16, 16))
+        model = models.build({"architecture": "resnet", "name": "small", "depths": (1, 1, 1, 1), "width": 8}, 2, 3)
+        torch.save({"spec": model.spec, "model": model.state_dict(), "size": (32, 32)}, root / "base.pt")
+        with self.assertRaisesRegex(SystemExit, "base.pt was trained for inputs of 32 x 32, here they are 16 x 16: give the same --size"):
+            base.read(root / "base.pt", dataset)
+        export.check_base(root, root / "base.pt", model)  # a run of before, which says nothing
+        for made_of, refused in ((base.fingerprint(model), False), ("0" * 16, True)):
+            (root / "settings.json").write_text(json.dumps({"base": made_of}))
+            with self.assertRaisesRegex(SystemExit, "was made of another model than") if refused else contextlib.nullcontext():
+                export.check_base(root, root / "base.pt", model)
 
 
 class Partition(unittest.TestCase):

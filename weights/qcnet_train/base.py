@@ -15,7 +15,7 @@ def read(path, dataset):
     """The model with its weights as they are stored, for this dataset."""
     path = Path(path)
     model, size = (from_file if path.suffix == ".safetensors" else from_checkpoint)(path, dataset)
-    if dataset.task == "detection" and size != dataset.size:  # anchors are in pixels of the input
+    if size != dataset.size:  # a detector's anchors are in pixels of the input, a ViT's positions in patches of it
         raise SystemExit(f"{path} was trained for inputs of {size[0]} x {size[1]}, here they are {dataset.size[0]} x "
                          f"{dataset.size[1]}: give the same --size")
     return model

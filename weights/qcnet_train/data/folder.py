@@ -35,6 +35,8 @@ class FolderDataset:
             [transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip()] + finish)
         plain = transforms.Compose([transforms.Resize(resize), transforms.CenterCrop(size)] + finish)
         test = root / "test" if (root / "test").exists() else root / "val"
+        if not test.is_dir():
+            raise FileError(f"{root}: has neither a folder test/ nor val/\n{ADVICE}")
         try:
             folders = {
                 (split, augment): torchvision.datasets.ImageFolder(folder, augmented if augment else plain, loader=read)
