@@ -1,6 +1,7 @@
 // What is in a picture? Runs a whole model, or a node and a server in one process.
 #include "common/answer.hpp"
 #include "common/classes.hpp"
+#include "common/pair.hpp"
 #include "common/program.hpp"
 #include "common/whole_model.hpp"
 
@@ -38,17 +39,13 @@ Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& 
 }
 
 Result<Classifier> load_split(const std::string& node_path, const std::string& server_path, bool bf16) {
-  QCNET_TRY(auto loaded_node,
-            qcnet::Node::load(node_path, qcnet::Verify::yes, {.fast = false, .bf16 = bf16}));
-  QCNET_CHECK(check_task(loaded_node.deployment(), node_path));
-  QCNET_TRY(auto loaded_server, qcnet::Server::load(server_path, {.arithmetic = {.bf16 = bf16}}));
-  const auto node = std::make_shared<qcnet::Node>(std::move(loaded_node));
-  const auto server = std::make_shared<qcnet::Server>(std::move(loaded_server));
-  return Classifier{[node, server](const qcnet::vision::Image& image) -> Result<qcnet::ConstTensorView> {
-                      QCNET_TRY(const qcnet::Frame frame, node->encode(image));
-                      return server->decode(frame);
+  QCNET_TRY(const Pair pair, Pair::load(node_path, server_path, bf16));
+  QCNET_CHECK(check_task(pair.node->deployment(), node_path));
+  return Classifier{[pair](const qcnet::vision::Image& image) -> Result<qcnet::ConstTensorView> {
+                      QCNET_TRY(const qcnet::Frame frame, pair.node->encode(image));
+                      return pair.server->decode(frame);
                     },
-                    server->deployment().classes};
+                    pair.server->deployment().classes};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "common/boxes.hpp"
 #include "common/classes.hpp"
 #include "common/draw.hpp"
+#include "common/pair.hpp"
 #include "common/program.hpp"
 #include "common/whole_model.hpp"
 #include "common/write_png.hpp"
@@ -38,15 +39,12 @@ Result<Finder> whole(WholeModel loaded, const std::string& path) {
 }
 
 Result<Finder> split(const std::string& node_path, const std::string& server_path) {
-  QCNET_TRY(auto loaded_node, qcnet::Node::load(node_path));
-  QCNET_TRY(auto loaded_server, qcnet::Server::load(server_path));
-  const auto node = std::make_shared<qcnet::Node>(std::move(loaded_node));
-  const auto server = std::make_shared<qcnet::Server>(std::move(loaded_server));
-  return Finder{[node, server](const Image& image, const DetectionOptions& options) -> Result<Detections> {
-                  QCNET_TRY(const qcnet::Frame frame, node->encode(image));
-                  return server->detect(frame, options);
+  QCNET_TRY(const Pair pair, Pair::load(node_path, server_path));
+  return Finder{[pair](const Image& image, const DetectionOptions& options) -> Result<Detections> {
+                  QCNET_TRY(const qcnet::Frame frame, pair.node->encode(image));
+                  return pair.server->detect(frame, options);
                 },
-                server->deployment().classes};
+                pair.server->deployment().classes};
 }
 
 /// What kind of file MODEL is decides how it runs.

@@ -121,7 +121,7 @@ bad 1 "whose answers the program classify prints" "$bin/detect" "$node" 1x1.png
 bad 1 "with --server" "$bin/detect" "$yolo_node" 1x1.png
 bad 1 "needs no --server" "$bin/detect" "$yolo.safetensors" 1x1.png --server "$yolo_server"
 bad 1 "is a server's file" "$bin/detect" "$yolo_server" 1x1.png
-bad 1 "this server is a classifier" "$bin/detect" "$yolo_node" 1x1.png --server "$server"
+bad 1 "does not belong to" "$bin/detect" "$yolo_node" 1x1.png --server "$server"
 bad 1 "neither a VOC folder" evaluate pictures "$yolo_node" "$yolo_server"
 bad 1 "cells: has boxes, but resnet-fashion is a classifier" evaluate cells "$node" "$server"
 bad 1 "--split is for" evaluate pictures "$node" "$server" --split test

@@ -143,7 +143,7 @@ done
 good "    encoder.layers.encoder_layer_0  [1, 17, 24] " "$bin/info" tiny-vit.safetensors
 
 # Pairs that are none.
-bad 1 "another model" "$bin/classify" tiny-vit.node.safetensors tiny-convnext-qcnet.server.safetensors tiny-vit.png
+bad 1 "does not belong to" "$bin/classify" tiny-vit.node.safetensors tiny-convnext-qcnet.server.safetensors tiny-vit.png
 bad 1 "does not belong to" evaluate tiny-vit-set tiny-vit.node.safetensors tiny-convnext-qcnet.server.safetensors
 bad 1 "another model" bash -c '"$0" tiny-vit.node.safetensors tiny-vit.png --quiet |
   "$1" tiny-convnext-qcnet.server.safetensors --strict' "$bin/node" "$bin/server"

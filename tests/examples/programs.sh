@@ -181,6 +181,9 @@ bad 1 "expected a server file" "$bin/server" "$node"
 bad 1 "node's file first" "$bin/classify" "$server" pictures/0/0.png
 bad 1 "a server's file and pictures" "$bin/classify" "$node"
 bad 1 "does not belong to" evaluate pictures "$node" server-hash.safetensors
+bad 1 "does not belong to" "$bin/classify" "$node" server-hash.safetensors pictures/0/0.png
+bad 1 "is no safetensors file" "$bin/classify" pictures/0/0.png "$node"
+bad 1 "pictures: is a folder" "$bin/info" pictures
 good "server of the classifier" "$bin/info" server-feature.safetensors
 bad 1 "their qcnet.feature differ" evaluate pictures "$node" server-feature.safetensors
 

@@ -37,7 +37,7 @@ TEST_CASE("mapped_file: what is no readable file is an error that names it") {
   CHECK(MappedFile::open("/no/such/file").error().message() ==
         "/no/such/file: cannot be opened: No such file or directory");
   const std::string folder = std::filesystem::temp_directory_path().string();
-  CHECK(MappedFile::open(folder).error().message() == folder + ": is not a regular file");
+  CHECK(MappedFile::open(folder).error().message() == folder + ": is a folder, expected a file");
   const TemporaryFile pipe("pipe", "");
   std::filesystem::remove(pipe.path);
   REQUIRE(::mkfifo(pipe.path.c_str(), 0600) == 0);

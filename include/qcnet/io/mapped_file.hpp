@@ -28,6 +28,7 @@ class MappedFile {
     if (file.descriptor_ < 0) return failed(path, "cannot be opened");
     struct stat status;
     if (::fstat(file.descriptor_, &status) != 0) return failed(path, "cannot be examined");
+    if (S_ISDIR(status.st_mode)) return Error(path + ": is a folder, expected a file");
     if (!S_ISREG(status.st_mode)) return Error(path + ": is not a regular file");
     const auto size = static_cast<std::uint64_t>(status.st_size);
     if (size > PTRDIFF_MAX) return Error(path + ": is too large for this machine");

@@ -134,7 +134,8 @@ class Safetensors {
     const auto header_bytes = load_le<std::uint64_t>(bytes.data());
     bytes = bytes.subspan(8);
     if (header_bytes > max_header_bytes || header_bytes > bytes.size())
-      return Error("the header claims " + std::to_string(header_bytes) + " bytes, but " +
+      return Error("is no safetensors file, or is cut off: its header claims " +
+                   std::to_string(header_bytes) + " bytes, but " +
                    std::to_string(std::min<std::uint64_t>(bytes.size(), max_header_bytes)) + " are possible");
     const auto size = static_cast<std::size_t>(header_bytes);
     const std::string_view header(reinterpret_cast<const char*>(bytes.data()), size);
