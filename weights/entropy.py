@@ -6,7 +6,7 @@
   node NODE.node.safetensors PICTURES --entropy-model NAME.entropy.safetensors | server SERVER... --entropy-model ...
 
 Any pictures like those to come will do, without labels, some thousand of them; not those that it is measured on. Deployed
-files stay as they are. A tenth of the frames, the last ones, are not trained on: what is printed is what a bit of them takes.
+files stay as they are. A tenth of the frames, drawn at random, are not trained on: what is printed is what a bit of them takes.
 """
 
 import argparse

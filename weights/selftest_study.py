@@ -47,6 +47,20 @@ class Study(unittest.TestCase):
         self.assertEqual(list(again.rows()), ["qcnet", "qat"])
         self.assertEqual(again.content["trained"], {"qcnet": {"test": 0.5}, "qat": {"test": 0.7}})
 
+    def test_a_figure_without_a_row_is_of_no_model_that_was_measured(self):
+        record = study.Record(self.cell, self.folder)
+        record.add({"qat": {"test": 0.03}, "control": {"test": 0.5}}, [])  # training that came to nothing, no files
+        record.add({"qat": {"test": 0.6}, "control": {"test": 0.4}}, [{"rows": [{"method": "qat"}]}])
+        record.add({"qat": {"test": 0.7}}, [])
+        self.assertEqual(record.content["trained"], {"qat": {"test": 0.6}, "control": {"test": 0.5}})
+
+    @unittest.skipUnless(study_report, "no matplotlib")
+    def test_differences_are_of_the_same_seeds(self):
+        rows, others = ([{"seed": seed, "percent": percent} for seed, percent in side]
+                        for side in (((0, 80.0), (1, 90.0)), ((0, 79.0), (2, 60.0))))
+        self.assertEqual(study_report.difference(rows, others), "+1.00")
+        self.assertEqual(study_report.difference(rows, others[1:]) + study_report.difference(None, others), "")
+
     def test_two_processes_do_not_work_on_one_cell(self):
         arguments = mock.Mock(work=self.folder)
         with study.alone(self.cell, arguments):

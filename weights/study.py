@@ -158,10 +158,12 @@ class Record:
         return method not in (self.content["trained"] if method == "control" else self.rows())
 
     def add(self, trained, measured):
-        """Adds to what is in the file by now. Figures that are there stay: they are of the models whose rows are."""
+        """Adds to what is in the file by now. Figures of what was measured before stay: they are of the same models."""
         self.read()
+        rows = self.rows()
         for method, figures in trained.items():
-            self.content["trained"].setdefault(method, figures)
+            if method not in self.content["trained"] or (method != "control" and method.removesuffix("-mse") not in rows):
+                self.content["trained"][method] = figures
         self.content["measured"] += measured
         write_json(self.path, self.content)
         print(f"study.py: wrote {self.path}", flush=True)

@@ -62,6 +62,7 @@ class Place:
 # Where components of as many bytes as a cut's channels are, if not there.
 AS_MANY_BYTES = {("resnet-cifar10", "layer2"): Place("resnet-cifar10", "layer2.0.add", 2, 1),
                  ("resnet-cifar10", "layer3"): Place("resnet-cifar10", "layer3.0.add", 2, 1),
+                 ("yolo-bccd", "layers.3"): Place("yolo-bccd", "layers.6.bn", 2, 1),
                  ("yolo-bccd", "layers.5"): Place("yolo-bccd", "layers.8.bn", 2, 1),
                  ("yolo-bccd", "layers.7"): Place("yolo-bccd", "layers.8.bn", 2, 0.5)}
 
@@ -135,7 +136,10 @@ def components(found):
 
 
 def difference(rows, others):
-    return f"{mean(rows, 'percent') - mean(others, 'percent'):+.2f}" if rows and others else ""
+    """Of the means over the seeds that both have."""
+    seeds = {row["seed"] for row in rows or ()} & {row["seed"] for row in others or ()}
+    ours, theirs = ([row for row in side if row["seed"] in seeds] for side in (rows or (), others or ()))
+    return f"{mean(ours, 'percent') - mean(theirs, 'percent'):+.2f}" if seeds else ""
 
 
 def margins(found):
