@@ -51,7 +51,8 @@ TEST_CASE("pack: the comparison is strict; NaN, infinities and signed zeros agai
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   // 32-bit ARM's NEON takes denormal numbers for 0.
   constexpr bool denormals = !QCNET_ISA_NEON || sizeof(void*) > 4;
-  const float least = denormals ? std::numeric_limits<float>::denorm_min() : std::numeric_limits<float>::min();
+  const float least =
+      denormals ? std::numeric_limits<float>::denorm_min() : std::numeric_limits<float>::min();
   const float special[] = {nan, -nan, inf, -inf, 0.0f, -0.0f, 1.0f, -1.0f, least};
   for (const float threshold : {0.0f, -0.0f, 1.0f, inf, -inf, nan})
     for (const std::size_t channels : {1u, 9u, 32u, 33u}) {
