@@ -19,7 +19,8 @@ from qcnet_train.components import Components
 from qcnet_train.latent import WINDOW
 from qcnet_train.quantizer import Quantizer, binarize, even_levels, lloyd_max
 from qcnet_train.sender import Codes, Encoder, LearnedComparison, Step
-from qcnet_train.stages import Stages
+from qcnet_train.runtime import Runtime
+from qcnet_train.stages import Frozen, Stages
 
 
 def maps(seed=0):
@@ -95,6 +96,16 @@ class Methods(unittest.TestCase):
                 parts = methods.assemble(methods.METHODS[name], cut).eval()
                 far = (parts.restore(parts.send(z)) - plain).abs() > 1e-5
                 self.assertLess(float(far.float().mean()), 1e-3, name)
+
+    def test_what_is_trained_on_are_the_maps_of_a_node(self):
+        torch.manual_seed(1)
+        head, images = torch.nn.Conv2d(3, 4, 3), torch.rand(2, 3, 8, 8)
+        frozen = Frozen(Runtime(bf16=True), head, torch.nn.Identity())
+        z = frozen.map(images, (0,))
+        with torch.no_grad():
+            self.assertTrue(torch.equal(z, head(images)))
+            self.assertTrue(torch.equal(frozen.exact_map(images, (0,)), z))
+        self.assertIs(frozen.map(None, (0,)), z)  # kept
 
     def test_bits_of_every_kind_are_lost_but_where_they_are_trained(self):
         z = maps()[0]

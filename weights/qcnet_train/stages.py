@@ -70,8 +70,12 @@ class Frozen:
         return as_float(result)
 
     def map(self, images, key):
-        """The map of a training batch [N, C, H, W]."""
-        return self.keep(self.head, images, ("map", *key), self.runtime.bf16)
+        """The map of a training batch [N, C, H, W], in fp32 as a node computes it.
+
+        bf16 rounds what hardly varies, the background of a picture, to a few values, all on one side of a threshold: behind
+        YOLOv3-Tiny's layers.3 a fifth of a channel's bits were others than a node's, and a QCNet learned to rely on them.
+        """
+        return self.keep(self.head, images, ("map", *key), False)
 
     def outputs(self, images, z, key):
         """What there is to be learned for a training batch, of which `z` is the map."""
