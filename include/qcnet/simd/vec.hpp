@@ -33,6 +33,16 @@
 #endif
 #if QCNET_HAS_FMA && !QCNET_ISA_SSE2 && !QCNET_ISA_SCALAR
 #include <qcnet/simd/arch/exp.hpp>
+#else
+namespace qcnet::inline QCNET_ABI::simd {
+
+/// e^(high + low), low being small, where exp is not our own.
+inline Register exp_of_sum(const Register& high, const Register& low) {
+  const Register e = exp(high);
+  return fma(low, e, e);
+}
+
+}  // namespace qcnet::inline QCNET_ABI::simd
 #endif
 
 namespace qcnet::inline QCNET_ABI {

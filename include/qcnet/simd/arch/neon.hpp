@@ -80,10 +80,6 @@ inline Register scale(Register p, Register n) {
 inline Register exp(Register x) {
   return xsimd::exp(x);
 }
-inline Register exp_of_sum(Register high, Register low) {
-  const Register e = exp(high);
-  return fma(low, e, e);
-}
 #endif
 
 inline float sum(Register x) {

@@ -68,10 +68,6 @@ inline Register fma(const Register& a, const Register& b, const Register& c) {
         QCNET_HAS_FMA ? std::fma(a.lane[i], b.lane[i], c.lane[i]) : a.lane[i] * b.lane[i] + c.lane[i];
   return result;
 }
-inline Register exp_of_sum(const Register& high, const Register& low) {
-  const Register e = exp(high);
-  return fma(low, e, e);
-}
 inline Register min(const Register& a, const Register& b) {
   return each(a, b, [](float x, float y) { return x < y ? x : y; });
 }

@@ -33,10 +33,6 @@ inline Register max(Register a, Register b) {
 inline Register exp(Register x) {
   return xsimd::exp(x);
 }
-inline Register exp_of_sum(Register high, Register low) {
-  const Register e = exp(high);
-  return fma(low, e, e);
-}
 
 inline float sum(Register x) {
   const __m128 two = _mm_add_ps(x, _mm_movehl_ps(x, x));
