@@ -107,6 +107,18 @@ class Methods(unittest.TestCase):
             self.assertTrue(torch.equal(frozen.exact_map(images, (0,)), z))
         self.assertIs(frozen.map(None, (0,)), z)  # kept
 
+    def test_what_trains_its_head_trains_what_a_node_computes(self):
+        torch.manual_seed(1)
+        head = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).requires_grad_(True)
+        images = torch.rand(2, 3, 8, 8)
+        expected = head.eval()(images)
+        chain = methods.Parts(head, None, None, torch.nn.Identity()).chain("images", "finetune").train()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            z = chain(images)
+        self.assertTrue(torch.equal(z, expected))
+        z.sum().backward()
+        self.assertIsNotNone(head[0].weight.grad)
+
     def test_bits_of_every_kind_are_lost_but_where_they_are_trained(self):
         z = maps()[0]
         cut = cut_of(z)

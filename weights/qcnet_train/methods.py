@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable
 
+import torch
 from torch import nn
 
 from . import compensator
@@ -150,11 +151,15 @@ def node_of(name):
     return next(other for other, like in METHODS.items() if like.send is method.send)
 
 
-class Still(nn.Sequential):
-    """Always in evaluation: its batch normalizations keep their statistics, so what is trained is what a node runs."""
+class AsDeployed(nn.Sequential):
+    """What is trained is what a node runs: in fp32 whatever autocast says, its batch normalizations keep their statistics."""
 
     def train(self, mode=True):
         return super().train(False)
+
+    def forward(self, images):
+        with torch.autocast(images.device.type, enabled=False):
+            return super().forward(images)
 
 
 @dataclass
@@ -173,7 +178,7 @@ class Parts:
 
     def chain(self, feed, stage):
         """One module of those that a stage runs, from what it is fed on."""
-        chain = OrderedDict(head=Still(self.head), send=self.send, restore=self.restore, tail=self.tail)
+        chain = OrderedDict(head=AsDeployed(self.head), send=self.send, restore=self.restore, tail=self.tail)
         for name in {"images": (), "map": ("head",), "bits": ("head", "send")}[feed]:
             del chain[name]
         if stage != "finetune":  # that it is a frozen tail which goes behind it is the stage's business
