@@ -18,7 +18,7 @@ from qcnet_train.compensator import Dequantizer, round_to_half
 from qcnet_train.cutmix import CutMix
 from qcnet_train.data.order import batch_count
 from qcnet_train.latent import LatentHead, fold, straight_through
-from qcnet_train.outputs import out_file, write_json
+from qcnet_train.outputs import write_json
 from qcnet_train.quantizer import binarize
 from qcnet_train.runtime import seed_everything, versions
 from qcnet_train.stages import Frozen, Stages, calibrate, cosine
@@ -35,7 +35,7 @@ def parse():
     options.add_training(parser)
     parser.add_argument("--base", required=True, type=Path, help="checkpoint of train.py, or file of a whole model")
     parser.add_argument("--cut", required=True, help="where the binary head ends, e.g. features.3")
-    parser.add_argument("--out", required=True, type=out_file, help="checkpoint, e.g. runs/model-binary.pt")
+    options.add_checkpoint(parser, "runs/model-binary.pt")
     parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE",
                         help="the stem's and every layer's channels=64,64,80 strides=2,1,2 kernels=3,3,3")
     parser.add_argument("--epochs", type=options.count, default=20)
@@ -45,8 +45,7 @@ def parse():
     parser.add_argument("--calibration", type=options.count, default=2000, help="images for thresholds and levels")
     parser.add_argument("--seed", type=options.seed, default=0)
     parser.add_argument("--validate-every", type=options.count, default=1, help="epochs between validations")
-    parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
-    return parser.parse_args()
+    return options.parse_checkpoint(parser)
 
 
 class Folded:

@@ -123,6 +123,8 @@ class Experiment:
             raise SystemExit("qat trains a float head; a binary one is trained by binarize.py")
         self.task = tasks.of(model, dataset)
         self.cut = self.calibrated(model)
+        if any(METHODS[name].send is methods.component_codes for name in arguments.methods):
+            self.cut.components()  # exits now where there are none, not after hours
         self.frozen = Frozen(runtime, self.cut.head, self.cut.tail,
                              teacher and runtime.place(teacher).eval().requires_grad_(False))
         self.stages = Stages(runtime, dataset, self.frozen, self.cut.tail, self.cut.quantizer, self.task,
@@ -151,7 +153,7 @@ class Experiment:
                 raise SystemExit(f"cut '{a.cut}': principal components are for cuts that one map crosses")
             channels = shape[1 if len(shape) == 4 else 2]
             any_basis = torch.eye(channels, device=self.runtime.device)
-            models.in_basis(model, a.cut, a.patch, any_basis, channels)  # exits now, not after training
+            models.in_basis(model, a.cut, a.patch, any_basis, channels)
             return Components.fit(maps(), a.rate)
         return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even, components,
                    a.rate, functools.partial(models.in_basis, model, a.cut, a.patch))

@@ -700,11 +700,12 @@ class EndToEnd(unittest.TestCase):
             whole = {**deployment.as_arrays(saved["model"]), "qcnet.check": arrays["heads.head.bias"]}
             safetensors.save(root / "whole.safetensors", whole, {"qcnet.specification": json.dumps(saved["spec"])})
             for name, exact in (("base.pt", True), ("plain.safetensors", True), ("whole.safetensors", False)):
-                given = ("--pretrained", root / name, "--out", root / "again.pt")
+                again = root / f"{name}-again.pt"
+                given = ("--pretrained", root / name, "--out", again)
                 with self.assertRaisesRegex(SystemExit, f"{name} is of another model: give .*--set .*heads=2"):
                     self.train_here(*vit, *given)
                 self.train_here(*vit, "heads=2", *given)
-                for key, value in torch.load(root / "again.pt")["model"].items():
+                for key, value in torch.load(again)["model"].items():
                     torch.testing.assert_close(value, saved["model"][key], rtol=0, atol=0 if exact else 1e-3)
             with self.assertRaisesRegex(SystemExit, "base.pt is of another model: give --architecture vit --model small "
                                                     "--set size=32 patch=4 depth=1 heads=2 width=32"):
@@ -722,7 +723,7 @@ class EndToEnd(unittest.TestCase):
             settings = models.as_options(spec).removeprefix("--architecture yolov3-tiny --model small --set ").split()
             self.assertEqual(models.specification("yolov3-tiny", "small", settings), spec)
             with self.assertRaisesRegex(SystemExit, "of another model: give .*anchors=9.0,9.0,20.0"):
-                self.train_here(*command, own.replace("9", "8"), "--pretrained", root / "base.pt", "--out", root / "again.pt")
+                self.train_here(*command, own.replace("9", "8"), "--pretrained", root / "base.pt", "--out", root / "other.pt")
 
     def test_what_layers_drop_depends_on_the_epoch_alone(self):
         root, runtime = Path(self.enterContext(tempfile.TemporaryDirectory())), Runtime(bf16=False)
@@ -770,8 +771,8 @@ class EndToEnd(unittest.TestCase):
             for classes, state in trained.items():
                 torch.save(state, root / "trained.pth")
                 said = self.run_script("train.py", *data, "--set", "depths=1,1,1,1", "width=8", "--epochs", 0,
-                                       "--pretrained", root / "trained.pth", "--out", root / "base.pt")
-                kept = torch.load(root / "base.pt")["model"]
+                                       "--pretrained", root / "trained.pth", "--out", root / f"{classes}.pt")
+                kept = torch.load(root / f"{classes}.pt")["model"]
                 same = [name for name, value in state.items()
                         if value.shape == kept[name].shape and torch.equal(value, kept[name])]
                 anew = [] if classes == 2 else ["fc.weight", "fc.bias"]

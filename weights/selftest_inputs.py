@@ -77,7 +77,10 @@ class Options(unittest.TestCase):
                 self.assertIn(f"argument {option}: {root / 'file'} is a file, no folder", self.said(script, option, str(root / path)))
             self.assertIsNone(self.said(script, option, str(root / "new" / "o")))
         self.assertIn(f"argument --out: {root} is a folder, name a file", self.said("train", "--out", str(root)))
-        self.assertIn("x.json is no name of a checkpoint, whose log is", self.said("train", "--out", str(root / "x.json")))
+        for script in ("train", "binarize"):
+            self.assertIn("x.json is no name of a checkpoint, whose log is", self.said(script, "--out", str(root / "x.json")))
+            self.assertIn("file is there already; --resume goes on with it", self.said(script, "--out", str(root / "file")))
+            self.assertIsNone(self.said(script, "--out", str(root / "file"), "--resume"))
         for path in (root, root / "file" / "o"):
             for write in (loop.save, outputs.write_json):
                 with self.assertRaisesRegex(SystemExit, f"{path}: cannot be written: (Is a|Not a) directory|File exists"):

@@ -14,14 +14,14 @@ from qcnet_train import inputs, loop, models, optimizers, options, safetensors, 
 from qcnet_train.cutmix import CutMix
 from qcnet_train.maps import each
 from qcnet_train.data.order import batch_count
-from qcnet_train.outputs import out_file, write_json
+from qcnet_train.outputs import write_json
 from qcnet_train.runtime import seed_everything, versions
 
 
 def parse():
     parser = options.parser(__doc__)
     options.add_training(parser)
-    parser.add_argument("--out", required=True, type=out_file, help="checkpoint, e.g. runs/model.pt")
+    options.add_checkpoint(parser, "runs/model.pt")
     parser.add_argument("--architecture", default="resnet", choices=sorted(models.FAMILIES))
     parser.add_argument("--model", default="small", help="small, or torchvision's, e.g. resnet50")
     parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE",
@@ -36,11 +36,7 @@ def parse():
     parser.add_argument("--smoothing", type=options.share, default=0.1, help="label smoothing")
     parser.add_argument("--seed", type=options.seed, default=0)
     parser.add_argument("--validate-every", type=options.count, default=1, help="epochs between validations")
-    parser.add_argument("--resume", action="store_true", help="continue from --out if it exists")
-    arguments = parser.parse_args()
-    if arguments.out.suffix in (".json", ".safetensors"):
-        parser.error(f"argument --out: {arguments.out} is no name of a checkpoint, whose log is the .json beside it; take .pt")
-    return arguments
+    return options.parse_checkpoint(parser)
 
 
 # What --resume needs to be the same, beside the model and what it starts from.

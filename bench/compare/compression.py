@@ -41,11 +41,13 @@ def cells(raw, coded, encode, decode, encode_ns, decode_ns):
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
+    recoded = subprocess.run(sys.argv[1:], check=False, capture_output=True, text=True)
+    if recoded.returncode:
+        sys.exit(recoded.stderr.strip() or f"{sys.argv[1]}: ended with {recoded.returncode}")
     print("| frames of | bits, bytes | zlib -9 | LZMA | --compress | ms | ns a bit | --entropy-model | ms | ns a bit |")
     print("|---" * 10 + "|")
-    lines = subprocess.run(sys.argv[1:], check=True, capture_output=True, text=True).stdout.splitlines()
     found = {}
-    for name, *figures in (line.split("\t") for line in lines):
+    for name, *figures in (line.split("\t") for line in recoded.stdout.splitlines()):
         found.setdefault(name, []).append(figures)
     for name, coders in found.items():
         path, count, raw = pathlib.Path(name), int(coders[0][0]), float(coders[0][1])

@@ -5,6 +5,7 @@ import argparse
 from . import data
 from .data.detection import FLIPS
 from .numbers import count, not_negative, positive, seed, share, whole  # noqa: F401 - for the scripts
+from .outputs import out_file
 from .runtime import Runtime
 
 
@@ -29,6 +30,21 @@ def add_training(made):
     made.add_argument("--fp32", action="store_true", help="train without bf16 autocast")
     made.add_argument("--cutmix", type=share, default=0, metavar="SHARE",
                       help="of the steps, with CutMix (Yun et al., 2019): against overfitting; classification only")
+
+
+def add_checkpoint(made, example):
+    made.add_argument("--out", required=True, type=out_file, help=f"checkpoint, e.g. {example}")
+    made.add_argument("--resume", action="store_true", help="continue from --out if it exists")
+
+
+def parse_checkpoint(made):
+    """The options of a script that writes a checkpoint. Exits if it cannot be one, or would be written over."""
+    arguments = made.parse_args()
+    if arguments.out.suffix in (".json", ".safetensors"):
+        made.error(f"argument --out: {arguments.out} is no name of a checkpoint, whose log is the .json beside it; take .pt")
+    if arguments.out.exists() and not arguments.resume:
+        made.error(f"argument --out: {arguments.out} is there already; --resume goes on with it, else take another name")
+    return arguments
 
 
 def open_run(arguments):
