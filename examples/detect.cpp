@@ -109,6 +109,8 @@ int main(int argc, char** argv) {
       ->group(group);
 
   return run(app, argc, argv, [&]() -> Result<void> {
+    if (!output.empty() && !output.ends_with(".png"))
+      return Error(output + ": boxes are drawn into a PNG file, whose name ends in .png");
     QCNET_TRY(const Finder finder, load(model, server, size, names));
     QCNET_TRY(auto image, qcnet::vision::read_image(picture));
     const auto found = finder.find(image, options);

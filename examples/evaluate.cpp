@@ -6,6 +6,7 @@
 #include "common/measure.hpp"
 #include "common/open_benchmark.hpp"
 #include "common/output_file.hpp"
+#include "common/pair.hpp"
 #include "common/program.hpp"
 
 #include <filesystem>
@@ -213,8 +214,7 @@ class Evaluation {
   Result<void> add_server(const std::string& path, const std::string& node_path) {
     QCNET_TRY(Server loaded, Server::load(path, {.arithmetic = of_servers_}));
     const auto server = std::make_shared<Server>(std::move(loaded));
-    if (server->deployment().hash != node_.deployment().hash)
-      return Error(path + ": does not belong to " + node_path + ", their qcnet.hash differ");
+    QCNET_CHECK(check_pair(node_, node_path, *server, path));
     const auto of_node = node_.deployment().maps(), of_server = server->deployment().maps();
     if (!in_own_basis_ &&
         !std::ranges::equal(of_node, of_server, {}, &qcnet::CutMap::shape, &qcnet::CutMap::shape))

@@ -38,6 +38,7 @@ class Dataset {
   static qcnet::Result<Dataset> open(const std::string& path) {
     std::error_code error;
     if (std::filesystem::is_directory(path, error)) return open_folder(path);
+    QCNET_CHECK(check_unpacked(path));
     if (!std::filesystem::exists(path, error)) return qcnet::Error(path + ": no such file or folder");
     return open_idx(path);
   }

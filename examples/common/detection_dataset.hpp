@@ -53,6 +53,7 @@ class DetectionDataset {
     const std::filesystem::path root(path);
     std::error_code error;
     DetectionDataset dataset;
+    QCNET_CHECK(check_unpacked(path));
     if (!is_one(root))
       return qcnet::Error(path + ": neither a VOC folder, with Annotations, nor a YOLO folder, with labels");
     if (std::filesystem::is_directory(root / "Annotations", error)) {

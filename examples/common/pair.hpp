@@ -10,6 +10,13 @@
 
 namespace examples {
 
+inline qcnet::Result<void> check_pair(const qcnet::Node& node, const std::string& node_path,
+                                      const qcnet::Server& server, const std::string& server_path) {
+  if (node.deployment().hash != server.deployment().hash)
+    return qcnet::Error(server_path + ": does not belong to " + node_path + ", their qcnet.hash differ");
+  return {};
+}
+
 struct Pair {
   std::shared_ptr<qcnet::Node> node;
   std::shared_ptr<qcnet::Server> server;
@@ -19,8 +26,7 @@ struct Pair {
                                   bool bf16 = false) {
     QCNET_TRY(auto node, qcnet::Node::load(node_path, qcnet::Verify::yes, {.fast = false, .bf16 = bf16}));
     QCNET_TRY(auto server, qcnet::Server::load(server_path, {.arithmetic = {.bf16 = bf16}}));
-    if (node.deployment().hash != server.deployment().hash)
-      return qcnet::Error(server_path + ": does not belong to " + node_path + ", their qcnet.hash differ");
+    QCNET_CHECK(check_pair(node, node_path, server, server_path));
     return Pair{std::make_shared<qcnet::Node>(std::move(node)),
                 std::make_shared<qcnet::Server>(std::move(server))};
   }

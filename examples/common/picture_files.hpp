@@ -22,6 +22,12 @@ inline qcnet::Result<std::vector<std::filesystem::path>> sorted_entries(const st
   return entries;
 }
 
+/// Error: an archive, as the scripts that train take them; the programs read folders.
+inline qcnet::Result<void> check_unpacked(const std::string& path) {
+  if (path.ends_with(".zip")) return qcnet::Error(path + ": is an archive; unzip it, and give the folder");
+  return {};
+}
+
 /// By its name: JPEG, PNG or BMP.
 inline bool is_picture(const std::filesystem::path& file) {
   std::string extension = file.extension().string();
