@@ -106,6 +106,11 @@ class Study(unittest.TestCase):
             study_report.plot(self.folder / "plot.svg", found, lambda row: row["ms"], "ms")
         self.assertEqual(drawn, [(3.0, 81.0)])
 
+    @unittest.skipUnless(study_report, "needs matplotlib")
+    def test_the_page_holds_the_tables_of_what_is_on_record(self):
+        page = study_report.DOCS / "study.md"
+        self.assertEqual(study_report.filled(page, study_report.gather(study_report.DOCS / "study")), page.read_text())
+
     def test_other_rates_are_cells_of_their_own(self):
         vit = FAMILIES["vit-cifar10"]
         half, = (cell for cell in vit.cells(0, 0.5) if cell.cut == vit.quick)

@@ -216,21 +216,26 @@ def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
     print(f"study_report.py: wrote {path}")
 
 
+def filled(path, found):
+    """The text of the page with the tables of what is on record."""
+    parts = {family: table(family, found) for family in FAMILIES if any(place.family == family for place in found)}
+    parts["components"] = components(found)
+    parts["margins"] = margins(found)
+    parts["errors"] = errors(found)
+    page = inputs.read_text(path)
+    for name, text in parts.items():
+        page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.S)
+        if count != 1:
+            raise SystemExit(f"{path}: has no place for {name}: <!-- {name} --> and <!-- end -->")
+    return page
+
+
 def main():
     arguments = parse()
     found = gather(arguments.results)
     if not found:
         raise SystemExit(f"{arguments.results}: holds no records; study.sh makes them")
-    parts = {family: table(family, found) for family in FAMILIES if any(place.family == family for place in found)}
-    parts["components"] = components(found)
-    parts["margins"] = margins(found)
-    parts["errors"] = errors(found)
-    page = inputs.read_text(arguments.page)
-    for name, text in parts.items():
-        page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.S)
-        if count != 1:
-            raise SystemExit(f"{arguments.page}: has no place for {name}: <!-- {name} --> and <!-- end -->")
-    arguments.page.write_text(page)
+    arguments.page.write_text(filled(arguments.page, found))
     print(f"study_report.py: wrote {arguments.page}")
     plot(DOCS / "study-bytes.svg", found, lambda row: row["bytes"], "bytes a picture", lambda row: row["file"])
     plot(DOCS / "study-latency.svg", found,
