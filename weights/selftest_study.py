@@ -107,9 +107,9 @@ class Study(unittest.TestCase):
         self.assertEqual(drawn, [(3.0, 81.0)])
 
     @unittest.skipUnless(study_report, "needs matplotlib")
-    def test_the_page_holds_the_tables_of_what_is_on_record(self):
-        page = study_report.DOCS / "study.md"
-        self.assertEqual(study_report.filled(page, study_report.gather(study_report.DOCS / "study")), page.read_text())
+    def test_pages_hold_the_tables_of_what_is_on_record(self):
+        for page, tables in study_report.pages(study_report.gather(study_report.DOCS / "study")).items():
+            self.assertEqual(study_report.filled(page, tables), page.read_text(), page)
 
     def test_other_rates_are_cells_of_their_own(self):
         vit = FAMILIES["vit-cifar10"]

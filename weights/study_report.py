@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables and plots of docs/study.md from the records of study.py, between the marks that stand there."""
+"""Writes the tables and plots of docs/study.md and README.md from the records of study.py, between the marks that stand there."""
 
 import argparse
 import re
@@ -19,7 +19,8 @@ import matplotlib.pyplot as plt  # noqa: E402: the backend comes first
 from qcnet_train import inputs
 from qcnet_train.study import FAMILIES, percent
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 TITLES = {
     "unpartitioned": "unpartitioned, float", "8-bit": "8 bit", "4-bit": "4 bit", "2-bit": "2 bit",
     "uniform": "uniform dequantization", "lloyd-max": "Lloyd-Max dequantization",
@@ -32,6 +33,11 @@ TITLES = {
     "klt-qcnet-finetuned": "**QCNet on principal components, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
 # Other ways to spend one bit a feature, tuned; and what to call them in a cell.
 OTHERS = {"lloyd-max-finetuned": "dequantization", "autoencoder-finetuned": "autoencoder", "qat": "QAT"}
+# README's: a cut of each family that has components of as many bytes, and what to call the families.
+FRONT = {"resnet-cifar10": "layer2", "vit-cifar10": "encoder.layers.encoder_layer_1", "convnext-cifar10": "features.2",
+         "yolo-bccd": "layers.5"}
+NAMES = {"resnet-cifar10": "ResNet", "vit-cifar10": "ViT", "convnext-cifar10": "ConvNeXt", "yolo-bccd": "YOLOv3-Tiny"}
+CLEARLY = 0.3  # points; seeds and JPEG decoders differ by as much
 # Of 1.2 Mbit/s, as BLE 2M has it (docs/planner.md).
 SECONDS_PER_BYTE = 8 / 1.2e6
 
@@ -39,7 +45,6 @@ SECONDS_PER_BYTE = 8 / 1.2e6
 def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=DOCS / "study", help="folder of the records")
-    parser.add_argument("--page", type=Path, default=DOCS / "study.md")
     return parser.parse_args()
 
 
@@ -93,11 +98,11 @@ def mean(rows, key):
 
 
 def cell(rows):
-    """Mean and, of several seeds, standard deviation."""
+    """Mean and, of several seeds, standard deviation; what is not trained is the same with each."""
     if not rows:
         return ""
     values = [row["percent"] for row in rows]
-    spread = f" ± {statistics.stdev(values):.2f}" if len(set(row["seed"] for row in rows)) > 1 else ""
+    spread = f" ± {statistics.stdev(values):.2f}" if len(set(values)) > 1 else ""
     return f"{statistics.mean(values):.2f}{spread}"
 
 
@@ -142,19 +147,69 @@ def difference(rows, others):
     return f"{mean(ours, 'percent') - mean(theirs, 'percent'):+.2f}" if seeds else ""
 
 
+def of_as_many_bytes(found, place):
+    """({method: rows} of a cut and of components with as many bytes, where these are)."""
+    at = AS_MANY_BYTES.get((place.family, place.cut), place)
+    of_components = {name: rows for name, rows in found.get(at, {}).items() if name.startswith("klt")}
+    return {**found.get(place, {}), **of_components}, at
+
+
+def best_of_others(methods):
+    """Which of OTHERS has the best mean; None if there are none."""
+    return max((name for name in OTHERS if name in methods), key=lambda name: mean(methods[name], "percent"), default=None)
+
+
+def named(place):
+    return f"{NAMES[place.family]}, `{place.cut.removeprefix('encoder.layers.')}`"
+
+
+def tuned_on_components(methods, at, place):
+    """A cell: in bold where it is clearly ahead, with the cut where it is another."""
+    rows = methods.get("klt-qcnet-finetuned", [])
+    best = best_of_others(methods)
+    ahead = rows and mean(rows, "percent") - max(mean(methods[name], "percent") for name in (best, "qcnet-finetuned")) > CLEARLY
+    bold = "**" if ahead else ""
+    return f"{bold}{cell(rows)}{bold}" + (f" (`{at.cut}`)" if rows and at != place else "")
+
+
+def front(found):
+    """README's first table: what crosses a cut of each family, and what comes of it."""
+    lines = ["| model, cut after | float map, bytes | frame, bytes | unpartitioned | dequantization | **QCNet, frozen** | best other way, tuned | "
+             "**QCNet on components, tuned** |", "|---|---|---|---|---|---|---|---|"]
+    for place in (Place(family, cut, 1, 1) for family, cut in FRONT.items()):
+        methods, at = of_as_many_bytes(found, place)
+        best = best_of_others(methods)
+        sent = [f"{methods[name][0]['bytes']:,}" for name in ("unpartitioned", "lloyd-max")]
+        cells = [named(place), *sent, *(cell(methods[name]) for name in ("unpartitioned", "lloyd-max")),
+                 f"**{cell(methods['qcnet'])}**", f"{cell(methods[best])} ({OTHERS[best]})", tuned_on_components(methods, at, place)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def ways(found):
+    """README's second one: every way to spend a frame's bytes, tuned."""
+    lines = ["| % | bytes | dequantization | autoencoder | quantization-aware training | QCNet on channels | QCNet on components | "
+             "control |", "|---|---|---|---|---|---|---|---|"]
+    for place in (Place(family.name, cut, 1, 1) for family in FAMILIES.values() for cut in family.cuts):
+        methods, at = of_as_many_bytes(found, place)
+        if best_of_others(methods):
+            cells = [named(place), f"{methods['lloyd-max'][0]['bytes']:,}",
+                     *(cell(methods.get(name, [])) for name in (*OTHERS, "qcnet-finetuned")),
+                     tuned_on_components(methods, at, place), cell(methods.get("control", []))]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def margins(found):
     """How far the QCNet is ahead of the other methods that send as many bytes, at every cut."""
     lines = ["| model, cut | frozen: QCNet less dequantization | less autoencoder | on components, less autoencoder | tuned: best other method | "
              "QCNet, less that | on components, less that | less control |", "|---|---|---|---|---|---|---|---|"]
     for family in FAMILIES.values():
         for place in (Place(family.name, cut, 1, 1) for cut in family.cuts):
-            methods = found.get(place, {})
-            at = AS_MANY_BYTES.get((place.family, place.cut), place)
-            of = {**methods, **{name: rows for name, rows in found.get(at, {}).items() if name.startswith("klt")}}
-            others = {name: of[name] for name in OTHERS if name in of}
-            if not others:
+            of, at = of_as_many_bytes(found, place)
+            best = best_of_others(of)
+            if not best:
                 continue
-            best = max(others, key=lambda name: mean(others[name], "percent"))
             tuned = of.get("klt-qcnet-finetuned", [])
             where = "" if at == place or not tuned else f" (`{at.cut}`)"
             cells = [difference(of.get("qcnet"), of.get("lloyd-max")), difference(of.get("qcnet"), of.get("autoencoder")),
@@ -216,14 +271,17 @@ def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
     print(f"study_report.py: wrote {path}")
 
 
-def filled(path, found):
-    """The text of the page with the tables of what is on record."""
-    parts = {family: table(family, found) for family in FAMILIES if any(place.family == family for place in found)}
-    parts["components"] = components(found)
-    parts["margins"] = margins(found)
-    parts["errors"] = errors(found)
+def pages(found):
+    """{page: {mark: table}} of what is on record."""
+    families = {family: table(family, found) for family in FAMILIES if any(place.family == family for place in found)}
+    return {DOCS / "study.md": {**families, "components": components(found), "margins": margins(found), "errors": errors(found)},
+            ROOT / "README.md": {"front": front(found), "ways": ways(found)}}
+
+
+def filled(path, tables):
+    """The text of a page with these tables."""
     page = inputs.read_text(path)
-    for name, text in parts.items():
+    for name, text in tables.items():
         page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.S)
         if count != 1:
             raise SystemExit(f"{path}: has no place for {name}: <!-- {name} --> and <!-- end -->")
@@ -235,8 +293,9 @@ def main():
     found = gather(arguments.results)
     if not found:
         raise SystemExit(f"{arguments.results}: holds no records; study.sh makes them")
-    arguments.page.write_text(filled(arguments.page, found))
-    print(f"study_report.py: wrote {arguments.page}")
+    for path, tables in pages(found).items():
+        path.write_text(filled(path, tables))
+        print(f"study_report.py: wrote {path}")
     plot(DOCS / "study-bytes.svg", found, lambda row: row["bytes"], "bytes a picture", lambda row: row["file"])
     plot(DOCS / "study-latency.svg", found,
          lambda row: row["node_ms"] + row["server_ms"] + 1000 * SECONDS_PER_BYTE * row["bytes"],
