@@ -58,9 +58,12 @@ void describe_file(std::ostream& out, const Safetensors& file, const qcnet::visi
 }
 
 void describe_network(std::ostream& out, const char* name, const Executor& network) {
-  std::string shapes = network.input_shape().to_string();
-  for (std::size_t i = 1; i < network.network().inputs(); ++i)
-    shapes += " and " + network.input_shape(i).to_string();
+  std::string shapes;
+  std::size_t input_bytes = 0;
+  for (std::size_t i = 0; i < network.network().inputs(); ++i) {
+    shapes += (i == 0 ? "" : " and ") + network.input_shape(i).to_string();
+    input_bytes += network.input_shape(i).elements() * sizeof(float);
+  }
   for (std::size_t i = 0; i < network.outputs(); ++i)
     shapes += (i == 0 ? " to " : " and ") + network.output_shape(i).to_string();
   line(out, name,
@@ -68,7 +71,7 @@ void describe_network(std::ostream& out, const char* name, const Executor& netwo
            millions(network.multiply_adds()) + " multiply-adds");
   line(out, "memory",
        megabytes(network.network().weight_bytes()) + " of packed weights, " +
-           megabytes(network.workspace_bytes()) + " of activations");
+           megabytes(network.workspace_bytes() + input_bytes) + " of activations, with the input");
 }
 
 std::size_t bytes_of_bits(const qcnet::Shape& map) {

@@ -186,6 +186,16 @@ TEST_CASE("frames of another model, cut or size are refused") {
   CHECK(contains(server.decode(frame_of("tiny-relu")).error().message(), "another model"));
 }
 
+TEST_CASE("a server of the caller's own model family is loaded by its function") {
+  const auto mine =
+      WeightsFile::golden("tiny-layer2-qcnet1.server").set_metadata("qcnet.architecture", "mine");
+  CHECK(contains(load_server(mine).error().message(), "architecture \"mine\" is not known to this build"));
+  Server own = load_server(mine, {.model = models::resnet}).value();
+  Server known = Server::load(golden_path("tiny-layer2-qcnet1.server")).value();
+  const Frame frame = frame_of("tiny-layer2");
+  CHECK(test::identical(own.decode(frame).value(), known.decode(frame).value()));
+}
+
 TEST_CASE("what is wrong with a server's file is said plainly") {
   const WeightsFile good = WeightsFile::golden("tiny-layer2-qcnet1.server");
   const auto said = [](const WeightsFile& file) {

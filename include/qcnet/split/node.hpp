@@ -29,7 +29,7 @@ class Node {
   /// Loads a `.node.safetensors` file. Error: what the file lacks, by name. Other arithmetic can make the
   /// head faster, but it rounds coarser, and bits of values next to their threshold are then not always those
   /// that the server's side was trained with: not the default. With another loader than `models::load`
-  /// (models/model.hpp) the program holds that family's code alone.
+  /// (models/model.hpp) the program holds that family's code alone, which may be one of your own.
   static Result<Node> load(const std::string& path, Verify verify = Verify::yes,
                            const Arithmetic& arithmetic = {.fast = false},
                            models::Loader& model = models::load) {

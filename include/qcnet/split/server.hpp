@@ -27,11 +27,11 @@ namespace qcnet::inline QCNET_ABI {
 /// at a time.
 class Server {
  public:
-  /// `compensate` false: the file's dequantization alone, as if it held no QCNet.
   struct Options {
-    bool compensate = true;
+    bool compensate = true;  ///< false: the file's dequantization alone, as if it held no QCNet
     Verify verify = Verify::yes;
     Arithmetic arithmetic = {};
+    models::Loader* model = models::load;  ///< what builds the tail: for a family of your own, its function
   };
 
   /// Loads a `.server.safetensors` file. Error: what the file lacks, by name.
@@ -46,7 +46,7 @@ class Server {
   /// The same from bytes that were compiled in (io::Safetensors::parse); they are not needed afterwards.
   static Result<Server> load(const io::Safetensors& file, Options options) {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "server"));
-    QCNET_TRY(Network network, models::load(file));
+    QCNET_TRY(Network network, options.model(file));
     const std::vector<CutMap> maps = deployment.maps();
     std::vector<Shape> shapes;
     shapes.reserve(maps.size());
