@@ -12,6 +12,7 @@ try:
     import study_report
 except SystemExit:  # matplotlib is for the report alone
     study_report = None
+from qcnet_train import study_tables
 from qcnet_train.study import FAMILIES, Cell, percent
 
 
@@ -54,12 +55,11 @@ class Study(unittest.TestCase):
         record.add({"qat": {"test": 0.7}}, [])
         self.assertEqual(record.content["trained"], {"qat": {"test": 0.6}, "control": {"test": 0.5}})
 
-    @unittest.skipUnless(study_report, "no matplotlib")
     def test_differences_are_of_the_same_seeds(self):
         rows, others = ([{"seed": seed, "percent": percent} for seed, percent in side]
                         for side in (((0, 80.0), (1, 90.0)), ((0, 79.0), (2, 60.0))))
-        self.assertEqual(study_report.difference(rows, others), "+1.00")
-        self.assertEqual(study_report.difference(rows, others[1:]) + study_report.difference(None, others), "")
+        self.assertEqual(study_tables.difference(rows, others), "+1.00")
+        self.assertEqual(study_tables.difference(rows, others[1:]) + study_tables.difference(None, others), "")
 
     def test_two_processes_do_not_work_on_one_cell(self):
         arguments = mock.Mock(work=self.folder)
@@ -98,18 +98,17 @@ class Study(unittest.TestCase):
             (self.folder / f"{seed}.json").write_text(json.dumps({
                 "family": "resnet-cifar10", "cut": "layer1", "seed": seed, "options": "--cut layer1", "trained": {},
                 "measured": [part(accuracy), part(accuracy + 9)]}))
-        found = study_report.gather(self.folder)
+        found = study_tables.gather(self.folder)
         (methods,) = found.values()
-        self.assertEqual(study_report.cell(methods["unpartitioned"]), "81.00 ± 1.41")
+        self.assertEqual(study_tables.cell(methods["unpartitioned"]), "81.00 ± 1.41")
         drawn = []
         with mock.patch("matplotlib.axes.Axes.scatter", lambda axes, x, y, **style: drawn.append((x, y))):
             study_report.plot(self.folder / "plot.svg", found, lambda row: row["ms"], "ms")
         self.assertEqual(drawn, [(3.0, 81.0)])
 
-    @unittest.skipUnless(study_report, "needs matplotlib")
     def test_pages_hold_the_tables_of_what_is_on_record(self):
-        for page, tables in study_report.pages(study_report.gather(study_report.DOCS / "study")).items():
-            self.assertEqual(study_report.filled(page, tables), page.read_text(), page)
+        for page, tables in study_tables.pages(study_tables.gather(study_tables.DOCS / "study")).items():
+            self.assertEqual(study_tables.filled(page, tables), page.read_text(), page)
 
     def test_other_rates_are_cells_of_their_own(self):
         vit = FAMILIES["vit-cifar10"]

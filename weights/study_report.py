@@ -2,9 +2,6 @@
 """Writes the tables and plots of docs/study.md and README.md from the records of study.py, between the marks that stand there."""
 
 import argparse
-import re
-import statistics
-from dataclasses import dataclass
 from pathlib import Path
 
 try:
@@ -17,27 +14,9 @@ matplotlib.rcParams["svg.hashsalt"] = "qcnet"  # the same figures give the same 
 import matplotlib.pyplot as plt  # noqa: E402: the backend comes first
 
 from qcnet_train import inputs
-from qcnet_train.study import FAMILIES, percent
+from qcnet_train.study import FAMILIES
+from qcnet_train.study_tables import DOCS, TITLES, filled, gather, mean, pages
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
-TITLES = {
-    "unpartitioned": "unpartitioned, float", "8-bit": "8 bit", "4-bit": "4 bit", "2-bit": "2 bit",
-    "uniform": "uniform dequantization", "lloyd-max": "Lloyd-Max dequantization",
-    "qcnet": "**QCNet, model frozen**",
-    "autoencoder": "autoencoder, model frozen", "lloyd-max-finetuned": "Lloyd-Max dequantization, tuned tail",
-    "autoencoder-finetuned": "autoencoder, tuned tail", "qat": "quantization-aware training of the whole model",
-    "qcnet-finetuned": "**QCNet, tuned tail**",
-    "klt": "principal components, model frozen, nothing trained", "klt-qcnet": "**QCNet on principal components, model frozen**",
-    "klt-finetuned": "principal components, tuned tail",
-    "klt-qcnet-finetuned": "**QCNet on principal components, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
-# Other ways to spend one bit a feature, tuned; and what to call them in a cell.
-OTHERS = {"lloyd-max-finetuned": "dequantization", "autoencoder-finetuned": "autoencoder", "qat": "QAT"}
-# README's: a cut of each family that has components of as many bytes, and what to call the families.
-FRONT = {"resnet-cifar10": "layer2", "vit-cifar10": "encoder.layers.encoder_layer_1", "convnext-cifar10": "features.2",
-         "yolo-bccd": "layers.5"}
-NAMES = {"resnet-cifar10": "ResNet", "vit-cifar10": "ViT", "convnext-cifar10": "ConvNeXt", "yolo-bccd": "YOLOv3-Tiny"}
-CLEARLY = 0.3  # points; seeds and JPEG decoders differ by as much
 # Of 1.2 Mbit/s, as BLE 2M has it (docs/planner.md).
 SECONDS_PER_BYTE = 8 / 1.2e6
 
@@ -46,189 +25,6 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=DOCS / "study", help="folder of the records")
     return parser.parse_args()
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """What the seeds of a cell share."""
-    family: str
-    cut: str
-    patch: int
-    rate: float
-
-    @staticmethod
-    def of(record):
-        def option(name, default):
-            words = record["options"].split()
-            return words[words.index(name) + 1] if name in words else default
-        return Place(record["family"], record["cut"], int(option("--patch", 1)), float(option("--rate", 1)))
-
-
-# Where components of as many bytes as a cut's channels are, if not there.
-AS_MANY_BYTES = {("resnet-cifar10", "layer2"): Place("resnet-cifar10", "layer2.0.add", 2, 1),
-                 ("resnet-cifar10", "layer3"): Place("resnet-cifar10", "layer3.0.add", 2, 1),
-                 ("yolo-bccd", "layers.3"): Place("yolo-bccd", "layers.6.bn", 2, 1),
-                 ("yolo-bccd", "layers.5"): Place("yolo-bccd", "layers.8.bn", 2, 1),
-                 ("yolo-bccd", "layers.7"): Place("yolo-bccd", "layers.8.bn", 2, 0.5)}
-
-
-def gather(folder):
-    """{place: {method: rows of its seeds}}; a row has its frame's bytes too.
-
-    Baselines are measured again whenever a method is added to a cell: of each seed the first row counts.
-    """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        record = inputs.read_json(path, "family", "cut", "seed", "options", "trained", "measured")
-        methods = found.setdefault(Place.of(record), {})
-        if control := record["trained"].get("control"):
-            methods.setdefault("control", []).append({"percent": 100 * control["test"], "seed": record["seed"]})
-        for part in record["measured"]:
-            for row in part["rows"]:
-                rows = methods.setdefault(row["method"], [])
-                if record["seed"] not in (known["seed"] for known in rows):
-                    sent = part["bytes"]["frame" if row["from_bits"] else "float32"]
-                    rows.append({**row, "percent": percent(row), "seed": record["seed"], "bytes": sent,
-                                 "file": part["bytes"]["file"]})
-    return found
-
-
-def mean(rows, key):
-    return statistics.mean(row[key] for row in rows)
-
-
-def cell(rows):
-    """Mean and, of several seeds, standard deviation; what is not trained is the same with each."""
-    if not rows:
-        return ""
-    values = [row["percent"] for row in rows]
-    spread = f" ± {statistics.stdev(values):.2f}" if len(set(values)) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
-
-
-def table(family, found):
-    """Methods by cuts, mean ± standard deviation over the seeds, and what is sent."""
-    of_cuts = {cut: found[place] for cut in FAMILIES[family].cuts if (place := Place(family, cut, 1, 1)) in found}
-    metric = "mAP@0.5" if "bccd" in FAMILIES[family].dataset else "accuracy"
-    lines = [f"| {family}, {metric}, % | " + " | ".join(f"`{cut}`" for cut in of_cuts) + " |",
-             "|---|" + "---|" * len(of_cuts)]
-    for method, title in TITLES.items():
-        rows = [methods.get(method, []) for methods in of_cuts.values()]
-        if any(rows):
-            lines.append(f"| {title} | " + " | ".join(map(cell, rows)) + " |")
-    seeds = [max(len({row["seed"] for row in rows}) for rows in methods.values()) for methods in of_cuts.values()]
-    sent = [next((methods[of][0]["bytes"] for of in ("lloyd-max", "klt") if of in methods), "")
-            for methods in of_cuts.values()]
-    return "\n".join([*lines, "| bytes of a frame of one bit a feature | " + " | ".join(map(str, sent)) + " |",
-                      "| most seeds of a method | " + " | ".join(map(str, seeds)) + " |"])
-
-
-def components(found):
-    """Principal components at every cut, size of patches and rate."""
-    columns = ("klt", "klt-qcnet", "klt-finetuned", "klt-qcnet-finetuned")
-    lines = ["| model, cut | pixels | bits a feature | bytes | nothing trained | QCNet, frozen | tuned tail | QCNet, tuned | "
-             "control | unpartitioned |", "|---|---|---|---|---|---|---|---|---|---|"]
-    for place, methods in sorted(found.items()):
-        if "klt" in methods:
-            whole = next(of["unpartitioned"][:1] for other, of in found.items()
-                         if other.family == place.family and "unpartitioned" in of)
-            control = next((of["control"] for other, of in found.items()
-                            if (other.family, other.cut) == (place.family, place.cut) and "control" in of), [])
-            cells = [cell(rows) for rows in (*(methods.get(name, []) for name in columns), control, whole)]
-            lines.append(f"| {place.family}, `{place.cut}` | {place.patch}x{place.patch} | {place.rate:g} | "
-                         f"{methods['klt'][0]['bytes']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def difference(rows, others):
-    """Of the means over the seeds that both have."""
-    seeds = {row["seed"] for row in rows or ()} & {row["seed"] for row in others or ()}
-    ours, theirs = ([row for row in side if row["seed"] in seeds] for side in (rows or (), others or ()))
-    return f"{mean(ours, 'percent') - mean(theirs, 'percent'):+.2f}" if seeds else ""
-
-
-def of_as_many_bytes(found, place):
-    """({method: rows} of a cut and of components with as many bytes, where these are)."""
-    at = AS_MANY_BYTES.get((place.family, place.cut), place)
-    of_components = {name: rows for name, rows in found.get(at, {}).items() if name.startswith("klt")}
-    return {**found.get(place, {}), **of_components}, at
-
-
-def best_of_others(methods):
-    """Which of OTHERS has the best mean; None if there are none."""
-    return max((name for name in OTHERS if name in methods), key=lambda name: mean(methods[name], "percent"), default=None)
-
-
-def named(place):
-    return f"{NAMES[place.family]}, `{place.cut.removeprefix('encoder.layers.')}`"
-
-
-def tuned_on_components(methods, at, place):
-    """A cell: in bold where it is clearly ahead, with the cut where it is another."""
-    rows = methods.get("klt-qcnet-finetuned", [])
-    best = best_of_others(methods)
-    ahead = rows and mean(rows, "percent") - max(mean(methods[name], "percent") for name in (best, "qcnet-finetuned")) > CLEARLY
-    bold = "**" if ahead else ""
-    return f"{bold}{cell(rows)}{bold}" + (f" (`{at.cut}`)" if rows and at != place else "")
-
-
-def front(found):
-    """README's first table: what crosses a cut of each family, and what comes of it."""
-    lines = ["| model, cut after | float map, bytes | frame, bytes | unpartitioned | dequantization | **QCNet, frozen** | best other way, tuned | "
-             "**QCNet on components, tuned** |", "|---|---|---|---|---|---|---|---|"]
-    for place in (Place(family, cut, 1, 1) for family, cut in FRONT.items()):
-        methods, at = of_as_many_bytes(found, place)
-        best = best_of_others(methods)
-        sent = [f"{methods[name][0]['bytes']:,}" for name in ("unpartitioned", "lloyd-max")]
-        cells = [named(place), *sent, *(cell(methods[name]) for name in ("unpartitioned", "lloyd-max")),
-                 f"**{cell(methods['qcnet'])}**", f"{cell(methods[best])} ({OTHERS[best]})", tuned_on_components(methods, at, place)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def ways(found):
-    """README's second one: every way to spend a frame's bytes, tuned."""
-    lines = ["| % | bytes | dequantization | autoencoder | quantization-aware training | QCNet on channels | QCNet on components | "
-             "control |", "|---|---|---|---|---|---|---|---|"]
-    for place in (Place(family.name, cut, 1, 1) for family in FAMILIES.values() for cut in family.cuts):
-        methods, at = of_as_many_bytes(found, place)
-        if best_of_others(methods):
-            cells = [named(place), f"{methods['lloyd-max'][0]['bytes']:,}",
-                     *(cell(methods.get(name, [])) for name in (*OTHERS, "qcnet-finetuned")),
-                     tuned_on_components(methods, at, place), cell(methods.get("control", []))]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def margins(found):
-    """How far the QCNet is ahead of the other methods that send as many bytes, at every cut."""
-    lines = ["| model, cut | frozen: QCNet less dequantization | less autoencoder | on components, less autoencoder | tuned: best other method | "
-             "QCNet, less that | on components, less that | less control |", "|---|---|---|---|---|---|---|---|"]
-    for family in FAMILIES.values():
-        for place in (Place(family.name, cut, 1, 1) for cut in family.cuts):
-            of, at = of_as_many_bytes(found, place)
-            best = best_of_others(of)
-            if not best:
-                continue
-            tuned = of.get("klt-qcnet-finetuned", [])
-            where = "" if at == place or not tuned else f" (`{at.cut}`)"
-            cells = [difference(of.get("qcnet"), of.get("lloyd-max")), difference(of.get("qcnet"), of.get("autoencoder")),
-                     difference(of.get("klt-qcnet"), of.get("autoencoder")), f"{OTHERS[best]} {cell(of[best])}",
-                     difference(of.get("qcnet-finetuned"), of[best]), difference(tuned, of[best]) + where,
-                     difference(tuned or of.get("qcnet-finetuned"), of.get("control"))]
-            lines.append(f"| {place.family}, `{place.cut}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def errors(found):
-    """Relative error of the reconstruction beside the accuracy that it gives the same frozen tail."""
-    lines = ["| model, cut | Lloyd-Max: error | accuracy | QCNet, frozen: error | accuracy |", "|---|---|---|---|---|"]
-    for place, methods in sorted(found.items()):
-        cells = [f"{mean(methods[name], 'reconstruction_error'):.3f} | {mean(methods[name], 'percent'):.2f}"
-                 for name in ("lloyd-max", "qcnet") if name in methods]
-        if len(cells) == 2:
-            lines.append(f"| {place.family}, `{place.cut}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def style(method):
@@ -269,23 +65,6 @@ def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
     figure.tight_layout(rect=(0, 0.2, 1, 1))
     figure.savefig(path, metadata={"Date": None})
     print(f"study_report.py: wrote {path}")
-
-
-def pages(found):
-    """{page: {mark: table}} of what is on record."""
-    families = {family: table(family, found) for family in FAMILIES if any(place.family == family for place in found)}
-    return {DOCS / "study.md": {**families, "components": components(found), "margins": margins(found), "errors": errors(found)},
-            ROOT / "README.md": {"front": front(found), "ways": ways(found)}}
-
-
-def filled(path, tables):
-    """The text of a page with these tables."""
-    page = inputs.read_text(path)
-    for name, text in tables.items():
-        page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.S)
-        if count != 1:
-            raise SystemExit(f"{path}: has no place for {name}: <!-- {name} --> and <!-- end -->")
-    return page
 
 
 def main():
