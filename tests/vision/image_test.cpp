@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 using qcnet::vision::Image;
+using qcnet::vision::ImageView;
 
 TEST_CASE("An image that contradicts itself is refused") {
   CHECK(check(Image{2, 3, 3, std::vector<std::uint8_t>(18)}).ok());
@@ -14,6 +15,22 @@ TEST_CASE("An image that contradicts itself is refused") {
   CHECK(check(Image{2, 3, 3, std::vector<std::uint8_t>(17)}).error().message() ==
         "the image [2, 3, 3] needs 18 bytes, found 17");
   CHECK_FALSE(check(Image{SIZE_MAX, SIZE_MAX, 3, {}}).ok());
+}
+
+TEST_CASE("Rows that are apart must be in the buffer") {
+  const std::vector<std::uint8_t> bytes(100);
+  const auto of = [&](std::size_t height, std::size_t size, std::size_t stride) {
+    return check(ImageView{height, 3, 3, {bytes.data(), size}, stride});
+  };
+  CHECK(of(4, 39, 10).ok());   // the last row needs no gap behind it
+  CHECK(of(4, 100, 10).ok());  // there may be more
+  CHECK(of(4, 36, 9).ok());
+  CHECK(of(1, 9, SIZE_MAX).ok());
+  CHECK(of(4, 38, 10).error().message() ==
+        "the image [4, 3, 3] with rows 10 bytes apart is larger than its 38 bytes");
+  CHECK_FALSE(of(1, 8, 10).ok());
+  CHECK_FALSE(of(3, 100, SIZE_MAX / 2 + 5).ok());
+  CHECK(of(4, 100, 8).error().message() == "the image [4, 3, 3] with rows 8 bytes apart: a row has 9");
 }
 
 TEST_CASE("Channels are converted as PIL does") {

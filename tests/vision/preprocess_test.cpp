@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include <qcnet/vision/preprocess.hpp>
@@ -12,6 +13,7 @@
 using qcnet::Shape;
 using qcnet::Tensor;
 using qcnet::vision::Image;
+using qcnet::vision::ImageView;
 using qcnet::vision::Preprocess;
 
 static const std::vector<float> mean = {0.485f, 0.456f, 0.406f}, deviation = {0.229f, 0.224f, 0.225f};
@@ -65,6 +67,24 @@ TEST_CASE("Without a resize the centre is taken as it is") {
   for (std::size_t y = 0; y < 4; ++y)
     for (std::size_t x = 0; x < 4; ++x)
       CHECK(input[y * 4 + x] == static_cast<float>(image.pixels[(y + 1) * 8 + x + 2]) / 255.0f);
+}
+
+TEST_CASE("A buffer whose rows are apart is the picture without the gaps") {
+  for (const std::size_t in : {std::size_t{1}, std::size_t{3}})
+    for (const std::size_t out : {std::size_t{1}, std::size_t{3}})
+      for (const std::size_t gap : {std::size_t{1}, std::size_t{7}, std::size_t{64}})
+        for (const auto& [resize, letterbox] : {std::pair{std::size_t{0}, false}, {12, false}, {0, true}}) {
+          const Image image = noise(11, 17, in);
+          const std::size_t row = 17 * in, stride = row + gap;
+          std::vector<std::uint8_t> buffer(10 * stride + row, 99);
+          for (std::size_t y = 0; y < 11; ++y)
+            std::copy_n(image.pixels.data() + y * row, row, buffer.data() + y * stride);
+          const std::vector<float> means(mean.begin(), mean.begin() + static_cast<std::ptrdiff_t>(out));
+          const Preprocess preprocess{resize, 9, 13, means, std::vector<float>(out, 0.25f), letterbox};
+          const Tensor expected = preprocess(image).value();
+          const Tensor found = preprocess(ImageView{11, 17, in, buffer, stride}).value();
+          CHECK(std::ranges::equal(found.span(), expected.span()));
+        }
 }
 
 TEST_CASE("Settings and images that make no sense are refused") {

@@ -68,7 +68,7 @@ class Node {
   }
 
   /// Picture to sealed frame. Frames are numbered from 1.
-  Result<Frame> encode(const vision::Image& image) {
+  Result<Frame> encode(const vision::ImageView& image) {
     Frame frame = make_frame();
     QCNET_CHECK(encode_into(image, frame));
     return frame;
@@ -76,7 +76,7 @@ class Node {
 
   /// The same into a frame made by `make_frame`; for pictures of one size nothing is allocated from the
   /// second on. Error: a picture that contradicts itself or is larger than a frame can say, 65535 pixels.
-  Result<void> encode_into(const vision::Image& image, Frame& frame) {
+  Result<void> encode_into(const vision::ImageView& image, Frame& frame) {
     constexpr std::size_t most = std::numeric_limits<std::uint16_t>::max();
     if (image.width > most || image.height > most)
       return Error("a picture of " + std::to_string(image.width) + " x " + std::to_string(image.height) +
@@ -105,7 +105,7 @@ class Node {
 
   /// The float map at the cut, before the thresholds, or what an encoder makes of it; valid until the next
   /// call. Maps that cross beside it are then `head().output(i)`.
-  Result<ConstTensorView> features(const vision::Image& image) {
+  Result<ConstTensorView> features(const vision::ImageView& image) {
     QCNET_CHECK(deployment_.preprocess.apply_into(image, input_, scratch_));
     return head_.run(input_);
   }

@@ -11,6 +11,20 @@
 
 namespace qcnet::inline QCNET_ABI::vision {
 
+/// A picture in somebody's memory, such as a camera's buffer: as an Image, but rows may be further apart.
+struct ImageView {
+  std::size_t height = 0;
+  std::size_t width = 0;
+  std::size_t channels = 0;
+  std::span<const std::uint8_t> pixels;
+  std::size_t stride = 0;  ///< bytes from one row to the next; 0: no gaps between them
+
+  std::size_t row_bytes() const { return width * channels; }
+  const std::uint8_t* row(std::size_t y) const {
+    return pixels.data() + y * (stride == 0 ? row_bytes() : stride);
+  }
+};
+
 /// A picture of 8 bits a channel, rows from top to bottom, channels interleaved: `pixels[(y * width + x) *
 /// channels + c]`. 1 channel is gray, 3 are RGB.
 struct Image {
@@ -18,19 +32,33 @@ struct Image {
   std::size_t width = 0;
   std::size_t channels = 0;
   std::vector<std::uint8_t> pixels;
+
+  operator ImageView() const { return {height, width, channels, pixels}; }
 };
 
-/// Says what is wrong with an image that someone filled by hand: no pixels, other than 1 or 3 channels, or
-/// `pixels` of another size than height * width * channels.
-inline Result<void> check(const Image& image) {
+/// Says what is wrong with an image that someone filled by hand: no pixels, other than 1 or 3 channels,
+/// `pixels` of another size than height * width * channels, or rows that are longer than their stride or end
+/// behind `pixels`.
+inline Result<void> check(const ImageView& image) {
   const std::size_t dims[] = {image.height, image.width, image.channels};
   QCNET_TRY(const Shape shape, Shape::make(std::span<const std::size_t>(dims)));
   if (shape.elements() == 0) return Error("the image " + shape.to_string() + " has no pixels");
   if (image.channels != 1 && image.channels != 3)
     return Error("the image " + shape.to_string() + " has neither 1 channel (gray) nor 3 (RGB)");
-  if (image.pixels.size() != shape.elements())
+  if (image.stride == 0) {
+    if (image.pixels.size() == shape.elements()) return {};
     return Error("the image " + shape.to_string() + " needs " + std::to_string(shape.elements()) +
                  " bytes, found " + std::to_string(image.pixels.size()));
+  }
+  const std::string rows = " with rows " + std::to_string(image.stride) + " bytes apart";
+  if (image.stride < image.row_bytes())
+    return Error("the image " + shape.to_string() + rows + ": a row has " +
+                 std::to_string(image.row_bytes()));
+  const std::size_t gaps = image.height - 1;
+  if (image.pixels.size() < image.row_bytes() ||
+      (gaps > 0 && (image.pixels.size() - image.row_bytes()) / gaps < image.stride))
+    return Error("the image " + shape.to_string() + rows + " is larger than its " +
+                 std::to_string(image.pixels.size()) + " bytes");
   return {};
 }
 

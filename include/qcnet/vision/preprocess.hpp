@@ -55,7 +55,7 @@ struct Preprocess {
   }
 
   /// The network's input `[1, height, width, channels]`.
-  Result<Tensor> operator()(const Image& image) const {
+  Result<Tensor> operator()(const ImageView& image) const {
     QCNET_CHECK(check());
     Tensor out(output_shape());
     Scratch scratch;
@@ -64,30 +64,31 @@ struct Preprocess {
   }
 
   /// The same into `out`, which must have `output_shape()`.
-  Result<void> apply_into(const Image& image, TensorView out, Scratch& scratch) const {
+  Result<void> apply_into(const ImageView& image, TensorView out, Scratch& scratch) const {
     QCNET_CHECK(check());
     QCNET_CHECK(vision::check(image));
     if (!(out.shape == output_shape()))
       return Error("preprocessing: expected an output of " + output_shape().to_string() + ", found " +
                    out.shape.to_string());
     const std::size_t channels = mean.size();
-    const Image* source = &image;
+    ImageView source = image;
     if (image.channels != channels) {
       Image& converted = scratch.converted;
       converted.height = image.height;
       converted.width = image.width;
       converted.channels = channels;
       converted.pixels.resize(image.height * image.width * channels);
-      convert_pixels_into(image.pixels.data(), image.channels, image.height * image.width, channels,
-                          converted.pixels.data());
-      source = &converted;
+      for (std::size_t y = 0; y < image.height; ++y)
+        convert_pixels_into(image.row(y), image.channels, image.width, channels,
+                            converted.pixels.data() + y * image.width * channels);
+      source = converted;
     }
 
     const auto [rows, columns] = letterbox ? boxed(image) : cropped(image);
     const bool resized = rows.size != image.height || columns.size != image.width;
     if (resized)
-      source = &scratch.resizer(*source, {image.height, rows.size, rows.skip, rows.count},
-                                {image.width, columns.size, columns.skip, columns.count});
+      source = scratch.resizer(source, {image.height, rows.size, rows.skip, rows.count},
+                               {image.width, columns.size, columns.skip, columns.count});
     const std::size_t top = resized ? 0 : rows.skip;
     const std::size_t left = resized ? 0 : columns.skip;
     const std::uint8_t around = letterbox ? Letterbox::gray : std::uint8_t{0};
@@ -96,14 +97,15 @@ struct Preprocess {
     std::array<std::array<float, 256>, 3> table;
     for (std::size_t c = 0; c < channels; ++c)
       for (std::size_t v = 0; v < 256; ++v) table[c][v] = (static_cast<float>(v) / 255.0f - mean[c]) / std[c];
-    for (std::size_t y = 0; y < height; ++y)
+    for (std::size_t y = 0; y < height; ++y) {
+      const std::uint8_t* line = y - rows.pad < rows.count ? source.row(top + y - rows.pad) : nullptr;
       for (std::size_t x = 0; x < width; ++x) {
-        const bool inside = y - rows.pad < rows.count && x - columns.pad < columns.count;  // or it wraps
-        const std::size_t at = (top + y - rows.pad) * source->width + left + x - columns.pad;
+        const bool inside = line != nullptr && x - columns.pad < columns.count;  // or it wraps
+        const std::size_t at = (left + x - columns.pad) * channels;
         float* pixel = out.pixel(y * width + x);
-        for (std::size_t c = 0; c < channels; ++c)
-          pixel[c] = table[c][inside ? source->pixels[at * channels + c] : around];
+        for (std::size_t c = 0; c < channels; ++c) pixel[c] = table[c][inside ? line[at + c] : around];
       }
+    }
     return {};
   }
 
@@ -119,14 +121,14 @@ struct Preprocess {
     Axis rows, columns;
   };
 
-  Axes cropped(const Image& image) const {
+  Axes cropped(const ImageView& image) const {
     const std::size_t shorter = std::min(image.height, image.width);
     const std::size_t target = resize == 0 ? shorter : resize;
     return {center_crop(image.height * target / shorter, height),
             center_crop(image.width * target / shorter, width)};
   }
 
-  Axes boxed(const Image& image) const {
+  Axes boxed(const ImageView& image) const {
     const Letterbox box = Letterbox::fit(image.height, image.width, height, width);
     return {{box.height, 0, box.top, box.height}, {box.width, 0, box.left, box.width}};
   }

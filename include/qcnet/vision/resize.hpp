@@ -82,7 +82,7 @@ class Resizer {
   /// The window of `image`, resized to `rows.output` x `columns.output`, that the axes ask for. Only that
   /// window is computed. The image must pass `check`, the axes' inputs be its size and no size be zero. The
   /// answer lives until the next call.
-  const Image& operator()(const Image& image, const ResizeAxis& rows, const ResizeAxis& columns) {
+  const Image& operator()(const ImageView& image, const ResizeAxis& rows, const ResizeAxis& columns) {
     rows_.plan(rows);
     const std::size_t top = rows_[0].first;
     const std::size_t bottom = rows_[rows.count - 1].first + rows_[rows.count - 1].count;
@@ -108,18 +108,19 @@ class Resizer {
     return result_;
   }
 
-  const Image& operator()(const Image& image, std::size_t height, std::size_t width) {
+  const Image& operator()(const ImageView& image, std::size_t height, std::size_t width) {
     return (*this)(image, {image.height, height, 0, height}, {image.width, width, 0, width});
   }
 
  private:
   // Rows [top, bottom) of the image with the wanted columns.
-  void shrink_columns(const Image& image, const ResizeAxis& columns, std::size_t top, std::size_t bottom) {
+  void shrink_columns(const ImageView& image, const ResizeAxis& columns, std::size_t top,
+                      std::size_t bottom) {
     columns_.plan(columns);
     narrow_.resize((bottom - top) * columns.count * image.channels);
     std::uint8_t* out = narrow_.data();
     for (std::size_t y = top; y < bottom; ++y) {
-      const std::uint8_t* row = image.pixels.data() + y * image.width * image.channels;
+      const std::uint8_t* row = image.row(y);
       for (std::size_t x = 0; x < columns.count; ++x, out += image.channels) {
         const auto taps = columns_[x];
         const std::uint8_t* pixel = row + taps.first * image.channels;
