@@ -49,8 +49,10 @@ class Place:
 
 
 # Where components of as many bytes as a cut's channels are, if not there.
-AS_MANY_BYTES = {("resnet-cifar10", "layer2"): Place("resnet-cifar10", "layer2.0.add", 2, 1),
+AS_MANY_BYTES = {("resnet-cifar10", "layer1"): Place("resnet-cifar10", "layer2.0.add", 2, 2),
+                 ("resnet-cifar10", "layer2"): Place("resnet-cifar10", "layer2.0.add", 2, 1),
                  ("resnet-cifar10", "layer3"): Place("resnet-cifar10", "layer3.0.add", 2, 1),
+                 ("convnext-cifar10", "features.3"): Place("convnext-cifar10", "features.2", 1, 1),
                  ("yolo-bccd", "layers.3"): Place("yolo-bccd", "layers.6.bn", 2, 1),
                  ("yolo-bccd", "layers.5"): Place("yolo-bccd", "layers.8.bn", 2, 1),
                  ("yolo-bccd", "layers.7"): Place("yolo-bccd", "layers.8.bn", 2, 0.5)}
