@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+import compensate
 import export
 import train
 import unpack_cifar10
@@ -619,7 +620,7 @@ class EndToEnd(unittest.TestCase):
                         "--calibration", 64, "--out", binary)
             self.run_script(*binarize, "--epochs", 1)
             said = self.run_script(*binarize, "--epochs", 2, "--seed", 1, refused=True)
-            self.assertIn("binary.pt: was trained with another --epochs, --seed; give the same again, or no --resume", said)
+            self.assertIn("binary.pt: was trained with another --epochs, --seed; give the same again, or another --out", said)
             self.forget_settings(binary)
             self.run_script(*binarize, "--epochs", 2)
             log = json.loads(binary.with_suffix(".json").read_text())
@@ -686,6 +687,18 @@ class EndToEnd(unittest.TestCase):
                 self.train_here("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--batch", 16, "--lr", 1e30,
                                 "--epochs", 3, "--out", root / "base.pt", "--set", "width=8", "depths=1,1,1,1")
             self.assertFalse((root / "base.pt").exists())
+
+    def test_that_there_are_no_components_is_said_before_anything_is_measured(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            data = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32)
+            self.train_here(*data, "--epochs", 0, "--out", root / "base.pt", "--set", "width=8", "depths=1,1,1,1")
+            command = ("compensate.py", *data, "--base", root / "base.pt", "--cut", "layer2", "--methods", "klt-qcnet", "--out", root / "run")
+            with mock.patch("sys.argv", [*map(str, command)]), mock.patch("compensate.Experiment.baselines") as baselines, \
+                    self.assertRaisesRegex(SystemExit, "cut 'layer2': its map cannot be had in another basis"):
+                compensate.main()
+            baselines.assert_not_called()
 
     def test_a_pretrained_model_is_the_one_that_is_asked_for(self):
         with tempfile.TemporaryDirectory() as scratch:

@@ -89,8 +89,8 @@ class Study(unittest.TestCase):
                 self.assertEqual((found / "cat/0000.jpg").read_text(), "a picture")
         self.assertEqual([path.name for path in work.iterdir()], ["cifar10-test"])
 
-    @unittest.skipUnless(study_report, "needs matplotlib")
-    def test_a_report_counts_a_seed_once_and_takes_the_time_of_the_idle_machine(self):
+    def two_seeds(self):
+        """What is gathered of two records, each measured twice."""
         for seed, accuracy, milliseconds in ((0, 80.0, 9.0), (1, 82.0, 3.0)):
             def part(accuracy):
                 row = {"method": "unpartitioned", "from_bits": False, "accuracy": accuracy, "ms": milliseconds}
@@ -98,13 +98,31 @@ class Study(unittest.TestCase):
             (self.folder / f"{seed}.json").write_text(json.dumps({
                 "family": "resnet-cifar10", "cut": "layer1", "seed": seed, "options": "--cut layer1", "trained": {},
                 "measured": [part(accuracy), part(accuracy + 9)]}))
-        found = study_tables.gather(self.folder)
-        (methods,) = found.values()
+        return study_tables.gather(self.folder)
+
+    def test_a_report_counts_a_seed_once(self):
+        (methods,) = self.two_seeds().values()
         self.assertEqual(study_tables.cell(methods["unpartitioned"]), "81.00 ± 1.41")
+
+    @unittest.skipUnless(study_report, "needs matplotlib")
+    def test_a_plot_takes_the_time_of_the_idle_machine(self):
         drawn = []
         with mock.patch("matplotlib.axes.Axes.scatter", lambda axes, x, y, **style: drawn.append((x, y))):
-            study_report.plot(self.folder / "plot.svg", found, lambda row: row["ms"], "ms")
+            study_report.plot(self.folder / "plot.svg", self.two_seeds(), lambda row: row["ms"], "ms")
         self.assertEqual(drawn, [(3.0, 81.0)])
+
+    def test_bold_is_what_is_clearly_ahead_of_each_other_way_by_the_seeds_of_both(self):
+        def rows(*percents):
+            return [{"seed": seed, "percent": percent} for seed, percent in enumerate(percents)]
+        place = study_tables.Place("vit-cifar10", "a", 1, 1)
+        for components, bold in ((rows(81.0, 99.0), False), (rows(81.4, 60.0), True), ([], False)):
+            methods = {"qat": rows(81.0), "lloyd-max-finetuned": rows(80.0), "qcnet-finetuned": rows(80.5),
+                       "klt-qcnet-finetuned": components}
+            self.assertEqual("**" in study_tables.tuned_on_components(methods, place, place), bold, components)
+
+    def test_tables_leave_out_what_is_not_on_record(self):
+        for page, tables in study_tables.pages(self.two_seeds()).items():
+            self.assertTrue(all("80.00" not in table for table in tables.values()), page)
 
     def test_pages_hold_the_tables_of_what_is_on_record(self):
         for page, tables in study_tables.pages(study_tables.gather(study_tables.DOCS / "study")).items():

@@ -24,6 +24,7 @@ SECONDS_PER_BYTE = 8 / 1.2e6
 def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=DOCS / "study", help="folder of the records")
+    parser.add_argument("--page", type=Path, default=DOCS / "study.md", help="to write to; with the default README.md, too")
     return parser.parse_args()
 
 
@@ -72,8 +73,8 @@ def main():
     found = gather(arguments.results)
     if not found:
         raise SystemExit(f"{arguments.results}: holds no records; study.sh makes them")
-    for path, tables in pages(found).items():
-        path.write_text(filled(path, tables))
+    for path, text in [(path, filled(path, tables)) for path, tables in pages(found, arguments.page).items()]:
+        path.write_text(text)
         print(f"study_report.py: wrote {path}")
     plot(DOCS / "study-bytes.svg", found, lambda row: row["bytes"], "bytes a picture", lambda row: row["file"])
     plot(DOCS / "study-latency.svg", found,

@@ -24,8 +24,9 @@ inline qcnet::Result<std::vector<std::filesystem::path>> sorted_entries(const st
 
 /// Error: an archive, as the scripts that train take them; the programs read folders.
 inline qcnet::Result<void> check_unpacked(const std::string& path) {
-  if (path.ends_with(".zip")) return qcnet::Error(path + ": is an archive; unzip it, and give the folder");
-  return {};
+  std::error_code error;
+  if (!path.ends_with(".zip") || !std::filesystem::is_regular_file(path, error)) return {};
+  return qcnet::Error(path + ": is an archive; unzip it, and give the folder");
 }
 
 /// By its name: JPEG, PNG or BMP.

@@ -25,6 +25,7 @@ class Pictures {
   static qcnet::Result<Pictures> open(const std::vector<std::string>& paths, const std::string& split) {
     Pictures pictures;
     std::error_code error;
+    for (const std::string& path : paths) QCNET_CHECK(check_unpacked(path));
     const bool boxes = paths.size() == 1 && DetectionDataset::is_one(paths[0]);
     if (!split.empty() && !boxes) return qcnet::Error("--split is for a folder of pictures with boxes");
     if (boxes) {

@@ -147,6 +147,7 @@ bad 1 "small.weights: yolov3-tiny of 3 classes" "$bin/detect" small.weights 1x1.
 bad 1 "--size 100 is not a multiple of 32" "$bin/detect" small.weights 1x1.png --size 100
 bad 1 "no-names: cannot be read" "$bin/detect" small.weights 1x1.png --names no-names
 bad 1 "boxed.jpg: boxes are drawn into a PNG file" "$bin/detect" "$yolo.safetensors" 1x1.png -o boxed.jpg
+: >cells.zip
 bad 1 "cells.zip: is an archive; unzip it" "$bin/evaluate" cells.zip "$yolo_node" "$yolo_server"
 bad 2 "--score" "$bin/detect" "$yolo.safetensors" 1x1.png --score 2
 

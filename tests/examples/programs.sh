@@ -203,7 +203,9 @@ bad 1 "empty: no pictures found" evaluate empty "$node" "$server"
 bad 1 "knows no class \"strange\"" evaluate strangers "$node" "$server"
 bad 1 "short-images-idx3-ubyte" evaluate short-images-idx3-ubyte "$node" "$server"
 bad 1 "nowhere" evaluate nowhere "$node" "$server"
+: >pictures.zip
 bad 1 "pictures.zip: is an archive; unzip it" evaluate pictures.zip "$node" "$server"
+bad 1 "pictures.zip: is an archive; unzip it" "$bin/node" "$node" pictures.zip -o new-frames
 bad 1 "no-folder/frames" "$bin/node" "$node" pictures -o no-folder/frames
 bad 1 "no-folder/table" "$bin/evaluate" pictures "$node" "$server" --json no-folder/table
 

@@ -187,13 +187,16 @@ TEST_CASE("frames of another model, cut or size are refused") {
 }
 
 TEST_CASE("a server of the caller's own model family is loaded by its function") {
-  const auto mine =
-      WeightsFile::golden("tiny-layer2-qcnet1.server").set_metadata("qcnet.architecture", "mine");
-  CHECK(contains(load_server(mine).error().message(), "architecture \"mine\" is not known to this build"));
-  Server own = load_server(mine, {.model = models::resnet}).value();
-  Server known = Server::load(golden_path("tiny-layer2-qcnet1.server")).value();
-  const Frame frame = frame_of("tiny-layer2");
-  CHECK(test::identical(own.decode(frame).value(), known.decode(frame).value()));
+  for (const auto& [node, server] : {std::pair{"tiny-layer2", "tiny-layer2-qcnet1.server"},
+                                     {"tiny-patches", "tiny-patches-klt-qcnet.server"}}) {
+    CAPTURE(server);
+    const auto mine = WeightsFile::golden(server).set_metadata("qcnet.architecture", "mine");
+    CHECK(contains(load_server(mine).error().message(), "architecture \"mine\" is not known to this build"));
+    Server own = load_server(mine, {.family = models::resnet}).value();
+    Server known = Server::load(golden_path(server)).value();
+    const Frame frame = frame_of(node);
+    CHECK(test::identical(own.decode(frame).value(), known.decode(frame).value()));
+  }
 }
 
 TEST_CASE("what is wrong with a server's file is said plainly") {

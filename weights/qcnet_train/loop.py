@@ -43,7 +43,7 @@ class Checkpoint:
         if state is None:
             return []
         if "settings" in state:  # checkpoints of before have none
-            check_settings(self.path, self.extra["settings"], state["settings"], "give the same again, or no --resume")
+            check_settings(self.path, self.extra["settings"], state["settings"], "give the same again, or another --out")
         for name, part in self.parts.items():
             inputs.fill(self.path, part, state[name])
         return state["history"]

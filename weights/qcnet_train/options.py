@@ -1,6 +1,7 @@
 """Command-line options that the scripts share."""
 
 import argparse
+import os
 
 from . import data
 from .data.detection import FLIPS
@@ -42,7 +43,8 @@ def parse_checkpoint(made):
     arguments = made.parse_args()
     if arguments.out.suffix in (".json", ".safetensors"):
         made.error(f"argument --out: {arguments.out} is no name of a checkpoint, whose log is the .json beside it; take .pt")
-    if arguments.out.exists() and not arguments.resume:
+    started = int(os.environ.get("RANK", 0)) or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))  # by torchrun, before
+    if arguments.out.exists() and not arguments.resume and not started:
         made.error(f"argument --out: {arguments.out} is there already; --resume goes on with it, else take another name")
     return arguments
 

@@ -35,8 +35,9 @@ inline Result<Network> load_family(const io::Safetensors& weights) {
 
 }  // namespace detail
 
-inline Result<Network> load(const io::Safetensors& weights) {
-  QCNET_TRY(Network network, detail::load_family(weights));
+/// As `load`, of a family of your own.
+inline Result<Network> load(const io::Safetensors& weights, Loader& family) {
+  QCNET_TRY(Network network, family(weights));
   if (weights.metadata("qcnet.role") != "server") return network;
   QCNET_TRY(const std::size_t patch, patch_size(weights));
   if (patch == 1) return network;
@@ -44,6 +45,10 @@ inline Result<Network> load(const io::Safetensors& weights) {
     return Error("a tail of " + std::to_string(network.inputs()) + " maps cannot read " +
                  patches_text(patch) + " (metadata \"qcnet.patch\")");
   return network.behind("qcnet.patch", std::make_shared<const DepthToSpace>(patch));
+}
+
+inline Result<Network> load(const io::Safetensors& weights) {
+  return load(weights, detail::load_family);
 }
 
 }  // namespace qcnet::inline QCNET_ABI::models

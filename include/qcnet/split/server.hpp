@@ -31,7 +31,7 @@ class Server {
     bool compensate = true;  ///< false: the file's dequantization alone, as if it held no QCNet
     Verify verify = Verify::yes;
     Arithmetic arithmetic = {};
-    models::Loader* model = models::load;  ///< what builds the tail: for a family of your own, its function
+    models::Loader* family = nullptr;  ///< builds the tail of a model family of your own
   };
 
   /// Loads a `.server.safetensors` file. Error: what the file lacks, by name.
@@ -46,7 +46,8 @@ class Server {
   /// The same from bytes that were compiled in (io::Safetensors::parse); they are not needed afterwards.
   static Result<Server> load(const io::Safetensors& file, Options options) {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "server"));
-    QCNET_TRY(Network network, options.model(file));
+    QCNET_TRY(Network network,
+              options.family == nullptr ? models::load(file) : models::load(file, *options.family));
     const std::vector<CutMap> maps = deployment.maps();
     std::vector<Shape> shapes;
     shapes.reserve(maps.size());

@@ -11,7 +11,8 @@
 
 namespace qcnet::inline QCNET_ABI::vision {
 
-/// A picture in somebody's memory, such as a camera's buffer: as an Image, but rows may be further apart.
+/// A picture in somebody's memory, such as a camera's buffer, which must outlive it: as an Image, but rows
+/// may be further apart.
 struct ImageView {
   std::size_t height = 0;
   std::size_t width = 0;
@@ -37,7 +38,7 @@ struct Image {
 };
 
 /// Says what is wrong with an image that someone filled by hand: no pixels, other than 1 or 3 channels,
-/// `pixels` of another size than height * width * channels, or rows that are longer than their stride or end
+/// `pixels` of another size than height * width * channels; with a stride, rows that are longer or that end
 /// behind `pixels`.
 inline Result<void> check(const ImageView& image) {
   const std::size_t dims[] = {image.height, image.width, image.channels};
