@@ -3,6 +3,7 @@
 #include "common/classes.hpp"
 #include "common/draw.hpp"
 #include "common/pair.hpp"
+#include "common/picture_files.hpp"
 #include "common/program.hpp"
 #include "common/whole_model.hpp"
 #include "common/write_png.hpp"
@@ -109,8 +110,8 @@ int main(int argc, char** argv) {
       ->group(group);
 
   return run(app, argc, argv, [&]() -> Result<void> {
-    if (!output.empty() && !output.ends_with(".png"))
-      return Error(output + ": boxes are drawn into a PNG file, whose name ends in .png");
+    if (is_picture(output) && !output.ends_with(".png") && !output.ends_with(".PNG"))
+      return Error(output + ": boxes are drawn into a PNG file; give it a name that ends in .png");
     QCNET_TRY(const Finder finder, load(model, server, size, names));
     QCNET_TRY(auto image, qcnet::vision::read_image(picture));
     const auto found = finder.find(image, options);
