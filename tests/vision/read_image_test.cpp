@@ -106,6 +106,20 @@ TEST_CASE("Files that cannot be read, and limits") {
   CHECK(read_image(path, 3, ImageLimits{45, 37, 45 * 37, 4000}).ok());
 }
 
+TEST_CASE("A JPEG of scans without end is refused, for each is a pass over all pixels") {
+  const std::string bytes = read_file(corpus + "good/progressive.jpg");
+  const std::string again("\xFF\xDA\x00\x08\x01\x01\x00\x00\x3F\x00", 10);
+  const auto with = [&](std::size_t scans) {
+    std::string more = bytes.substr(0, bytes.size() - 2);  // before the end of the image
+    for (std::size_t i = 0; i < scans; ++i) more += again;
+    return decode_image(as_bytes(more + "\xFF\xD9"));
+  };
+  CHECK(decode_image(as_bytes(bytes)).ok());
+  CHECK(with(65).error().message() ==
+        "the picture has more than 64 scans, the most that are read; save it again as a baseline JPEG");
+  CHECK_FALSE(with(40).error().message().starts_with("the picture has more than 64 scans"));
+}
+
 TEST_CASE("No cut of a picture crashes or passes for the whole") {
   for (const char* name : {"420.jpg", "progressive.jpg", "palette.png", "16_bit.png", "rgb.bmp"}) {
     CAPTURE(name);

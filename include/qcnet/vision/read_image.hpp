@@ -62,12 +62,15 @@ inline bool starts_with(std::span<const std::byte> bytes, std::string_view magic
   return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
-// False if a JPEG defines a Huffman table of more than 256 codes. stb_image before 2.28 (Debian 12 has 2.27)
-// writes such a table past the end of its arrays. The walk visits every segment that stb_image can reach: it
-// looks for markers in the same way, and stb_image gives up at segments that do not keep to their length.
-inline bool huffman_tables_fit(std::span<const std::byte> jpeg) {
+// Refuses what stb_image takes from a JPEG but should not. Huffman tables of more than 256 codes: before 2.28
+// (Debian 12 has 2.27) it writes them past the end of its arrays. Scans without end: each of ten bytes costs
+// it a pass over all pixels; progressive encoders write a dozen. The walk visits every segment that stb_image
+// can reach: it looks for markers in the same way, and stb_image gives up at segments that do not keep to
+// their length.
+inline Result<void> check_jpeg(std::span<const std::byte> jpeg) {
+  constexpr std::size_t most_scans = 64;
   const auto byte = [&](std::size_t i) { return std::to_integer<std::size_t>(jpeg[i]); };
-  std::size_t at = 0;
+  std::size_t at = 0, scans = 0;
   while (at + 4 <= jpeg.size()) {
     const std::size_t marker = byte(at + 1);
     // No marker, a fill byte, or a marker without a segment: escaped data (0), restarts and start of image.
@@ -76,17 +79,20 @@ inline bool huffman_tables_fit(std::span<const std::byte> jpeg) {
       continue;
     }
     if (marker == 0xD9) break;  // end of image
+    if (marker == 0xDA && ++scans > most_scans)
+      return Error("the picture has more than " + std::to_string(most_scans) +
+                   " scans, the most that are read; save it again as a baseline JPEG");
     const std::size_t end = std::min(at + 2 + byte(at + 2) * 256 + byte(at + 3), jpeg.size());
     if (marker == 0xC4)
       for (std::size_t table = at + 4; table < end;) {  // the last one may reach past the segment
         std::size_t codes = 0;
         for (std::size_t i = table + 1; i < std::min(table + 17, jpeg.size()); ++i) codes += byte(i);
-        if (codes > 256) return false;
+        if (codes > 256) return Error("the picture is corrupt: a Huffman table has more than 256 codes");
         table += 17 + codes;
       }
     at = std::max(end, at + 4);
   }
-  return true;
+  return {};
 }
 
 }  // namespace detail
@@ -108,8 +114,7 @@ inline bool huffman_tables_fit(std::span<const std::byte> jpeg) {
   const stb::stbi_io_callbacks callbacks = detail::ByteSource::callbacks();
   const Error too_short("the picture is truncated or corrupt: its data ends too early");
 
-  if (detail::starts_with(bytes, "\xFF\xD8") && !detail::huffman_tables_fit(bytes))
-    return Error("the picture is corrupt: a Huffman table has more than 256 codes");
+  if (detail::starts_with(bytes, "\xFF\xD8")) QCNET_CHECK(detail::check_jpeg(bytes));
 
   stb::allocation_limit = (std::size_t{1} << 16) + 2 * bytes.size();  // buffers grow by doubling
   int width = 0, height = 0, stored_channels = 0;
