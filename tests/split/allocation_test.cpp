@@ -65,6 +65,9 @@ TEST_CASE("a warm node allocates nothing, resizing and converting included") {
       for (const vision::Image& image :
            {gray_picture(16, 22, 3), gray_picture(61, 47, 3), gray_picture(9, 40, 1)})
         CHECK(allocations_when_warm([&] { node.encode_into(image, frame).value(); }) == 0);
+      const vision::Image stored = gray_picture(61, 50, 3);
+      const vision::ImageView camera{61, 47, 3, stored.pixels, 3 * 50};
+      CHECK(allocations_when_warm([&] { node.encode_into(camera, frame).value(); }) == 0);
     }
   }
 }

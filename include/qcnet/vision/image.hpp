@@ -51,15 +51,16 @@ inline Result<void> check(const ImageView& image) {
     return Error("the image " + shape.to_string() + " needs " + std::to_string(shape.elements()) +
                  " bytes, found " + std::to_string(image.pixels.size()));
   }
-  const std::string rows = " with rows " + std::to_string(image.stride) + " bytes apart";
+  // Made for an error alone: this runs for every picture of a camera.
+  const auto named = [&] {
+    return "the image " + shape.to_string() + " with rows " + std::to_string(image.stride) + " bytes apart";
+  };
   if (image.stride < image.row_bytes())
-    return Error("the image " + shape.to_string() + rows + ": a row has " +
-                 std::to_string(image.row_bytes()));
+    return Error(named() + ": a row has " + std::to_string(image.row_bytes()));
   const std::size_t gaps = image.height - 1;
   if (image.pixels.size() < image.row_bytes() ||
       (gaps > 0 && (image.pixels.size() - image.row_bytes()) / gaps < image.stride))
-    return Error("the image " + shape.to_string() + rows + " is larger than its " +
-                 std::to_string(image.pixels.size()) + " bytes");
+    return Error(named() + " is larger than its " + std::to_string(image.pixels.size()) + " bytes");
   return {};
 }
 
