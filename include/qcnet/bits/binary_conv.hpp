@@ -16,6 +16,7 @@
 #include <qcnet/core/bitplane.hpp>
 #include <qcnet/core/conv_geometry.hpp>
 #include <qcnet/core/parallel.hpp>
+#include <qcnet/core/part.hpp>
 #include <qcnet/core/tensor.hpp>
 
 namespace qcnet::inline QCNET_ABI::bits {
@@ -189,15 +190,15 @@ class PackedBinaryConv2d {
     const std::size_t most = patch_bytes > slice_bytes ? 1 : most_tile_pixels / popcount::block_rows;
     const std::size_t rows = (pixels + popcount::block_rows - 1) / popcount::block_rows;
     const std::size_t tile_rows = std::clamp<std::size_t>(fitting, 1, most);
-    const bool worth_it = pixels * cout_ * patch_bytes > std::size_t{1} << 19;  // about 4 us
+    const bool worth_it = std::uint64_t{pixels} * cout_ * patch_bytes > 1u << 19;  // about 4 us
     const std::size_t threads = worth_it ? static_cast<std::size_t>(num_threads()) : 1;
     const std::size_t wanted = (rows + tile_rows - 1) / tile_rows;
     const std::size_t tiles = std::min(rows, (wanted + threads - 1) / threads * threads);
     parallel_for(
         tiles,
         [&](std::size_t i) {
-          const std::size_t first = i * rows / tiles * popcount::block_rows;
-          const std::size_t end = std::min(pixels, (i + 1) * rows / tiles * popcount::block_rows);
+          const std::size_t first = part_begin(rows, i, tiles) * popcount::block_rows;
+          const std::size_t end = std::min(pixels, part_begin(rows, i + 1, tiles) * popcount::block_rows);
           run_tile(in, out, {first, end - first}, store);
         },
         worth_it);

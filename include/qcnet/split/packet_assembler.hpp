@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <qcnet/core/part.hpp>
 #include <qcnet/split/packets.hpp>
 #include <qcnet/split/partial_frame.hpp>
 
@@ -116,8 +117,7 @@ class PacketAssembler {
     if (index >= count || count > all)
       return Error("there is no packet " + std::to_string(index) + " of " + std::to_string(count) + " for " +
                    std::to_string(all) + " bytes of bits");
-    const std::size_t first = packets::first_byte(all, index, count),
-                      size = packets::first_byte(all, index + 1, count) - first;
+    const std::size_t first = part_begin(all, index, count), size = part_begin(all, index + 1, count) - first;
     if (bytes.size() != packets::overhead + size)
       return Error("the packet has " + std::to_string(bytes.size()) + " bytes, its header asks for " +
                    std::to_string(packets::overhead + size));

@@ -10,6 +10,7 @@
 #include <qcnet/bits/interleave.hpp>
 #include <qcnet/core/crc32c.hpp>
 #include <qcnet/core/endian.hpp>
+#include <qcnet/core/part.hpp>
 #include <qcnet/split/frame.hpp>
 
 namespace qcnet::inline QCNET_ABI {
@@ -29,12 +30,6 @@ inline Result<void> check_size(const Frame& frame) {
   return Error("a frame of " + std::to_string(frame.all_bits().size()) +
                " bytes of bits cannot be sent in packets, at most " +
                std::to_string(Interleaving::max_bytes) + " can");
-}
-
-/// The first of `bytes` interleaved bytes that packet `index` of `count` carries; index `count` ends the
-/// last.
-inline std::size_t first_byte(std::size_t bytes, std::size_t index, std::size_t count) {
-  return static_cast<std::size_t>(std::uint64_t{bytes} * index / count);
 }
 
 /// The checksum also covers what the frame says of its maps, which is not sent: as with the addresses under
@@ -84,8 +79,8 @@ class Packetizer {
     store_le(packet_.data() + packets::picture_at, frame.picture().width);
     store_le(packet_.data() + packets::picture_at + 2, frame.picture().height);
     store_le(packet_.data() + packets::index_at, static_cast<std::uint16_t>(index));
-    const std::size_t first = packets::first_byte(bits.size(), index, count_),
-                      size = packets::first_byte(bits.size(), index + 1, count_) - first;
+    const std::size_t first = part_begin(bits.size(), index, count_),
+                      size = part_begin(bits.size(), index + 1, count_) - first;
     const auto whole = std::span(packet_).first(packets::overhead + size);
     order_.gather(bits, first, whole.subspan(packets::bits_at, size));
     store_le(&whole[packets::bits_at + size], packets::checksum(description_crc_, std::as_bytes(whole)));
