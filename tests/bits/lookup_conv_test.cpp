@@ -155,6 +155,16 @@ TEST_CASE("lookup_conv: one thread and two give the same bits, tables larger tha
   CHECK(partial[0] == partial[1]);
 }
 
+TEST_CASE("lookup_conv: a map of so many pixels that pixels times tiles need more than 32 bits") {
+  const float weight = 2;
+  const auto conv = LookupConv2d::make({&weight, {1, 1, 1, 1}}, {}, {}, false).value();
+  Bitplane bits({1, 1024, 1025, 1});
+  for (std::size_t p = 0; p < 1024 * 1025; p += 3) bits.view().pixel(p)[0] = 1;
+  const test::Threads one(1);
+  const std::vector<float> out = run(conv, bits);
+  for (std::size_t p = 0; p < out.size(); ++p) REQUIRE(out[p] == (p % 3 == 0 ? 2.0f : -2.0f));
+}
+
 TEST_CASE("lookup_conv: empty batches, and errors that say what was expected") {
   const Tensor weights({8, 3, 3, 5});
   const auto make = [&](std::size_t biases, std::size_t groups, std::size_t kernel) {

@@ -13,6 +13,7 @@
 #include <qcnet/core/bitplane.hpp>
 #include <qcnet/core/conv_geometry.hpp>
 #include <qcnet/core/parallel.hpp>
+#include <qcnet/core/part.hpp>
 #include <qcnet/core/tensor.hpp>
 
 namespace qcnet::inline QCNET_ABI {
@@ -25,7 +26,8 @@ namespace qcnet::inline QCNET_ABI {
 class LookupConv2d {
  public:
   /// `weights` is [Cout, Kh, Kw, Cin]; `bias` has Cout values, or none for zeros. The tables take at least
-  /// 4.25 times the memory of the weights. An Error if shapes disagree or `geometry.groups` is not 1.
+  /// 4.25 times the memory of the weights. An Error if shapes disagree, `geometry.groups` is not 1 or the
+  /// tables are larger than what a machine addresses.
   static Result<LookupConv2d> make(ConstTensorView weights, std::span<const float> bias,
                                    const ConvGeometry& geometry, bool relu) {
     const Shape& shape = weights.shape;
@@ -38,7 +40,11 @@ class LookupConv2d {
     if (!bias.empty() && bias.size() != shape[0])
       return Error("lookup convolution: expected " + std::to_string(shape[0]) + " biases, found " +
                    std::to_string(bias.size()));
-    return LookupConv2d(weights, bias, geometry, relu);
+    LookupConv2d conv(shape, geometry, relu);
+    const auto tables = Shape::make({conv.slices_, conv.blocks_, conv.slice_floats()});
+    if (!tables) return tables.error().in("lookup convolution: tables for weights " + shape.to_string());
+    conv.fill(weights, bias, tables->elements());
+    return conv;
   }
 
   /// Shape [N, H', W', Cout] of the output for an input [N, H, W, Cin]; an Error if it has other channels or
@@ -78,8 +84,8 @@ class LookupConv2d {
   }
 
   /// Multiply-adds a float engine would spend on an output of shape `out`.
-  std::size_t multiply_adds(const Shape& out) const {
-    return out.elements() * geometry_.taps() * in_channels_;
+  std::uint64_t multiply_adds(const Shape& out) const {
+    return std::uint64_t{out.elements()} * geometry_.taps() * in_channels_;
   }
 
   /// Memory of the tables.
@@ -103,15 +109,15 @@ class LookupConv2d {
     const std::size_t threads = std::min(static_cast<std::size_t>(num_threads()), pixels / 64 + 1);
     const std::size_t tiles = divide_up(divide_up(pixels, bits::tile_pixels), threads) * threads;
     parallel_for(tiles, [&](std::size_t i) {
-      const std::size_t first = i * pixels / tiles;
-      run(Tile{first, (i + 1) * pixels / tiles - first});
+      const std::size_t first = part_begin(pixels, i, tiles);
+      run(Tile{first, part_begin(pixels, i + 1, tiles) - first});
     });
   }
 
   static std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-  LookupConv2d(ConstTensorView weights, std::span<const float> bias, const ConvGeometry& geometry, bool relu)
-      : geometry_(geometry), relu_(relu), in_channels_(weights.shape[3]), out_channels_(weights.shape[0]) {
+  LookupConv2d(const Shape& weights, const ConvGeometry& geometry, bool relu)
+      : geometry_(geometry), relu_(relu), in_channels_(weights[3]), out_channels_(weights[0]) {
     // A row of taps lies in one run of input bytes, unless dilation separates them.
     row_taps_ = geometry.dilation_w == 1 ? geometry.kernel_w : 1;
     weight_bytes_ = geometry.taps() * packed_bytes(in_channels_);
@@ -122,10 +128,12 @@ class LookupConv2d {
     // Blocks of 16 output channels where blocks of 32 would leave 16 or more unused.
     block_width_ = divide_up(out_channels_, 16) % 2 == 0 ? 32 : 16;
     blocks_ = divide_up(out_channels_, block_width_);
+  }
 
+  void fill(ConstTensorView weights, std::span<const float> bias, std::size_t table_floats) {
     bias_ = AlignedBuffer<float>(blocks_ * block_width_);
     std::copy(bias.begin(), bias.end(), bias_.data());
-    tables_ = AlignedBuffer<float>(slices_ * blocks_ * slice_floats());
+    tables_ = AlignedBuffer<float>(table_floats);
     for (std::size_t o = 0; o < out_channels_; ++o)
       for (std::size_t byte = 0; byte < weight_bytes_; ++byte)
         for (std::size_t half = 0; half < 2; ++half) fill_table(weights, o, byte, half);

@@ -26,8 +26,7 @@ class Shape {
 
   /// Raises if the dimensions are more than 8 or their product is too large; for sizes you do not trust use
   /// `make`.
-  Shape(std::initializer_list<std::size_t> dims)
-      : Shape(make(std::span(dims.begin(), dims.size())).value()) {}
+  Shape(std::initializer_list<std::size_t> dims) : Shape(make(dims).value()) {}
 
   /// The shape of these dimensions, or an Error if they are more than 8 or their product is too large. Zero
   /// dimensions do not hide an overflow of the others.
@@ -49,6 +48,10 @@ class Shape {
     }
     shape.elements_ = empty ? 0 : static_cast<std::size_t>(nonzero_product);
     return shape;
+  }
+
+  static Result<Shape> make(std::initializer_list<std::size_t> dims) {
+    return make(std::span(dims.begin(), dims.size()));
   }
 
   std::size_t rank() const { return rank_; }
