@@ -77,7 +77,7 @@ inline double fma_peak() {
 }
 
 /// Reports `multiply_adds` an iteration as GFLOP/s and as a share of the peak of the threads in use.
-inline void report_flops(benchmark::State& state, const Meter& meter, std::size_t multiply_adds) {
+inline void report_flops(benchmark::State& state, const Meter& meter, std::uint64_t multiply_adds) {
   const double flop = 2.0 * static_cast<double>(multiply_adds) * static_cast<double>(state.iterations());
   const double rate = flop / meter.seconds() * 1e-9;
   state.counters["GFLOP/s"] = rate;

@@ -30,7 +30,7 @@ std::string joined(const Numbers& numbers) {
   return out.str();
 }
 
-std::string millions(std::size_t count) {
+std::string millions(std::uint64_t count) {
   return fixed(static_cast<double>(count) / 1e6, 2) + " million";
 }
 
@@ -103,7 +103,7 @@ void describe_cut(std::ostream& out, const Deployment& about) {
 
 /// What an autoencoder's node computes beyond the model's head, whose figures include it.
 void describe_encoder(std::ostream& out, const qcnet::Node& node) {
-  std::size_t multiply_adds = 0;
+  std::uint64_t multiply_adds = 0;
   for (const auto& step : node.head().network().steps())
     for (const auto& map : node.deployment().maps())
       if (step.name == "qcnet.encoder" + map.suffix)

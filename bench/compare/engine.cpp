@@ -9,6 +9,7 @@
 #include "common.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -36,7 +37,7 @@ using bench::random_tensor;
 /// What is timed, and its multiply-adds.
 struct Work {
   std::function<void()> run;
-  std::size_t multiply_adds = 0;
+  std::uint64_t multiply_adds = 0;
 };
 
 Work executor(Network network, const Shape& shape) {
@@ -58,7 +59,7 @@ Work convolution(std::size_t cin, std::size_t cout, std::size_t kernel, std::siz
 
 /// What `apply(input, output)` does, where the two have one shape.
 template <class Apply>
-Work between(const Shape& shape, std::size_t multiply_adds, Apply apply) {
+Work between(const Shape& shape, std::uint64_t multiply_adds, Apply apply) {
   auto input = std::make_shared<Tensor>(random_tensor(shape)), output = std::make_shared<Tensor>(shape);
   return {[=] { apply(*input, *output); }, multiply_adds};
 }

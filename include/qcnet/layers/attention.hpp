@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,8 +42,8 @@ class SelfAttention final : public Layer {
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::attention(inputs[0], heads_, output);
   }
-  std::size_t multiply_adds(std::span<const Shape> inputs) const override {
-    return inputs[0].elements() / 3 * inputs[0][1] * 2;
+  std::uint64_t multiply_adds(std::span<const Shape> inputs) const override {
+    return std::uint64_t{inputs[0].elements()} / 3 * inputs[0][1] * 2;
   }
 
  private:

@@ -86,9 +86,9 @@ class BinaryConv2d final : public Layer {
     return packed_.bytes() + (threshold_.shape().elements() + 2 * output_channels()) * sizeof(float);
   }
   /// Products of single bits.
-  std::size_t multiply_adds(std::span<const Shape> inputs) const override {
+  std::uint64_t multiply_adds(std::span<const Shape> inputs) const override {
     const auto output = packed_.output_shape(inputs[0]);
-    return output.ok() ? output->elements() * packed_.most_count() : 0;
+    return output.ok() ? std::uint64_t{output->elements()} * packed_.most_count() : 0;
   }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -44,9 +45,9 @@ class DepthwiseConv2d final : public Layer {
     kernels::depthwise_conv2d(packed_, inputs[0], output);
   }
   std::size_t weight_bytes() const override { return packed_.bytes(); }
-  std::size_t multiply_adds(std::span<const Shape> inputs) const override {
+  std::uint64_t multiply_adds(std::span<const Shape> inputs) const override {
     const auto output = packed_.output_shape(inputs[0]);
-    return output.ok() ? output->elements() * packed_.geometry().taps() : 0;
+    return output.ok() ? std::uint64_t{output->elements()} * packed_.geometry().taps() : 0;
   }
 
  private:

@@ -96,7 +96,7 @@ class Executor {
   const Network& network() const { return network_; }
   /// Bytes of all activations and of scratch memory.
   std::size_t workspace_bytes() const { return workspace_.bytes(); }
-  std::size_t multiply_adds() const { return multiply_adds_; }
+  std::uint64_t multiply_adds() const { return multiply_adds_; }
 
   /// The network's (first) output for `input`, valid until the next run. Raises, here and below, unless
   /// inputs are as many and of the shapes as planned.
@@ -236,7 +236,7 @@ class Executor {
   std::vector<std::size_t> scratch_floats_;  // of every step
   std::vector<std::size_t> offsets_;         // of every step's output, then of every step's scratch memory
   Workspace workspace_;
-  std::size_t multiply_adds_ = 0;
+  std::uint64_t multiply_adds_ = 0;
 };
 
 inline Result<std::vector<Tensor>> Network::run(std::span<const ConstTensorView> inputs) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -62,7 +63,7 @@ class Layer {
   virtual std::size_t weight_bytes() const { return 0; }
 
   /// Multiply-adds for one forward pass over these inputs.
-  virtual std::size_t multiply_adds(std::span<const Shape>) const { return 0; }
+  virtual std::uint64_t multiply_adds(std::span<const Shape>) const { return 0; }
 };
 
 namespace detail {

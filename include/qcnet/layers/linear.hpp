@@ -84,8 +84,8 @@ class Linear final : public Layer {
   }
 
   std::size_t weight_bytes() const override { return packed_.bytes(); }
-  std::size_t multiply_adds(std::span<const Shape> inputs) const override {
-    return inputs[0].elements() * packed_.output_channels();
+  std::uint64_t multiply_adds(std::span<const Shape> inputs) const override {
+    return std::uint64_t{inputs[0].elements()} * packed_.output_channels();
   }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -20,7 +21,7 @@ class CodeDequantizer final : public Compensator {
   void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) override {
     codes_.decode_into(bits, received, map);
   }
-  std::size_t multiply_adds() const override { return 0; }
+  std::uint64_t multiply_adds() const override { return 0; }
 
  private:
   CodePlanes codes_;

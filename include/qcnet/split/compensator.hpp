@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -28,7 +29,7 @@ class Compensator {
   virtual void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) = 0;
 
   /// Multiply-adds a float engine would spend on one reconstruction.
-  virtual std::size_t multiply_adds() const = 0;
+  virtual std::uint64_t multiply_adds() const = 0;
 };
 
 /// Tokens `[1, T, C]` as an image of one row, as convolutions read them; an image as it is.
@@ -50,7 +51,7 @@ class Dequantizer final : public Compensator {
   void reconstruct_into(ConstBitplaneView bits, ConstBitplaneView received, TensorView map) override {
     expand_into(bits, received, levels_.low, levels_.high, map);
   }
-  std::size_t multiply_adds() const override { return 0; }
+  std::uint64_t multiply_adds() const override { return 0; }
 
  private:
   Quantizer levels_;
