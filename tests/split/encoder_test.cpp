@@ -70,6 +70,13 @@ TEST_CASE("an encoder mixes the channels of the map at the cut, its bits come fr
     }
 }
 
+TEST_CASE("an encoder of more weights than a machine of 32 bits addresses is refused, too") {
+  const WeightsFile file =
+      WeightsFile::golden("tiny-encoder.node").set_metadata("qcnet.feature", "1 1 20000");
+  CHECK(test::contains(encoder_error(file), sizeof(std::size_t) > 4 ? "expected shape [20000, 20000, 1, 1]"
+                                                                    : "too large for this machine"));
+}
+
 TEST_CASE("what is wrong with an encoder is one sentence") {
   const WeightsFile map = WeightsFile::golden("tiny-encoder.node");
   const WeightsFile tokens = WeightsFile::golden("tiny-token-encoder.node");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,11 +46,9 @@ class Conv2d : public Layer {
       const bool divides = s[3] != 0 && input_channels % s[3] == 0;
       geometry.groups = divides ? std::max(input_channels / s[3], std::size_t{1}) : 1;
     }
-    const Shape expected{s[0], geometry.kernel_h, geometry.kernel_w, input_channels / geometry.groups};
-    if (s != expected)
-      return Error(name + ".weight: expected shape " +
-                   Shape{s[0], expected[3], expected[1], expected[2]}.to_string() + ", found " +
-                   Shape{s[0], s[3], s[1], s[2]}.to_string());
+    const std::size_t inputs = input_channels / geometry.groups;
+    if (s[1] != geometry.kernel_h || s[2] != geometry.kernel_w || s[3] != inputs)
+      return wrong_kernel(name, s, inputs, geometry.kernel_h, geometry.kernel_w);
     auto packed = kernels::PackedConv2d::make(conv.weights, conv.bias, geometry);
     if (!packed) return packed.error().in(name + ".weight");
     return std::make_shared<const Conv2d>(std::move(packed).value(), activation);
@@ -101,9 +100,10 @@ class Conv2d : public Layer {
   }
 
   std::size_t weight_bytes() const override { return packed_.bytes(); }
-  std::size_t multiply_adds(std::span<const Shape> inputs) const override {
+  std::uint64_t multiply_adds(std::span<const Shape> inputs) const override {
     const auto output = packed_.output_shape(inputs[0]);
-    return output.ok() ? output->elements() * packed_.geometry().taps() * packed_.group_input_channels() : 0;
+    if (!output) return 0;
+    return std::uint64_t{output->elements()} * packed_.geometry().taps() * packed_.group_input_channels();
   }
 
  private:

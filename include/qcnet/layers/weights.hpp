@@ -133,6 +133,15 @@ inline Result<ConvWeights> load_conv_weights(const io::Safetensors& file, const 
   return conv;
 }
 
+/// Says which kernel the convolution `name` should have instead of the weights `found`, in PyTorch's order.
+/// No Shape is made of it: nobody has checked the product of what is expected.
+inline Error wrong_kernel(const std::string& name, const Shape& found, std::size_t inputs,
+                          std::size_t kernel_h, std::size_t kernel_w) {
+  return Error(name + ".weight: expected shape [" + std::to_string(found[0]) + ", " + std::to_string(inputs) +
+               ", " + std::to_string(kernel_h) + ", " + std::to_string(kernel_w) + "], found " +
+               Shape{found[0], found[3], found[1], found[2]}.to_string());
+}
+
 /// A linear layer's weights `[out, in]` and bias `[out]`.
 struct LinearWeights {
   Tensor weights, bias;

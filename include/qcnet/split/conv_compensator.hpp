@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <span>
@@ -94,9 +95,9 @@ class ConvCompensator final : public Compensator {
     add_body(map);
   }
 
-  std::size_t multiply_adds() const override {
+  std::uint64_t multiply_adds() const override {
     return dequantizer_->multiply_adds() + input_.multiply_adds(hidden_.shape()) + body_.multiply_adds() +
-           hidden_.shape().elements() * output_.output_channels();
+           std::uint64_t{hidden_.shape().elements()} * output_.output_channels();
   }
 
  private:
@@ -156,9 +157,7 @@ class ConvCompensator final : public Compensator {
                                           std::size_t kernel) {
     QCNET_TRY(ConvWeights conv, load_conv_weights(file, name, batch_norm));
     const Shape& s = conv.weights.shape();
-    if (s[1] != kernel || s[2] != kernel || s[3] != cin)
-      return Error(name + ".weight: expected shape " + Shape{s[0], cin, kernel, kernel}.to_string() +
-                   ", found " + Shape{s[0], s[3], s[1], s[2]}.to_string());
+    if (s[1] != kernel || s[2] != kernel || s[3] != cin) return wrong_kernel(name, s, cin, kernel, kernel);
     return conv;
   }
 

@@ -20,7 +20,8 @@ namespace detail {
 inline Result<std::shared_ptr<const Layer>> load_encoder(const io::Safetensors& file, const std::string& name,
                                                          const Shape& map) {
   const std::size_t channels = map.channels();
-  const Shape stored = map.rank() == 4 ? Shape{channels, channels, 1, 1} : Shape{channels, channels};
+  QCNET_TRY(const Shape stored,
+            map.rank() == 4 ? Shape::make({channels, channels, 1, 1}) : Shape::make({channels, channels}));
   QCNET_TRY(const Tensor weight, load_tensor(file, name + ".weight", stored));
   LinearWeights linear{Tensor({channels, channels}), Tensor({channels})};
   std::ranges::copy(weight.span(), linear.weights.data());

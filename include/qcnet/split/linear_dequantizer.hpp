@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,9 +37,9 @@ class LinearDequantizer final : public Compensator {
                                                    const Shape& sent, const std::string& suffix = {}) {
     const std::size_t inputs = sent.channels(), outputs = map.channels();
     const bool tokens = map.rank() == 3, by_token = detail::by_token(file, bias_name(suffix), map, 2);
-    QCNET_TRY(const Tensor weight,
-              load_tensor(file, weight_name(suffix),
-                          tokens ? Shape{outputs, inputs} : Shape{outputs, inputs, 1, 1}));
+    QCNET_TRY(const Shape stored,
+              tokens ? Shape::make({outputs, inputs}) : Shape::make({outputs, inputs, 1, 1}));
+    QCNET_TRY(const Tensor weight, load_tensor(file, weight_name(suffix), stored));
     QCNET_TRY(Tensor bias,
               load_tensor(file, bias_name(suffix), by_token ? Shape{map[1], outputs} : Shape{outputs}));
     QCNET_TRY(LookupConv2d sums, LookupConv2d::make(ConstTensorView(weight.data(), {outputs, 1, 1, inputs}),
@@ -60,7 +61,7 @@ class LinearDequantizer final : public Compensator {
     add_bias_of_tokens(map);
   }
 
-  std::size_t multiply_adds() const override { return sums_.multiply_adds(map_); }
+  std::uint64_t multiply_adds() const override { return sums_.multiply_adds(map_); }
 
  private:
   LinearDequantizer(LookupConv2d sums, Tensor bias_of_tokens, const Shape& map)

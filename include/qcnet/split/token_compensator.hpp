@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
@@ -50,7 +51,8 @@ class TokenCompensator final : public Compensator {
     const ConstTensorView as_conv(in.weights.data(), {width, 1, 1, inputs});
     auto lookup = LookupConv2d::make(as_conv, in.bias.span(), ConvGeometry::square(1), false);
     if (!lookup) return lookup.error().in(start + "input");
-    QCNET_TRY(Tensor positions, load_tensor(file, start + "positions", {1, tokens, width}));
+    QCNET_TRY(const Shape hidden, Shape::make({1, tokens, width}));
+    QCNET_TRY(Tensor positions, load_tensor(file, start + "positions", hidden));
 
     QCNET_TRY(const std::size_t heads, read_heads(file, start + "heads"));
     Network body;
@@ -84,9 +86,9 @@ class TokenCompensator final : public Compensator {
     add_body(map);
   }
 
-  std::size_t multiply_adds() const override {
+  std::uint64_t multiply_adds() const override {
     return dequantizer_->multiply_adds() + input_.multiply_adds(hidden_.shape()) + body_.multiply_adds() +
-           hidden_.shape().elements() * output_.output_channels();
+           std::uint64_t{hidden_.shape().elements()} * output_.output_channels();
   }
 
  private:
