@@ -32,7 +32,8 @@ class WorkspacePlan {
   /// bytes. Neither that nor a buffer may be more than half of what a size_t holds, or sums would wrap.
   bool place(std::size_t most = std::numeric_limits<std::size_t>::max() / 2) {
     std::vector<Buffer*> by_size;
-    for (Buffer& buffer : buffers_) by_size.push_back(&buffer);
+    for (Buffer& buffer : buffers_)
+      if (buffer.bytes != 0) by_size.push_back(&buffer);
     std::stable_sort(by_size.begin(), by_size.end(),
                      [](const Buffer* a, const Buffer* b) { return a->bytes > b->bytes; });
     std::vector<const Buffer*> placed;  // sorted by offset
