@@ -143,6 +143,32 @@ TEST_CASE("a node's frame is the same for any number of threads") {
   }
 }
 
+TEST_CASE("a large picture, for which threads do share the work, gives the same frame") {
+  struct Case {
+    std::string name, input, feature;
+  };
+  const Case cases[] = {{"tiny-layer2", "256 224 3", "128 112 12"},
+                        {"tiny-convnext", "320 288 3", "160 144 12"},
+                        {"tiny-encoder", "160 200 3", "160 200 7"},
+                        {"tiny-codes", "160 200 3", "160 200 7"}};
+  for (const Case& of : cases) {
+    CAPTURE(of.name);
+    WeightsFile file = WeightsFile::golden(of.name + ".node");
+    file.set_metadata("qcnet.input", of.input).set_metadata("qcnet.feature", of.feature);
+    Node node = load_node(file.drop({"qcnet.check"})).value();
+    REQUIRE(is_worth_threads(node.head().multiply_adds()));
+    const Tensor input = test::random_tensor(node.head().input_shape(), 1);
+    Frame expected = node.make_frame(), frame = node.make_frame();
+    test::Threads one(1);
+    node.encode_into(ConstTensorView(input), expected).value();
+    for (const int count : {2, 3}) {
+      test::Threads threads(count);
+      node.encode_into(ConstTensorView(input), frame).value();
+      CHECK(same_bits(frame.bits(0), expected.bits(0)));
+    }
+  }
+}
+
 TEST_CASE("a node says what it needs") {
   const Node node = Node::load(golden_path("tiny-layer2.node")).value();
   const Node::Memory memory = node.memory();
