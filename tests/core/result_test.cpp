@@ -1,6 +1,9 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include <qcnet/core/result.hpp>
 
@@ -50,4 +53,17 @@ TEST_CASE("result: holds what can only be moved") {
   Result<std::unique_ptr<int>> made(std::make_unique<int>(7));
   const std::unique_ptr<int> taken = std::move(made).value();
   CHECK(*taken == 7);
+  const std::unique_ptr<int> again = *Result<std::unique_ptr<int>>(std::make_unique<int>(8));
+  CHECK(*again == 8);
+}
+
+TEST_CASE("result: a temporary's value outlives it") {
+  using Numbers = Result<std::vector<int>>;
+  static_assert(std::is_same_v<decltype(std::declval<Numbers>().value()), std::vector<int>>);
+  static_assert(std::is_same_v<decltype(*std::declval<Numbers>()), std::vector<int>>);
+  static_assert(std::is_same_v<decltype(*std::declval<const Numbers&>()), const std::vector<int>&>);
+  int sum = 0;
+  for (const int number : Numbers({1, 2, 4}).value()) sum += number;
+  for (const int number : *Numbers({8, 16})) sum += number;
+  CHECK(sum == 31);
 }

@@ -46,13 +46,15 @@ class [[nodiscard]] Result {
   bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }
 
-  /// The value; raises the error if there is none.
+  /// The value; raises the error if there is none. That of a temporary is moved out, not referred to, so that
+  /// `for (auto box : server.detect(frame).value())` is no loop over something gone.
   T& value() & { return check(), *value_; }
   const T& value() const& { return check(), *value_; }
-  T&& value() && { return check(), *std::move(value_); }
+  T value() && { return check(), *std::move(value_); }
 
-  T& operator*() { return value(); }
-  const T& operator*() const { return value(); }
+  T& operator*() & { return value(); }
+  const T& operator*() const& { return value(); }
+  T operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
@@ -89,7 +91,7 @@ class [[nodiscard]] Result<void> {
 }  // namespace qcnet::inline QCNET_ABI
 
 // Unwraps a Result inside a function that itself returns a Result: QCNET_TRY(auto x, load(path)).
-// The first parameter declares the variable; on error the error is returned.
+// The first parameter declares the variable, without commas; on error the error is returned.
 #define QCNET_TRY(declaration, expression) \
   QCNET_TRY_(declaration, expression, QCNET_CONCAT(qcnet_try_, __LINE__))
 #define QCNET_TRY_(declaration, expression, name) \
