@@ -55,3 +55,14 @@ TEST_CASE("bitplane: a map without elements is no trouble") {
   CHECK(Bitplane(Shape{2, 2, 0}).bytes().empty());
   CHECK(Bitplane().bytes().empty());
 }
+
+TEST_CASE("bitplane: what was moved away, and a view of nothing, have no bits") {
+  qcnet::Bitplane from({1, 2, 3, 9});
+  const qcnet::Bitplane to = std::move(from);
+  CHECK(to.bytes().size() == 12);
+  CHECK(from.shape() == qcnet::Shape{0});
+  CHECK(from.bytes().empty());
+  from = to;
+  CHECK(from.shape() == to.shape());
+  CHECK(count_set(qcnet::ConstBitplaneView()) == 0);
+}

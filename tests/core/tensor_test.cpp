@@ -33,3 +33,15 @@ TEST_CASE("tensor: views borrow, copies do not") {
   const Tensor moved = std::move(copy);
   CHECK(moved.data() == data);
 }
+
+TEST_CASE("tensor: what was moved away, and a view of nothing, have no elements") {
+  Tensor from(Shape{2, 3});
+  const Tensor to = std::move(from);
+  CHECK(to.span().size() == 6);
+  CHECK(from.shape() == Shape{0});
+  CHECK(from.view().span().empty());
+  from = to;
+  CHECK(from.shape() == to.shape());
+  CHECK(from.data() != to.data());
+  CHECK(ConstTensorView().span().empty());
+}

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
+#include <utility>
 
 #include <qcnet/core/aligned_buffer.hpp>
 #include <qcnet/core/shape.hpp>
@@ -36,7 +38,7 @@ struct BitView {
 
   std::size_t pixel_bytes() const { return packed_bytes(shape.channels()); }
   std::size_t size_bytes() const { return shape.pixels() * pixel_bytes(); }
-  std::span<Byte> bytes() const { return {data, size_bytes()}; }
+  std::span<Byte> bytes() const { return {data, data == nullptr ? 0 : size_bytes()}; }
   Byte* pixel(std::size_t i) const { return data + i * pixel_bytes(); }
   bool get(std::size_t pixel_index, std::size_t channel) const {
     return ((pixel(pixel_index)[channel / 8] >> (channel % 8)) & 1u) != 0;
@@ -69,6 +71,15 @@ class Bitplane {
   Bitplane() = default;
   explicit Bitplane(const Shape& shape)
       : shape_(shape), buffer_(shape.pixels() * packed_bytes(shape.channels())) {}
+  Bitplane(const Bitplane&) = default;
+  Bitplane(Bitplane&& other) noexcept
+      : shape_(std::exchange(other.shape_, Shape{0})), buffer_(std::move(other.buffer_)) {}
+  Bitplane& operator=(Bitplane other) noexcept {
+    std::swap(shape_, other.shape_);
+    std::swap(buffer_, other.buffer_);
+    return *this;
+  }
+  ~Bitplane() = default;
 
   const Shape& shape() const { return shape_; }
   std::span<const std::uint8_t> bytes() const { return buffer_.span(); }

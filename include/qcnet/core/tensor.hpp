@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include <qcnet/core/aligned_buffer.hpp>
 #include <qcnet/core/shape.hpp>
@@ -22,7 +23,7 @@ struct View {
   template <class U>
   requires(std::is_same_v<T, const U>) View(const View<U>& other) : data(other.data), shape(other.shape) {}
 
-  std::span<T> span() const { return {data, shape.elements()}; }
+  std::span<T> span() const { return {data, data == nullptr ? 0 : shape.elements()}; }
   /// The channels of pixel (or token, or row) `i`, counted over all leading dimensions.
   T* pixel(std::size_t i) const { return data + i * shape.channels(); }
 };
@@ -38,6 +39,15 @@ class Tensor {
   explicit Tensor(ConstTensorView source) : Tensor(source.shape) {
     std::copy(source.span().begin(), source.span().end(), buffer_.data());
   }
+  Tensor(const Tensor&) = default;
+  Tensor(Tensor&& other) noexcept
+      : shape_(std::exchange(other.shape_, Shape{0})), buffer_(std::move(other.buffer_)) {}
+  Tensor& operator=(Tensor other) noexcept {
+    std::swap(shape_, other.shape_);
+    std::swap(buffer_, other.buffer_);
+    return *this;
+  }
+  ~Tensor() = default;
 
   const Shape& shape() const { return shape_; }
   float* data() { return buffer_.data(); }
