@@ -53,10 +53,10 @@ for header in $(find include -name '*.hpp' | sort); do
     complain "every header compiles alone" "$header"$'\n'"$(head -n 5 <<<"$said")"
 done
 
-# Objects of different instruction sets keep different symbols.
+# Objects of different instruction sets, and of none with exceptions, keep different symbols.
 sets=(-mssse3 -msse4.2 -mavx '-mavx -mfma' -mavx2 '-mavx2 -mfma' '-mavx512f -mfma' -march=x86-64-v4
-  -march=sapphirerapids -DQCNET_SCALAR '-DQCNET_SCALAR -mavx' '-DQCNET_SCALAR -mavx2 -mfma')
-[ "$(uname -m)" = x86_64 ] || sets=(-DQCNET_SCALAR)
+  -march=sapphirerapids -DQCNET_SCALAR '-DQCNET_SCALAR -mavx' '-DQCNET_SCALAR -mavx2 -mfma' -fno-exceptions)
+[ "$(uname -m)" = x86_64 ] || sets=(-DQCNET_SCALAR -fno-exceptions)
 same=$(for set in -O2 "${sets[@]}"; do  # -O2: the compiler's own
   read -ra set <<<"$set"
   "${CXX:-c++}" -std=c++20 -I include "${set[@]}" -E -P -x c++ - <<<$'#include <qcnet/simd/isa.hpp>\nQCNET_ABI' | tail -n 1

@@ -98,15 +98,24 @@
 #define QCNET_WITH_FMA
 #endif
 
+#if defined(__cpp_exceptions)
+#define QCNET_WITHOUT
+#else
+#define QCNET_WITHOUT _noexceptions
+#endif
+
 // The inline namespace of the whole library, keyed by version and the above: objects of different instruction
-// sets keep different symbols, so a linker cannot hand an AVX-512 body to a machine that lacks it. Smaller
-// flags (-mbmi2) are not told apart, and what the standard library defines inline is outside of it.
+// sets keep different symbols, so a linker cannot hand an AVX-512 body to a machine that lacks it, nor one
+// that aborts to a caller that catches. Smaller flags (-mbmi2, -fopenmp) are not told apart, and what the
+// standard library defines inline is outside of it.
 #define QCNET_CONCAT_(a, b) a##b
 #define QCNET_CONCAT(a, b) QCNET_CONCAT_(a, b)
-#define QCNET_ABI_(isa, level, fma, vpopcnt, bf16) v1_##isa##level##fma##vpopcnt##bf16
-#define QCNET_ABI_OF(isa, level, fma, vpopcnt, bf16) QCNET_ABI_(isa, level, fma, vpopcnt, bf16)
-#define QCNET_ABI \
-  QCNET_ABI_OF(QCNET_ISA, QCNET_WITH_LEVEL, QCNET_WITH_FMA, QCNET_WITH_VPOPCNT, QCNET_WITH_BF16)
+#define QCNET_ABI_(isa, level, fma, vpopcnt, bf16, without) v1_##isa##level##fma##vpopcnt##bf16##without
+#define QCNET_ABI_OF(isa, level, fma, vpopcnt, bf16, without) \
+  QCNET_ABI_(isa, level, fma, vpopcnt, bf16, without)
+#define QCNET_ABI                                                                                \
+  QCNET_ABI_OF(QCNET_ISA, QCNET_WITH_LEVEL, QCNET_WITH_FMA, QCNET_WITH_VPOPCNT, QCNET_WITH_BF16, \
+               QCNET_WITHOUT)
 
 #define QCNET_STRING_(a) #a
 #define QCNET_STRING(a) QCNET_STRING_(a)
