@@ -3,6 +3,7 @@
 #include "weights_file.hpp"
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -335,6 +336,46 @@ TEST_CASE("work that keeps all processors busy for minutes is refused") {
         "third: up to here the network takes " + std::to_string(Executor::most_multiply_adds + 1) +
             " multiply-adds, of which " + std::to_string(Executor::most_multiply_adds) +
             " are supported; give it a smaller input");
+}
+
+TEST_CASE("a graph that was wired wrong is refused, and its step named") {
+  const auto layer = std::make_shared<const Wish>(Shape{1}, 0);
+  const auto said = [](const Network& network) { return Executor::make(network, {1}).error().message(); };
+  Network none;
+  none.add("none", nullptr, {Network::input});
+  CHECK(said(none) == "none: has no layer");
+  Network later;
+  later.add("later", layer, {1});
+  CHECK(said(later) == "later: reads value 1, which no step before it makes");
+  Network many;
+  many.add("many", layer, std::vector<Network::Value>(5, Network::input));
+  CHECK(said(many) == "many: reads 5 values, at most 4 are possible");
+  Network output;
+  output.add("step", layer, {Network::input});
+  output.set_outputs({0, 9});
+  CHECK(said(output) == "value 9 is to be an output, but no step makes it");
+  output.name_cut("cut", 9);
+  CHECK(output.partition_at("cut").error().message() ==
+        "the cut point \"cut\" is at no value of this network");
+  CHECK(Executor::make(Network(0), std::span<const Shape>()).error().message() == "a network needs an input");
+}
+
+TEST_CASE("bits are made for maps and thresholds that are the output's") {
+  const Network network = resnet("resnet_bottleneck");
+  const Tensor input = test::random_tensor({1, 40, 40, 3}, 1);
+  Executor head = Executor::make(network.partition_at("layer2").value().first, input.shape()).value();
+  const std::size_t channels = head.output_shape().channels();
+  const std::vector<float> thresholds = pad_thresholds(std::vector<float>(channels, 0.5f), channels);
+  Bitplane bits(head.output_shape()), small({1, 2, 2, channels});
+  CHECK_NOTHROW(head.run_bits(input, thresholds, bits));
+  CHECK_THROWS(head.run_bits(input, thresholds, small));
+  CHECK_THROWS(head.run_bits(input, std::span(thresholds).first(1), bits));
+  CHECK_THROWS(pad_thresholds(std::vector<float>(1), channels));
+  Network floats;  // alone
+  floats.add("floats", std::make_shared<const Wish>(Shape{1, 4}, 0), {Network::input});
+  Executor never = Executor::make(floats, {1}).value();
+  Bitplane four({1, 4});
+  CHECK_THROWS(never.run_bits(Tensor({1}), pad_thresholds(std::vector<float>(4), 4), four));
 }
 
 TEST_CASE("an executor computes in bfloat16 if it is asked to, or says why it cannot") {

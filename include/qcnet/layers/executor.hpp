@@ -20,6 +20,9 @@ namespace qcnet::inline QCNET_ABI {
 /// Thresholds for each of `channels`, or for those of each pixel, padded with +infinity as far as a layer's
 /// `forward_bits` may read.
 inline std::vector<float> pad_thresholds(std::span<const float> thresholds, std::size_t channels) {
+  if (channels == 0 || thresholds.empty() || thresholds.size() % channels != 0)
+    raise(Error(std::to_string(thresholds.size()) + " thresholds are not those of " +
+                std::to_string(channels) + " channels"));
   const std::size_t pixels = thresholds.size() / channels, stride = kernels::PackedWeights::padded(channels);
   std::vector<float> padded(pixels * stride, std::numeric_limits<float>::infinity());
   for (std::size_t p = 0; p < pixels; ++p)
@@ -54,6 +57,7 @@ class Executor {
     if (inputs.size() != network.inputs())
       return Error("the network takes " + std::to_string(network.inputs()) + " inputs, found " +
                    std::to_string(inputs.size()));
+    QCNET_CHECK(check_graph(network));
     for (const Shape& input : inputs)
       QCNET_CHECK(check_size(input.elements(), "an input " + input.to_string()));
     Executor executor(std::move(network));
@@ -100,16 +104,16 @@ class Executor {
 
   /// The network's (first) output for `input`, valid until the next run. Raises, here and below, unless
   /// inputs are as many and of the shapes as planned.
-  ConstTensorView run(ConstTensorView input) { return run(std::span<const ConstTensorView>(&input, 1)); }
+  ConstTensorView run(ConstTensorView input) & { return run(std::span<const ConstTensorView>(&input, 1)); }
   /// The same for a network of several inputs.
-  ConstTensorView run(std::span<const ConstTensorView> inputs) {
+  ConstTensorView run(std::span<const ConstTensorView> inputs) & {
     run_steps(inputs, network_.steps().size());
     return output();
   }
   /// The same, and calls `after(step, value)` as soon as a step of `network()` has made its value, which
   /// later steps may overwrite: to see maps inside the network, or the time between them.
   template <class After>
-  ConstTensorView run(std::span<const ConstTensorView> inputs, const After& after) {
+  ConstTensorView run(std::span<const ConstTensorView> inputs, const After& after) & {
     run_steps(inputs, network_.steps().size(), after);
     return output();
   }
@@ -125,8 +129,14 @@ class Executor {
   }
 
   /// Runs with the last layer writing the bits output > threshold instead of floats. Only if `emits_bits()`;
-  /// `thresholds` come from `pad_thresholds`. The other outputs are floats as ever.
+  /// `thresholds` come from `pad_thresholds`. The other outputs are floats as ever. Raises if it cannot, or
+  /// if `bits` or `thresholds` are not of the output.
   void run_bits(ConstTensorView input, std::span<const float> thresholds, BitplaneView bits) {
+    const std::size_t row = kernels::PackedWeights::padded(output_shape().channels());
+    if (!emits_bits() || !(bits.shape == output_shape()) ||
+        (thresholds.size() != row && thresholds.size() != row * output_shape().pixels()))
+      raise(Error("executor: bits " + bits.shape.to_string() + " by " + std::to_string(thresholds.size()) +
+                  " thresholds cannot be made of the output " + output_shape().to_string()));
     const std::size_t last = network_.steps().size() - 1;
     run_steps(std::span(&input, 1), last);
     std::array<ConstTensorView, Network::max_inputs> storage;
@@ -135,6 +145,26 @@ class Executor {
 
  private:
   explicit Executor(Network network) : network_(std::move(network)), outputs_(network_.outputs()) {}
+
+  /// Of a network that someone wired by hand: every step has a layer, and reads what was made before.
+  static Result<void> check_graph(const Network& network) {
+    if (network.inputs() == 0) return Error("a network needs an input");
+    for (std::size_t s = 0; s < network.steps().size(); ++s) {
+      const Network::Step& step = network.steps()[s];
+      if (step.layer == nullptr) return Error(step.name + ": has no layer");
+      if (step.inputs.size() > Network::max_inputs)
+        return Error(step.name + ": reads " + std::to_string(step.inputs.size()) + " values, at most " +
+                     std::to_string(Network::max_inputs) + " are possible");
+      for (const Network::Value value : step.inputs)
+        if (value >= network.inputs() + s)
+          return Error(step.name + ": reads value " + std::to_string(value) +
+                       ", which no step before it makes");
+    }
+    for (const Network::Value value : network.outputs())
+      if (value > network.output())
+        return Error("value " + std::to_string(value) + " is to be an output, but no step makes it");
+    return {};
+  }
 
   static Result<void> check_size(std::size_t floats, const std::string& what) {
     if (floats <= most_floats) return {};

@@ -89,6 +89,8 @@ class Network {
   Result<std::pair<Network, Network>> partition_at(const std::string& cut_name) const {
     for (const Cut& cut : cuts_)
       if (cut.name == cut_name) {
+        if (cut.value > output())
+          return Error("the cut point \"" + cut_name + "\" is at no value of this network");
         if (!cut.before_activation) return partition_after(cut);
         QCNET_TRY(const Network apart, with_activation_apart(cut.value));
         return apart.partition_at(cut_name);
