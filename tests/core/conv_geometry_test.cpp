@@ -58,3 +58,15 @@ TEST_CASE("geometry: a window over patches sees what those of its pixels see") {
   const ConvGeometry made = wide.of_patches(2);
   CHECK((made.kernel_h == 2 && made.stride_h == 2 && made.kernel_w == 8 && made.stride_w == 6));
 }
+
+TEST_CASE("geometry: sizes whose products could wrap are refused") {
+  const Shape input{1, 8, 8, 3};
+  for (std::size_t ConvGeometry::*const size :
+       {&ConvGeometry::kernel_h, &ConvGeometry::stride_w, &ConvGeometry::dilation_h, &ConvGeometry::pad_h,
+        &ConvGeometry::extra_right}) {
+    ConvGeometry g = ConvGeometry::square(3, 1, 1);
+    g.*size = std::size_t{1} << 31;
+    CHECK(g.output(input, 4).error().message() ==
+          "kernel size, stride, dilation and padding are at most 65535 pixels, found 2147483648");
+  }
+}

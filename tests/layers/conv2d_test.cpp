@@ -92,3 +92,15 @@ TEST_CASE("groups follow from the weight's shape if they may, and only whole one
   CHECK(contains(load(convolution({4, 4, 3, 1}), any, 4).error().message(),
                  "c.weight: expected shape [4, 4, 3, 3], found [4, 4, 3, 1]"));
 }
+
+TEST_CASE("weights in memory are channels last; in PyTorch's order they are known as such") {
+  const auto said = [](const Shape& shape) {
+    const ConvWeights weights{Tensor(shape), std::vector<float>(shape[0])};
+    const auto conv = Conv2d::make(weights, "c", ConvGeometry::square(3, 1, 1), 16, Activation::relu);
+    return conv.ok() ? std::string() : conv.error().message();
+  };
+  CHECK(said({32, 3, 3, 16}).empty());
+  CHECK(said({32, 16, 3, 3}) == "c.weight: is in PyTorch's order; channels_last() gives ours");
+  CHECK(said({32, 3, 3, 8}) == "c.weight: expected shape [32, 16, 3, 3], found [32, 8, 3, 3]");
+  CHECK(said({8, 8}) == "c.weight: expected 4 dimensions, found shape [8, 8]");
+}

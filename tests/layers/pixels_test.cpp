@@ -33,3 +33,8 @@ TEST_CASE("normalized inputs become whole numbers again, halves the even one") {
   CHECK(contains(file.set("in.scale", {2, 1}).with(load).error().message(),
                  "in.scale: expected shape [channels]"));
 }
+
+TEST_CASE("pixels have a scale and a shift for each channel") {
+  CHECK_THROWS_WITH(Pixels(Tensor({3}), Tensor({1})),
+                    "pixels: a scale [3] and a shift [1] are not of the same channels");
+}

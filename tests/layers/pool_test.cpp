@@ -26,6 +26,16 @@ TEST_CASE("one pooling layer serves torch's and Darknet's padding") {
   CHECK(output.view().pixel(12 * 13 - 1)[2] == map.view().pixel(12 * 13 - 1)[2]);  // the corner sees itself
 }
 
+TEST_CASE("windows of padding alone and maps without pixels are refused: they have no values") {
+  const auto said = [](const Layer& layer, const Shape& input) {
+    return layer.output_shape(std::array{input}).error().message();
+  };
+  CHECK(MaxPool(ConvGeometry::square(3, 2, 2)).output_shape(std::array{Shape{1, 5, 5, 3}}).ok());
+  CHECK(said(MaxPool(ConvGeometry::square(2, 2, 3)), {1, 5, 5, 3}) ==
+        "a pooling layer has windows with nothing but padding, which has no largest value");
+  CHECK(said(GlobalAveragePool(), {1, 0, 4, 3}) == "a map without pixels has no average");
+}
+
 TEST_CASE("upsampling and joining tell their shapes, and what does not fit") {
   const UpsampleBy2 upsample;
   CHECK(upsample.output_shape(std::array{Shape{2, 3, 5, 7}}).value() == Shape{2, 6, 10, 7});

@@ -102,3 +102,12 @@ TEST_CASE("batch normalization folds into weights and bias") {
     return 0;
   });
 }
+
+TEST_CASE("weights put together by hand must fit") {
+  CHECK_THROWS_WITH(channels_last(Tensor({8, 3})),
+                    "a tensor [8, 3] has no channels to be put last: 4 dimensions are needed");
+  ConvWeights conv{Tensor({8, 1, 1, 2}), std::vector<float>(8)};
+  const BatchNorm norm{Tensor({8}), Tensor({8}), Tensor({4}), Tensor({8})};
+  CHECK(fold_batch_norm(conv, norm, 1e-5, "bn", "conv").error().message() ==
+        "bn: is of 4 channels, conv of 8");
+}

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <initializer_list>
 #include <string>
 
 #include <qcnet/core/shape.hpp>
@@ -22,6 +23,7 @@ struct ConvGeometry {
   std::size_t groups = 1;
   std::size_t pad_h = 0, pad_w = 0;
   std::size_t extra_bottom = 0, extra_right = 0;
+  static constexpr std::size_t most = 65535;  ///< of each, so that no product of two wraps
 
   /// A square window.
   static ConvGeometry square(std::size_t kernel, std::size_t stride = 1, std::size_t pad = 0) {
@@ -62,11 +64,16 @@ struct ConvGeometry {
   std::size_t taps() const { return kernel_h * kernel_w; }
 
   /// Shape `[N, H', W', channels]` of the output for an input `[N, H, W, C]`; an Error if the input is not of
-  /// rank 4 or the window does not fit into it.
+  /// rank 4, the window does not fit into it or is larger than `most`.
   Result<Shape> output(const Shape& input, std::size_t channels) const {
     if (input.rank() != 4) return Error("expected an input [N, H, W, C], found " + input.to_string());
     if (taps() == 0 || stride_h == 0 || stride_w == 0 || dilation_h == 0 || dilation_w == 0)
       return Error("kernel size, stride and dilation must be at least 1");
+    for (const std::size_t size : {kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_h,
+                                   pad_w, extra_bottom, extra_right})
+      if (size > most)
+        return Error("kernel size, stride, dilation and padding are at most " + std::to_string(most) +
+                     " pixels, found " + std::to_string(size));
     const std::size_t reach_h = (kernel_h - 1) * dilation_h + 1, reach_w = (kernel_w - 1) * dilation_w + 1;
     const std::size_t padded_h = input[1] + 2 * pad_h + extra_bottom;
     const std::size_t padded_w = input[2] + 2 * pad_w + extra_right;

@@ -37,18 +37,22 @@ class Conv2d : public Layer {
     return make(conv, name, geometry, input_channels, activation);
   }
 
-  /// The same from weights that were read already; `name` is for errors.
+  /// The same from weights that were read already, `[Cout, Kh, Kw, Cin / groups]`; `name` is for errors,
+  /// which give shapes in PyTorch's order, as files have them.
   static Result<std::shared_ptr<const Conv2d>> make(const ConvWeights& conv, const std::string& name,
                                                     ConvGeometry geometry, std::size_t input_channels,
                                                     Activation activation) {
-    const Shape& s = conv.weights.shape();  // [Cout, Kh, Kw, Cin / groups]
+    const Shape& s = conv.weights.shape();
+    if (s.rank() != 4) return Error(name + ".weight: expected 4 dimensions, found shape " + s.to_string());
     if (geometry.groups == 0) {
       const bool divides = s[3] != 0 && input_channels % s[3] == 0;
       geometry.groups = divides ? std::max(input_channels / s[3], std::size_t{1}) : 1;
     }
     const std::size_t inputs = input_channels / geometry.groups;
+    const bool turned = s[1] == inputs && s[2] == geometry.kernel_h && s[3] == geometry.kernel_w;
     if (s[1] != geometry.kernel_h || s[2] != geometry.kernel_w || s[3] != inputs)
-      return wrong_kernel(name, s, inputs, geometry.kernel_h, geometry.kernel_w);
+      return turned ? Error(name + ".weight: is in PyTorch's order; channels_last() gives ours")
+                    : wrong_kernel(name, s, inputs, geometry.kernel_h, geometry.kernel_w);
     auto packed = kernels::PackedConv2d::make(conv.weights, conv.bias, geometry);
     if (!packed) return packed.error().in(name + ".weight");
     return std::make_shared<const Conv2d>(std::move(packed).value(), activation);

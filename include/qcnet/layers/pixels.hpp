@@ -18,7 +18,12 @@ namespace qcnet::inline QCNET_ABI {
 /// sums of them with whole weights are exact. Halves are rounded to the even number.
 class Pixels final : public Layer {
  public:
-  Pixels(Tensor scale, Tensor shift) : scale_(std::move(scale)), shift_(std::move(shift)) {}
+  /// Raises unless both are `[channels]`.
+  Pixels(Tensor scale, Tensor shift) : scale_(std::move(scale)), shift_(std::move(shift)) {
+    if (scale_.shape().rank() != 1 || !(scale_.shape() == shift_.shape()))
+      raise(Error("pixels: a scale " + scale_.shape().to_string() + " and a shift " +
+                  shift_.shape().to_string() + " are not of the same channels"));
+  }
 
   /// Reads `<name>.scale` and `<name>.shift`, `[channels]`.
   static Result<std::shared_ptr<const Pixels>> load(const io::Safetensors& file, const std::string& name) {

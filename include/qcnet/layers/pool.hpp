@@ -18,6 +18,13 @@ class MaxPool final : public Layer {
   std::string_view kind() const override { return "max_pool"; }
   Result<Shape> output_shape(std::span<const Shape> inputs) const override {
     if (inputs.size() != 1) return Error("a pooling layer takes one input");
+    const auto only_padding = [](std::size_t pad, std::size_t kernel, std::size_t dilation) {
+      return pad > (kernel - 1) * dilation;
+    };
+    const ConvGeometry& g = geometry_;
+    if (only_padding(g.pad_h + g.extra_bottom, g.kernel_h, g.dilation_h) ||
+        only_padding(g.pad_w + g.extra_right, g.kernel_w, g.dilation_w))
+      return Error("a pooling layer has windows with nothing but padding, which has no largest value");
     return geometry_.output(inputs[0], inputs[0].channels());
   }
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
@@ -35,6 +42,7 @@ class GlobalAveragePool final : public Layer {
   Result<Shape> output_shape(std::span<const Shape> inputs) const override {
     if (inputs.size() != 1 || inputs[0].rank() != 4)
       return Error("a global average pool takes one input [N, H, W, C]");
+    if (inputs[0][1] * inputs[0][2] == 0) return Error("a map without pixels has no average");
     return Shape{inputs[0][0], inputs[0][3]};
   }
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {

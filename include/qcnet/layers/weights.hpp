@@ -44,8 +44,11 @@ inline Result<Tensor> load_tensor(const io::Safetensors& file, const std::string
 }
 
 /// PyTorch's weight order [Cout, Cin, Kh, Kw] to ours, [Cout, Kh, Kw, Cin]; also feature maps [N, C, H, W] to
-/// NHWC.
+/// NHWC. Raises unless it has these 4 dimensions.
 inline Tensor channels_last(ConstTensorView from) {
+  if (from.shape.rank() != 4)
+    raise(Error("a tensor " + from.shape.to_string() +
+                " has no channels to be put last: 4 dimensions are needed"));
   const std::size_t n = from.shape[0], c = from.shape[1], h = from.shape[2], w = from.shape[3];
   Tensor to({n, h, w, c});
   if (to.span().empty()) return to;  // else n and c may be huge for nothing
@@ -81,6 +84,10 @@ struct BatchNorm {
 inline Result<void> fold_batch_norm(ConvWeights& conv, const BatchNorm& norm, double eps,
                                     const std::string& name, const std::string& conv_name) {
   const std::size_t cout = conv.bias.size();
+  for (const Tensor* of : {&norm.gamma, &norm.beta, &norm.mean, &norm.variance})
+    if (of->span().size() != cout)
+      return Error(name + ": is of " + std::to_string(of->span().size()) + " channels, " + conv_name +
+                   " of " + std::to_string(cout));
   const std::size_t depth = cout == 0 ? 0 : conv.weights.shape().elements() / cout;
   for (std::size_t c = 0; c < cout; ++c) {
     if (norm.variance[c] < 0.0f) return Error(name + ".running_var: a variance is negative");
