@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,9 +21,12 @@ namespace qcnet::inline QCNET_ABI {
 
 /// An entropy model for each map of a deployment's frames (bits/entropy_model.hpp), trained on frames of its
 /// node by weights/entropy.py. Node and server must have the same; it may be made anew without touching their
-/// own files.
+/// own files. Cheap to copy: frames that are coded by models share them.
 class EntropyModels {
  public:
+  /// By the names of their maps.
+  using Maps = std::map<std::string, bits::EntropyModel, std::less<>>;
+
   /// Loads an `.entropy.safetensors` file. Error: what the file lacks, by name.
   static Result<EntropyModels> load(const std::string& path) {
     QCNET_TRY(const io::Safetensors file, io::Safetensors::open(path));
@@ -47,15 +51,16 @@ class EntropyModels {
     models.model_hash_ = *hash;
     QCNET_CHECK(file.check_size());
     constexpr std::string_view ending = ".bias";
+    Maps maps;
     for (const auto& [name, tensor] : file.tensors()) {
       models.checksum_ = crc32c(tensor.data, models.checksum_);
       if (!name.ends_with(ending)) continue;
       const std::string map = name.substr(0, name.size() - ending.size());
       QCNET_TRY(bits::EntropyModel model, load_map(file, map));
-      models.maps_.emplace(map, std::move(model));
+      maps.emplace(map, std::move(model));
     }
-    if (models.maps_.empty())
-      return Error("there is no entropy model: no tensor has a name that ends in \".bias\"");
+    if (maps.empty()) return Error("there is no entropy model: no tensor has a name that ends in \".bias\"");
+    models.maps_ = std::make_shared<const Maps>(std::move(maps));
     return models;
   }
 
@@ -65,13 +70,12 @@ class EntropyModels {
   /// frame tells by which models it was coded.
   std::uint32_t checksum() const { return checksum_; }
 
-  /// By the names of their maps.
-  const std::map<std::string, bits::EntropyModel, std::less<>>& maps() const { return maps_; }
+  const Maps& maps() const { return *maps_; }
 
   /// Of a map with so many channels. Error: there is none.
   Result<const bits::EntropyModel*> find(const std::string& map, std::size_t channels) const {
-    const auto found = maps_.find(map);
-    if (found == maps_.end()) return Error("there is no entropy model of map \"" + map + "\"");
+    const auto found = maps_->find(map);
+    if (found == maps_->end()) return Error("there is no entropy model of map \"" + map + "\"");
     if (found->second.channels() != channels)
       return Error("the entropy model of map \"" + map + "\" is of " +
                    std::to_string(found->second.channels()) + " channels, the map has " +
@@ -116,7 +120,7 @@ class EntropyModels {
 
   std::uint64_t model_hash_ = 0;
   std::uint32_t checksum_ = 0;
-  std::map<std::string, bits::EntropyModel, std::less<>> maps_;
+  std::shared_ptr<const Maps> maps_;
 };
 
 }  // namespace qcnet::inline QCNET_ABI

@@ -46,11 +46,12 @@ inline Error from_another_model(std::uint64_t hash, std::uint64_t expected) {
 struct ExpectedFrame {
   std::uint64_t longest = std::numeric_limits<std::uint64_t>::max();  ///< bytes of it uncoded
   std::optional<std::uint64_t> model_hash = {};
-  const EntropyModels* models = nullptr;  ///< by which it may be coded, then they must outlive it
+  const EntropyModels* models = nullptr;  ///< by which it may be coded
 };
 
 /// A frame that owns its bytes. A node makes one, then for every image writes the bits in place and seals it:
-/// nothing is copied or allocated after `make`. A server gets it from `parse`.
+/// nothing is copied or allocated after `make`. A server gets it from `parse`. There is no frame of nothing:
+/// what was moved away has no maps, and can only be assigned to.
 class Frame {
  public:
   static constexpr std::uint16_t version = 2, coded_version = 3, modeled_version = 4;
@@ -78,7 +79,7 @@ class Frame {
     return frame;
   }
 
-  /// One whose bits are coded by models, which must outlive it. Error: they are not of these maps.
+  /// One whose bits are coded by models. Error: they are not of these maps.
   static Result<Frame> make(std::uint64_t model_hash, std::span<const MapSpec> maps,
                             const EntropyModels& models) {
     QCNET_TRY(Frame frame, make(model_hash, maps, Coding::context));
@@ -156,7 +157,7 @@ class Frame {
 
   /// Whether the bits are sent in coded form, and whether by models.
   bool coded() const { return coded_size_ != 0; }
-  bool modeled() const { return coded() && models_ != nullptr; }
+  bool modeled() const { return coded() && models_; }
 
   /// The frame as it is sent.
   std::span<const std::byte> bytes() const {
@@ -171,7 +172,7 @@ class Frame {
   struct Map {
     MapSpec spec;
     std::size_t bits_at = 0;
-    const bits::EntropyModel* model = nullptr;
+    const bits::EntropyModel* model = nullptr;  // one of models_
   };
 
   Frame() = default;
@@ -200,7 +201,7 @@ class Frame {
                    std::to_string(modeled_version));
     const auto body = bytes.first(bytes.size() - checksum_bytes);
     if (crc32c(body) != load_le<std::uint32_t>(bytes.data() + body.size()))
-      return Error("the frame's checksum is wrong: it was damaged or cut on the way");
+      return Error("the frame's checksum is wrong: it was damaged or cut on the way, or never sealed");
     return found;
   }
 
@@ -226,12 +227,12 @@ class Frame {
     for (Map& map : maps_) {
       QCNET_TRY(map.model, models.find(map.spec.name, map.spec.shape.channels()));
     }
-    models_ = &models;
+    models_ = models;
     return {};
   }
 
   /// What stands before the code of a frame coded by models: by which.
-  std::size_t code_header() const { return models_ == nullptr ? 0 : sizeof(std::uint32_t); }
+  std::size_t code_header() const { return models_ ? sizeof(std::uint32_t) : 0; }
 
   /// Writes the coded form beside the other one and returns its size, or 0 if it is not the shorter one.
   std::size_t write_coded() {
@@ -244,8 +245,8 @@ class Frame {
     if (code_header() + size >= raw) return 0;
     std::ranges::fill(code.first(size).subspan(written), std::uint8_t{0});
     std::copy_n(bytes_.begin(), header, coded_.begin());
-    store_le(coded_.data() + version_at, models_ == nullptr ? coded_version : modeled_version);
-    if (models_ != nullptr) store_le(coded_.data() + header, models_->checksum());
+    store_le(coded_.data() + version_at, models_ ? modeled_version : coded_version);
+    if (models_) store_le(coded_.data() + header, models_->checksum());
     write_checksum(std::span(coded_).first(code_at + size + checksum_bytes));
     return code_at + size + checksum_bytes;
   }
@@ -258,7 +259,7 @@ class Frame {
     if (body.size() < header + code_header() + least || body.size() >= header + raw)
       return Error("the frame's code has " + std::to_string(body.size() - header) + " bytes; for " +
                    std::to_string(raw) + " bytes of bits that cannot be");
-    if (models_ != nullptr && load_le<std::uint32_t>(body.data() + header) != models_->checksum())
+    if (models_ && load_le<std::uint32_t>(body.data() + header) != models_->checksum())
       return Error(
           "the frame's bits were coded by another entropy model of this node: both sides need the same file");
     bytes_.resize(size);
@@ -301,7 +302,7 @@ class Frame {
   std::vector<std::uint8_t> coded_;  // room for the coded form, if it is wanted
   std::size_t coded_size_ = 0;       // 0: it is not what is sent
   std::vector<Map> maps_;
-  const EntropyModels* models_ = nullptr;  // by which bits are coded
+  std::optional<EntropyModels> models_;  // by which bits are coded
 };
 
 }  // namespace qcnet::inline QCNET_ABI
