@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <qcnet/bits/pack.hpp>
@@ -169,6 +171,17 @@ TEST_CASE("a large picture, for which threads do share the work, gives the same 
   }
 }
 
+TEST_CASE("a node numbers its frames from 1, or from where it is told to") {
+  static_assert(!std::is_copy_constructible_v<Node> && std::is_move_constructible_v<Node>);
+  Node node = Node::load(golden_path("tiny-layer2.node")).value();
+  const vision::Image image = picture(WeightsFile::golden("tiny-layer2.golden"));
+  CHECK(node.encode(image).value().sequence() == 1);
+  CHECK(node.encode(image).value().sequence() == 2);
+  node.number_from(1'764'000'000'000);
+  CHECK(node.encode(image).value().sequence() == 1'764'000'000'000);
+  CHECK(node.encode(image).value().sequence() == 1'764'000'000'001);
+}
+
 TEST_CASE("a node says what it needs") {
   const Node node = Node::load(golden_path("tiny-layer2.node")).value();
   const Node::Memory memory = node.memory();
@@ -232,7 +245,13 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
   Node other = Node::load(golden_path("tiny-relu.node")).value();
   Frame foreign = other.make_frame();
   CHECK(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), foreign).error().message() ==
-        "the frame was not made by this node's make_frame()");
+        "the frame was not made by this node's make_frame(), or it was moved away");
+  const Frame taken = std::move(frame);
+  CHECK(test::contains(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), frame).error().message(),
+                       "it was moved away"));
+  frame = taken;
+  CHECK(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), frame, {640, 0}).error().message() ==
+        "the picture of a frame is given a width or a height of 0 pixels, not both");
   CHECK_FALSE(node.encode(vision::Image{}).ok());
   CHECK_FALSE(node.features(vision::Image{2, 2, 3, {1, 2}}).ok());
   CHECK(node.encode(vision::Image{1, 300, 1, std::vector<std::uint8_t>(300)}).ok());

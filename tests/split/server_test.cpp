@@ -2,6 +2,8 @@
 #include "weights_file.hpp"
 
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <qcnet/bits/reference.hpp>
@@ -87,6 +89,18 @@ TEST_CASE("a server told not to compensate dequantizes with the same levels") {
   plain.decode(frame).value();
   CHECK(test::relative_difference(plain.features(),
                                   WeightsFile::golden("tiny-layer2.golden").tensor("lloyd-max.map")) < 1e-6);
+}
+
+TEST_CASE("a frame that was moved away is an error, and a server is no copy of another") {
+  static_assert(!std::is_copy_constructible_v<Server> && std::is_move_constructible_v<Server>);
+  Frame frame = frame_of(pairs[0].name);
+  Server server = Server::load(golden_path(pairs[0].name + "-" + pairs[0].method + ".server")).value();
+  Packetizer packetizer = Packetizer::make(frame, 60).value();
+  const Frame taken = std::move(frame);
+  CHECK(server.decode(frame).error().message() == "the frame was moved away, nothing is in it");
+  CHECK(Packetizer::make(frame, 60).error().message() == "the frame was moved away, nothing is in it");
+  CHECK_THROWS(packetizer.cut(frame, 0));
+  CHECK(server.decode(taken).ok());
 }
 
 TEST_CASE("the same frame decodes to the same logits for any number of threads") {

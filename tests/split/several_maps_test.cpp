@@ -297,7 +297,7 @@ TEST_CASE("what does not fit a cut of several maps is said plainly") {
   Node sender = good.node().value();
   Frame foreign = Frame::make(0xaa, std::vector{own}).value();
   CHECK(sender.encode_into(ConstTensorView(good.input), foreign).error().message() ==
-        "the frame was not made by this node's make_frame()");
+        "the frame was not made by this node's make_frame(), or it was moved away");
 }
 
 TEST_CASE("each of several maps may have an encoder") {

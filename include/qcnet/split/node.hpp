@@ -24,17 +24,23 @@ namespace qcnet::inline QCNET_ABI {
 /// nothing; behind a normalization it is one pass over the map. A file may ask for an encoder before the
 /// comparison (split/encoder.hpp), or for codes of several bits instead of it (bits/code_planes.hpp).
 /// Where a cut needs more than one map, all are in one frame. One picture at a time.
+///
+/// Include qcnet/node.hpp, unless you name a family.
 class Node {
  public:
+  // Not to be copied: two nodes would give the same numbers to different frames.
+  Node(Node&&) = default;
+  Node& operator=(Node&&) = default;
+
   /// Loads a `.node.safetensors` file. Error: what the file lacks, by name. Other arithmetic can make the
   /// head faster, but it rounds coarser, and bits of values next to their threshold are then not always those
   /// that the server's side was trained with: not the default. With another loader than `models::load`
   /// (models/model.hpp) the program holds that family's code alone, which may be one of your own.
   static Result<Node> load(const std::string& path, Verify verify = Verify::yes,
                            const Arithmetic& arithmetic = {.fast = false},
-                           models::Loader& model = models::load) {
+                           models::Loader& family = models::load) {
     QCNET_TRY(const io::Safetensors file, io::Safetensors::open(path));
-    auto node = load(file, verify, arithmetic, model);
+    auto node = load(file, verify, arithmetic, family);
     if (!node) return node.error().in(path);
     return node;
   }
@@ -42,9 +48,9 @@ class Node {
   /// The same from bytes that were compiled in (io::Safetensors::parse); they are not needed afterwards.
   static Result<Node> load(const io::Safetensors& file, Verify verify = Verify::yes,
                            const Arithmetic& arithmetic = {.fast = false},
-                           models::Loader& model = models::load) {
+                           models::Loader& family = models::load) {
     QCNET_TRY(Deployment deployment, Deployment::read(file, "node"));
-    QCNET_TRY(const Network network, model(file));
+    QCNET_TRY(const Network network, family(file));
     QCNET_TRY(auto halves, network.partition_at(deployment.cut));
     QCNET_TRY(Network network_of_bits, with_encoders(std::move(halves.first), file, deployment.maps()));
     QCNET_TRY(Executor head,
@@ -62,12 +68,16 @@ class Node {
     return Frame::make(deployment_.hash, deployment_.frame_maps(), coding).value();
   }
 
-  /// One whose bits are coded by models, which must outlive it. Error: they are of another deployment.
+  /// One whose bits are coded by models. Error: they are of another deployment.
   Result<Frame> make_frame(const EntropyModels& models) const {
     return Frame::make(deployment_.hash, deployment_.frame_maps(), models);
   }
 
-  /// Picture to sealed frame. Frames are numbered from 1.
+  /// The next frame's number, 1 at first: a clock's, say, so that a node which starts again is not taken for
+  /// a replay.
+  void number_from(std::uint64_t first) { sequence_ = first - 1; }
+
+  /// Picture to sealed frame.
   Result<Frame> encode(const vision::ImageView& image) {
     Frame frame = make_frame();
     QCNET_CHECK(encode_into(image, frame));
@@ -92,9 +102,11 @@ class Node {
     if (!(input.shape == head_.input_shape()))
       return Error("expected an input " + head_.input_shape().to_string() + ", found " +
                    input.shape.to_string());
-    bool ours = frame.model_hash() == deployment_.hash && frame.map_count() == head_.outputs();
+    bool ours = frame.map_count() == head_.outputs() && frame.model_hash() == deployment_.hash;
     for (std::size_t i = 0; ours && i < frame.map_count(); ++i) ours = frame.shape(i) == sent_[i];
-    if (!ours) return Error("the frame was not made by this node's make_frame()");
+    if (!ours) return Error("the frame was not made by this node's make_frame(), or it was moved away");
+    if ((picture.width == 0) != (picture.height == 0))
+      return Error("the picture of a frame is given a width or a height of 0 pixels, not both");
     if (deployment_.codes)
       code(input, frame);
     else

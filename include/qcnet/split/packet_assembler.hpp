@@ -17,7 +17,8 @@
 namespace qcnet::inline QCNET_ABI {
 
 /// Collects the packets of one frame after another; those of a frame come in any order, some perhaps twice,
-/// some never. Whatever arrives, its memory is that of four frames and a byte for each packet of one.
+/// some never. One for each connection, as a ReplayGuard: numbers must rise. Whatever arrives, its memory is
+/// that of four frames and a byte for each packet of one.
 class PacketAssembler {
  public:
   enum class Added {
@@ -65,8 +66,9 @@ class PacketAssembler {
     return Added::taken;
   }
 
-  /// What arrived, sealed, valid until the next `add`. Without any packet all is missing, the number is 0.
-  const PartialFrame& finish() {
+  /// What arrived, sealed, valid until the next `add`; `count` and `missing` then are 0. Without any packet
+  /// all is missing, the number is 0.
+  const PartialFrame& finish() & {
     if (!begun()) clear(0, {});
     partial_.frame.seal(partial_.frame.sequence(), partial_.frame.picture());
     arrived_.clear();

@@ -26,6 +26,7 @@ inline constexpr std::size_t max_count = 65535;
 
 /// Frames may be larger than what can be interleaved.
 inline Result<void> check_size(const Frame& frame) {
+  if (frame.map_count() == 0) return Error("the frame was moved away, nothing is in it");
   if (frame.all_bits().size() <= Interleaving::max_bytes) return {};
   return Error("a frame of " + std::to_string(frame.all_bits().size()) +
                " bytes of bits cannot be sent in packets, at most " +
@@ -70,10 +71,11 @@ class Packetizer {
 
   /// Packet `index` below `count()` of a sealed frame, coded or not; valid until the next call. Allocates
   /// nothing. Raises if the frame is of other maps than `make` was given.
-  std::span<const std::byte> cut(const Frame& frame, std::size_t index) {
-    const auto bits = frame.all_bits();
-    if (index >= count_ || bits.size() != order_.bytes() || crc32c(frame.description()) != description_crc_)
+  std::span<const std::byte> cut(const Frame& frame, std::size_t index) & {
+    if (index >= count_ || frame.map_count() == 0 || frame.all_bits().size() != order_.bytes() ||
+        crc32c(frame.description()) != description_crc_)
       raise(Error("packets are cut by a packetizer that was made for such a frame, by their index"));
+    const auto bits = frame.all_bits();
     store_le(packet_.data() + packets::hash_at, frame.model_hash());
     store_le(packet_.data() + packets::sequence_at, frame.sequence());
     store_le(packet_.data() + packets::picture_at, frame.picture().width);

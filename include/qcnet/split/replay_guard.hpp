@@ -9,8 +9,9 @@
 
 namespace qcnet::inline QCNET_ABI {
 
-/// One for each connection: accepts only sequence numbers that rise. Gaps are fine, frames may be lost.
-/// Against an attacker who can forge frames the link itself must authenticate them (TLS, DTLS).
+/// One for each connection: accepts only sequence numbers that rise. Gaps are fine, frames may be lost. A
+/// node that starts again numbers from 1 (Node::number_from): that is a new connection. Against an attacker
+/// who can forge frames the link itself must authenticate them (TLS, DTLS).
 class ReplayGuard {
  public:
   /// Error: `sequence` is not above every one accepted so far. Call it with a frame that `Frame::parse` took.

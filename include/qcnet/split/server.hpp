@@ -28,11 +28,14 @@ namespace qcnet::inline QCNET_ABI {
 class Server {
  public:
   struct Options {
-    bool compensate = true;  ///< false: the file's dequantization alone, as if it held no QCNet
-    Verify verify = Verify::yes;
+    bool compensate = true;       ///< false: the file's dequantization alone, as if it held no QCNet
+    Verify verify = Verify::yes;  ///< if the file holds a check, and compensates
     Arithmetic arithmetic = {};
     models::Loader* family = nullptr;  ///< builds the tail of a model family of your own
   };
+
+  Server(Server&&) = default;  // no copies: load it again
+  Server& operator=(Server&&) = default;
 
   /// Loads a `.server.safetensors` file. Error: what the file lacks, by name.
   static Result<Server> load(const std::string& path, Options options) {
@@ -42,6 +45,7 @@ class Server {
     return server;
   }
   static Result<Server> load(const std::string& path) { return load(path, Options{}); }
+  static Result<Server> load(const io::Safetensors& file) { return load(file, Options{}); }
 
   /// The same from bytes that were compiled in (io::Safetensors::parse); they are not needed afterwards.
   static Result<Server> load(const io::Safetensors& file, Options options) {
@@ -90,7 +94,7 @@ class Server {
 
   /// The tail's (first) output (logits `[1, K]`), valid until the next call. Error: the frame comes from
   /// another model, cut or size. The same frame gives the same logits for any number of threads.
-  Result<ConstTensorView> decode(const Frame& frame) {
+  Result<ConstTensorView> decode(const Frame& frame) & {
     QCNET_CHECK(check(frame));
     for (std::size_t i = 0; i < maps_.size(); ++i)
       compensators_[i]->reconstruct_into(frame.bits(i), maps_[i]);
@@ -98,7 +102,7 @@ class Server {
   }
 
   /// The same from what arrived of a frame. A map that all arrived of is reconstructed as ever, bit for bit.
-  Result<ConstTensorView> decode(const PartialFrame& partial) {
+  Result<ConstTensorView> decode(const PartialFrame& partial) & {
     QCNET_CHECK(check(partial.frame));
     QCNET_CHECK(check(partial.received));
     for (std::size_t i = 0; i < maps_.size(); ++i) {
@@ -137,6 +141,7 @@ class Server {
 
   /// Whether a frame is of this server's maps.
   Result<void> check(const Frame& frame) const {
+    if (frame.map_count() == 0) return Error("the frame was moved away, nothing is in it");
     if (frame.model_hash() != deployment_.hash)
       return detail::from_another_model(frame.model_hash(), deployment_.hash);
     if (frame.name(0) != deployment_.cut)
