@@ -70,6 +70,9 @@ class Safetensors {
     QCNET_CHECK(file.read(bytes));
     return file;
   }
+  /// Not those of a vector that nobody keeps.
+  template <class Owner>
+  requires(std::is_same_v<Owner, std::vector<std::byte>>) static Result<Safetensors> parse(Owner&&) = delete;
 
   /// nullptr if there is no tensor of that name.
   const TensorInfo* find(std::string_view name) const {
