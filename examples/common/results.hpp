@@ -28,13 +28,15 @@ struct Results {
     return results;
   }
 
-  /// Error: this is not JSON, or says nothing of a model, a cut and methods.
+  /// Error: this is not JSON, says nothing of a model, a cut and methods, or is of a link that loses packets.
   static qcnet::Result<Results> parse(const std::string& text) {
     if (!qcnet::io::is_utf8(text)) return qcnet::Error("is not UTF-8");
     qcnet::io::JsonReader json(text, "file");
     Results results;
     QCNET_CHECK(json.object([&](std::string&& key) -> qcnet::Result<void> {
       if (key == "rows") return json.array([&] { return results.read_row(json); });
+      if (key == "loss")
+        return qcnet::Error("was measured with lost packets (evaluate --packet-loss); measure it without");
       if (key != "model" && key != "cut") return json.skip();
       QCNET_TRY(const std::string name, json.string());
       (key == "cut" ? results.cut : results.model) = qcnet::io::detail::printable(name);

@@ -45,6 +45,8 @@ TEST_CASE("What are no results") {
   CHECK(problem(R"({"model": "a", "cut": "b", "rows": [{"method": "c", "accuracy": 250}]})") ==
         "says that \"c\" is right in 250.000000 percent");
   CHECK(problem("{\"\xFF\": 1}") == "is not UTF-8");
+  CHECK(problem(R"({"model": "a", "cut": "b", "loss": 0.3, "rows": [{"method": "c", "accuracy": 1}]})") ==
+        "was measured with lost packets (evaluate --packet-loss); measure it without");
   for (const char* text : {"{}", R"({"model": "a", "cut": "b", "rows": []})",
                            R"({"model": "a", "rows": [{"method": "c", "accuracy": 1}]})",
                            R"({"model": "a", "cut": "b", "rows": [{"method": "c"}]})"})
