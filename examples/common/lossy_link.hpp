@@ -9,12 +9,14 @@
 
 namespace examples {
 
-/// It loses each packet with the same probability, by itself; always the same ones.
+/// It loses each packet with the same probability, by itself; always the same ones. One that loses none takes
+/// frames in a packet each, however large they are.
 class LossyLink {
  public:
   static qcnet::Result<LossyLink> open(const qcnet::Frame& frame, const qcnet::Deployment& about, double loss,
                                        std::size_t mtu) {
-    QCNET_TRY(auto packets, qcnet::Packetizer::make(frame, mtu));
+    const std::size_t whole = qcnet::packets::overhead + frame.all_bits().size();
+    QCNET_TRY(auto packets, qcnet::Packetizer::make(frame, loss > 0 ? mtu : whole));
     QCNET_TRY(auto assembler, qcnet::PacketAssembler::make(about.hash, about.frame_maps()));
     return LossyLink(std::move(packets), std::move(assembler), loss);
   }
