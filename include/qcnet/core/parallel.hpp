@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include <qcnet/core/config.hpp>
 
@@ -34,8 +35,8 @@ inline int num_threads() {
 }
 
 /// Whether so many multiply-adds take longer than waking threads does.
-inline bool is_worth_threads(std::size_t multiply_adds) {
-  return multiply_adds > (std::size_t{1} << 18);
+inline bool is_worth_threads(std::uint64_t multiply_adds) {
+  return multiply_adds > 1u << 18;
 }
 
 /// Calls `body(i)` for every i below `count`, in any order, possibly at the same time. A body must not depend

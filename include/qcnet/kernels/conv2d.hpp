@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <qcnet/core/bitplane.hpp>
@@ -216,7 +217,7 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
   scratch = enough(scratch, scratch_floats(conv, output), own);
   if (is_single_tap(conv.geometry())) return multiply_pixels(conv, input, output, scratch, store);
   if (conv.copy_pitch() != 0) input = pad_input(conv, input, output, scratch);
-  const std::size_t work = pixels * conv.output_channels() * conv.runs() * conv.run_length();
+  const auto work = std::uint64_t{pixels} * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = is_worth_threads(work);
   const Tasks tasks = split_into_tasks(pixels, blocks, conv.runs(), parallel);
   const std::size_t per_group = tasks.pixel_pieces * tasks.block_pieces;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <qcnet/core/bitplane.hpp>
@@ -278,7 +279,7 @@ inline void depthwise_row(const PackedDepthwise& conv, ConstTensorView input, co
 inline void depthwise_conv2d(const PackedDepthwise& conv, ConstTensorView input, TensorView output,
                              Activation activation = Activation::none) {
   const StoreFloat store{output.data, nullptr, conv.channels(), activation};
-  const std::size_t work = output.shape.elements() * conv.geometry().taps();
+  const auto work = std::uint64_t{output.shape.elements()} * conv.geometry().taps();
   parallel_for(
       output.shape[0] * output.shape[1],
       [&](std::size_t row) { detail::depthwise_row(conv, input, output.shape, row, store); },

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include <qcnet/core/aligned_buffer.hpp>
-#include <qcnet/core/part.hpp>
 #include <qcnet/kernels/bf16.hpp>
 #include <qcnet/kernels/epilogue.hpp>
 #include <qcnet/simd/vec.hpp>
@@ -239,7 +238,7 @@ inline std::size_t tile_height(std::size_t rows) {
 /// A tile's share of fetching the `floats` that are wanted next, from `next` on: `tiles` tiles need the block
 /// at hand, and each fetches another part meanwhile.
 inline const float* share_ahead(const float* next, std::size_t floats, std::size_t tile, std::size_t tiles) {
-  return next + part_begin(floats, tile, tiles);
+  return next + floats / tiles * tile;
 }
 
 /// One tile of `height` rows (a value of `tile_height`) times a block of weights `width` floats wide: `w` is

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <qcnet/core/aligned_buffer.hpp>
@@ -158,7 +159,7 @@ template <class Store>
 void multiply_rows(const PackedWeights& weights, const float* bias, const Rows& rows, std::size_t count,
                    const Store& store) {
   if (count == 0 || weights.columns() == 0) return;
-  const bool parallel = is_worth_threads(count * weights.columns() * weights.depth());
+  const bool parallel = is_worth_threads(std::uint64_t{count} * weights.columns() * weights.depth());
   const RowsTasks tasks((count + max_rows - 1) / max_rows,
                         (weights.columns() + block_columns - 1) / block_columns,
                         pass_length(weights.depth(), store) * block_columns * sizeof(float), parallel);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <qcnet/core/aligned_buffer.hpp>
@@ -134,7 +135,8 @@ void multiply_rows_strassen(const PackedConv2d& conv, const RowAt& row_at, std::
   if (count == 0 || conv.output_channels() == 0) return;
   const StrassenPlan plan(conv, count);
   const std::size_t pass = pass_length(plan.depth, store, max_pass / 2);
-  const bool parallel = is_worth_threads(count * conv.output_channels() * conv.input_channels());
+  const bool parallel =
+      is_worth_threads(std::uint64_t{count} * conv.output_channels() * conv.input_channels());
   const auto fill = [&](std::size_t block) {
     fill_strassen_panel(plan, row_at, block, scratch.data() + block * plan.panel);
   };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <utility>
 
@@ -194,7 +195,8 @@ void winograd(const PackedConv2d& conv, ConstTensorView input, const Shape& outp
     own = AlignedBuffer<float>(plan.scratch_floats() * static_cast<std::size_t>(num_threads()));
     scratch = own.span();
   }
-  const std::size_t work = output.elements() * conv.input_channels() * plan.products() / (plan.m * plan.m);
+  const auto work =
+      std::uint64_t{output.elements()} * conv.input_channels() * plan.products() / (plan.m * plan.m);
   const bool parallel = is_worth_threads(work);
   const std::size_t workers =
       parallel ? std::min(static_cast<std::size_t>(num_threads()), scratch.size() / plan.scratch_floats())
