@@ -1,8 +1,10 @@
 #include "allocations.hpp"
 #include "documented_model.hpp"
 #include "files.hpp"
+#include "support.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
@@ -167,6 +169,13 @@ TEST_CASE("entropy_models: a node takes its own") {
   std::ranges::fill(frame.all_bits(), std::uint8_t{0});
   frame.seal(1);
   CHECK(frame.modeled());
+}
+
+TEST_CASE("entropy_models: a file that shrinks while it is read is an error, not a signal") {
+  const TemporaryFile file("shrinks.entropy.safetensors", documented_model({{"layer2", 64}}).bytes());
+  const io::Safetensors opened = io::Safetensors::open(file.path).value();
+  std::filesystem::resize_file(file.path, 4096);
+  CHECK(test::contains(EntropyModels::load(opened).error().message(), "was cut from"));
 }
 
 TEST_CASE("entropy_models: what is wrong with a file is said") {

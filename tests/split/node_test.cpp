@@ -246,9 +246,13 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
   Frame foreign = other.make_frame();
   CHECK(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), foreign).error().message() ==
         "the frame was not made by this node's make_frame(), or it was moved away");
+  const MapSpec turned[] = {{"layer2", {1, 7, 8, 12}}};
+  Frame of_other_shape = Frame::make(node.deployment().hash, turned).value();
+  CHECK(contains(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), of_other_shape).error().message(),
+                 "was not made by this node"));
   const Frame taken = std::move(frame);
-  CHECK(test::contains(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), frame).error().message(),
-                       "it was moved away"));
+  CHECK(contains(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), frame).error().message(),
+                 "it was moved away"));
   frame = taken;
   CHECK(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), frame, {640, 0}).error().message() ==
         "the picture of a frame is given a width or a height of 0 pixels, not both");
@@ -258,6 +262,8 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
   CHECK(node.encode(vision::Image{1, 65535, 1, std::vector<std::uint8_t>(65535)}).ok());
   CHECK(node.encode(vision::Image{65536, 1, 1, std::vector<std::uint8_t>(65536)}).error().message() ==
         "a picture of 1 x 65536 pixels is too large: a frame can say sizes up to 65535");
+  CHECK(node.encode(vision::Image{1, 65536, 1, std::vector<std::uint8_t>(65536)}).error().message() ==
+        "a picture of 65536 x 1 pixels is too large: a frame can say sizes up to 65535");
 }
 
 TEST_CASE("a check input may be a piece that fills the input by repetition") {

@@ -98,9 +98,41 @@ TEST_CASE("a frame that was moved away is an error, and a server is no copy of a
   Packetizer packetizer = Packetizer::make(frame, 60).value();
   const Frame taken = std::move(frame);
   CHECK(server.decode(frame).error().message() == "the frame was moved away, nothing is in it");
+  CHECK_FALSE(server.decode(PartialFrame{frame, taken}).ok());
   CHECK(Packetizer::make(frame, 60).error().message() == "the frame was moved away, nothing is in it");
   CHECK_THROWS(packetizer.cut(frame, 0));
   CHECK(server.decode(taken).ok());
+}
+
+TEST_CASE("a server parses the frames of its node alone") {
+  const Server server = Server::load(golden_path("tiny-layer2-qcnet1.server")).value();
+  const Frame own = frame_of("tiny-layer2");
+  CHECK(server.parse(own.bytes()).value().sequence() == own.sequence());
+  CHECK(contains(server.parse(frame_of("tiny-relu").bytes()).error().message(), "from another model"));
+  const MapSpec larger[] = {{"layer2", {1, 800, 700, 12}}};  // coded in few bytes, as nothing is set
+  Frame bomb = Frame::make(own.model_hash(), larger, Coding::context).value();
+  bomb.seal(1);
+  CHECK(contains(server.parse(bomb.bytes()).error().message(),
+                 "at most " + std::to_string(own.bytes().size()) + " are allowed"));
+}
+
+TEST_CASE("node and server compute in bfloat16 if they are asked to") {
+  if (!has_bf16) return;
+  const Arithmetic rounded{.fast = false, .bf16 = true};
+  Node exact_node = Node::load(golden_path("tiny-vit.node")).value();
+  Node node = Node::load(golden_path("tiny-vit.node"), Verify::yes, rounded).value();
+  CHECK(node.head().network().weight_bytes() < exact_node.head().network().weight_bytes());
+  const Frame frame = frame_of("tiny-vit");
+  const std::string path = golden_path("tiny-vit-qcnet2.server");
+  Server exact = Server::load(path, {.arithmetic = {.fast = false}}).value();
+  Server server = Server::load(path, {.arithmetic = rounded}).value();
+  const Tensor logits(exact.decode(frame).value()), map(exact.features());
+  const double difference = test::relative_difference(server.decode(frame).value(), logits);
+  CHECK(difference > 1e-6);
+  CHECK(difference < 5e-2);
+  CHECK_FALSE(test::identical(server.features(), map));
+  const WeightsFile tampered = WeightsFile::golden("tiny-vit-qcnet2.server").poke("heads.head.bias", 0, 3.0f);
+  CHECK(contains(load_server(tampered, {.arithmetic = rounded}).error().message(), "differs by"));
 }
 
 TEST_CASE("the same frame decodes to the same logits for any number of threads") {

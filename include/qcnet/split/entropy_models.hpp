@@ -74,6 +74,7 @@ class EntropyModels {
 
   /// Of a map with so many channels. Error: there is none.
   Result<const bits::EntropyModel*> find(const std::string& map, std::size_t channels) const {
+    if (!maps_) return Error("the entropy models were moved away");
     const auto found = maps_->find(map);
     if (found == maps_->end()) return Error("there is no entropy model of map \"" + map + "\"");
     if (found->second.channels() != channels)

@@ -117,7 +117,7 @@ class Node {
 
   /// The float map at the cut, before the thresholds, or what an encoder makes of it; valid until the next
   /// call. Maps that cross beside it are then `head().output(i)`.
-  Result<ConstTensorView> features(const vision::ImageView& image) {
+  Result<ConstTensorView> features(const vision::ImageView& image) & {
     QCNET_CHECK(deployment_.preprocess.apply_into(image, input_, scratch_));
     return head_.run(input_);
   }

@@ -119,11 +119,11 @@ class Server {
   /// Error: as for `decode`; a classifier; a frame that does not say its picture's size.
   Result<std::vector<vision::Detection>> detect(const Frame& frame,
                                                 const vision::DetectionOptions& options = {}) {
-    return detect(frame, frame.picture(), options);
+    return detect(frame, frame, options);
   }
   Result<std::vector<vision::Detection>> detect(const PartialFrame& partial,
                                                 const vision::DetectionOptions& options = {}) {
-    return detect(partial, partial.frame.picture(), options);
+    return detect(partial, partial.frame, options);
   }
 
   /// An output of the tail for the last frame; a detector has two.
@@ -162,11 +162,11 @@ class Server {
   }
 
   template <class AnyFrame>
-  Result<std::vector<vision::Detection>> detect(const AnyFrame& frame, PictureSize picture,
+  Result<std::vector<vision::Detection>> detect(const AnyFrame& bits, const Frame& frame,
                                                 const vision::DetectionOptions& options) {
     if (!detector_) return Error("this server is a classifier, which finds no boxes");
-    QCNET_CHECK(decode(frame));
-    return (*detector_)(tail_, picture.height, picture.width, options);
+    QCNET_CHECK(decode(bits));
+    return (*detector_)(tail_, frame.picture().height, frame.picture().width, options);
   }
 
   Result<std::unique_ptr<Compensator>> load_compensator(const io::Safetensors& file, const CutMap& map,
