@@ -24,3 +24,9 @@ TEST_CASE("self-attention tells its shapes and work, and what it cannot do") {
         "self-attention over 65538 tokens, of which at most 65537 are supported; give the network a smaller "
         "input");
 }
+
+TEST_CASE("tokens put together by hand must fit") {
+  CHECK_NOTHROW(Tokens(Tensor({1, 1, 8}), Tensor({1, 5, 8})));
+  CHECK_THROWS_WITH(Tokens(Tensor({1, 1, 9}), Tensor({1, 5, 8})),
+                    "tokens: a class token [1, 1, 9] and positions [1, 5, 8] do not fit each other");
+}

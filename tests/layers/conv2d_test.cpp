@@ -84,6 +84,7 @@ TEST_CASE("groups follow from the weight's shape if they may, and only whole one
   any.groups = 0;
   const auto grouped = load(convolution({6, 2, 3, 3}), any, 4).value();
   CHECK(grouped->output_shape(std::array{Shape{1, 5, 5, 4}}).ok());
+  CHECK(grouped->multiply_adds(std::array{Shape{1, 5, 5, 4}}) == 25 * 6 * 9 * 2);
   CHECK_FALSE(grouped->emits_bits());
   CHECK(load(convolution({6, 2, 3, 3}), any, 5).error().message() ==
         "c.weight: expected shape [6, 5, 3, 3], found [6, 2, 3, 3]");

@@ -49,3 +49,8 @@ TEST_CASE("what does not fit a layer normalization is one sentence") {
         "n.bias: expected shape [4], found [4, 1]");
   CHECK(load(WeightsFile(file).drop({"n.bias"}), 4).error().message() == "n.bias: there is no such tensor");
 }
+
+TEST_CASE("a normalization put together by hand must fit") {
+  CHECK_THROWS_WITH(LayerNorm(Tensor({4}), Tensor({3}), 1e-6f),
+                    "layer normalization: a gamma [4] and a beta [3] are not of the same channels");
+}

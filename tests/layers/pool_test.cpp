@@ -33,6 +33,13 @@ TEST_CASE("windows of padding alone and maps without pixels are refused: they ha
   CHECK(MaxPool(ConvGeometry::square(3, 2, 2)).output_shape(std::array{Shape{1, 5, 5, 3}}).ok());
   CHECK(said(MaxPool(ConvGeometry::square(2, 2, 3)), {1, 5, 5, 3}) ==
         "a pooling layer has windows with nothing but padding, which has no largest value");
+  ConvGeometry between = ConvGeometry::square(2, 1, 4);  // taps left and right of the map
+  between.dilation_h = between.dilation_w = 5;
+  CHECK_FALSE(MaxPool(between).output_shape(std::array{Shape{1, 3, 3, 4}}).ok());
+  CHECK_FALSE(MaxPool(ConvGeometry::square(2, 1, 1)).output_shape(std::array{Shape{1, 0, 4, 3}}).ok());
+  ConvGeometry below = ConvGeometry::square(2, 2);  // padding that no window reaches
+  below.extra_bottom = 2;
+  CHECK(MaxPool(below).output_shape(std::array{Shape{1, 5, 4, 3}}).ok());
   CHECK(said(GlobalAveragePool(), {1, 0, 4, 3}) == "a map without pixels has no average");
 }
 
@@ -49,6 +56,8 @@ TEST_CASE("upsampling and joining tell their shapes, and what does not fit") {
   CHECK(concat.output_shape(std::array{Shape{1, 28, 28, 8}, Shape{1, 27, 27, 16}}).error().message() ==
         "the maps [1, 28, 28, 8] and [1, 27, 27, 16] cannot be joined, they differ in more than their "
         "channels");
+  for (const Shape& other : {Shape{2, 28, 28, 8}, Shape{1, 27, 28, 8}, Shape{1, 28, 27, 8}})
+    CHECK_FALSE(concat.output_shape(std::array{Shape{1, 28, 28, 8}, other}).ok());
   CHECK_FALSE(concat.output_shape({}).ok());
   CHECK_FALSE(concat.output_shape(std::array{Shape{2, 3}}).ok());
   CHECK_FALSE(concat.output_shape(std::array{Shape{1, 2, 3, 4}, Shape{1, 2, 3}}).ok());

@@ -54,8 +54,12 @@ class SelfAttention final : public Layer {
 /// row by row, each with its position's embedding added.
 class Tokens final : public Layer {
  public:
+  /// Raises unless these are `[1, 1, C]` and `[1, T, C]`.
   Tokens(Tensor class_token, Tensor positions)
       : class_token_(std::move(class_token)), positions_(std::move(positions)) {
+    if (positions_.shape().rank() != 3 || class_token_.shape() != Shape{1, 1, positions_.shape()[2]})
+      raise(Error("tokens: a class token " + class_token_.shape().to_string() + " and positions " +
+                  positions_.shape().to_string() + " do not fit each other"));
     while (side_ * side_ + 1 < positions_.shape()[1]) ++side_;
   }
 

@@ -128,13 +128,14 @@ class Executor {
            network_.steps().back().layer->emits_bits();
   }
 
-  /// Runs with the last layer writing the bits output > threshold instead of floats. Only if `emits_bits()`;
-  /// `thresholds` come from `pad_thresholds`. The other outputs are floats as ever. Raises if it cannot, or
-  /// if `bits` or `thresholds` are not of the output.
+  /// Runs with the last layer writing the bits output > threshold instead of floats. The other outputs are
+  /// floats as ever. `thresholds` come from `pad_thresholds`, those of each pixel for a batch of one. Raises
+  /// unless `emits_bits()`, and if `bits` or `thresholds` are not of the output.
   void run_bits(ConstTensorView input, std::span<const float> thresholds, BitplaneView bits) {
     const std::size_t row = kernels::PackedWeights::padded(output_shape().channels());
     if (!emits_bits() || !(bits.shape == output_shape()) ||
-        (thresholds.size() != row && thresholds.size() != row * output_shape().pixels()))
+        (thresholds.size() != row &&
+         (output_shape()[0] != 1 || thresholds.size() != row * output_shape().pixels())))
       raise(Error("executor: bits " + bits.shape.to_string() + " by " + std::to_string(thresholds.size()) +
                   " thresholds cannot be made of the output " + output_shape().to_string()));
     const std::size_t last = network_.steps().size() - 1;

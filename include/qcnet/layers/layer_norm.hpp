@@ -17,8 +17,13 @@ namespace qcnet::inline QCNET_ABI {
 /// Normalizes every pixel or token over its channels.
 class LayerNorm final : public Layer {
  public:
+  /// Raises unless gamma and beta are `[channels]`.
   LayerNorm(Tensor gamma, Tensor beta, float eps)
-      : gamma_(std::move(gamma)), beta_(std::move(beta)), eps_(eps) {}
+      : gamma_(std::move(gamma)), beta_(std::move(beta)), eps_(eps) {
+    if (gamma_.shape().rank() != 1 || !(gamma_.shape() == beta_.shape()))
+      raise(Error("layer normalization: a gamma " + gamma_.shape().to_string() + " and a beta " +
+                  beta_.shape().to_string() + " are not of the same channels"));
+  }
 
   /// Reads `<name>.weight` and `<name>.bias`, both `[channels]`.
   static Result<std::shared_ptr<const LayerNorm>> load(const io::Safetensors& file, const std::string& name,

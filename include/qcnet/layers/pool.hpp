@@ -18,14 +18,16 @@ class MaxPool final : public Layer {
   std::string_view kind() const override { return "max_pool"; }
   Result<Shape> output_shape(std::span<const Shape> inputs) const override {
     if (inputs.size() != 1) return Error("a pooling layer takes one input");
-    const auto only_padding = [](std::size_t pad, std::size_t kernel, std::size_t dilation) {
-      return pad > (kernel - 1) * dilation;
-    };
     const ConvGeometry& g = geometry_;
-    if (only_padding(g.pad_h + g.extra_bottom, g.kernel_h, g.dilation_h) ||
-        only_padding(g.pad_w + g.extra_right, g.kernel_w, g.dilation_w))
+    QCNET_TRY(const Shape output, g.output(inputs[0], inputs[0].channels()));
+    bool empty = false;  // a window
+    for (std::size_t y = 0; y < output[1]; ++y)
+      empty |= TapRange::of(y, g.stride_h, g.pad_h, g.dilation_h, g.kernel_h, inputs[0][1]).size() == 0;
+    for (std::size_t x = 0; x < output[2]; ++x)
+      empty |= TapRange::of(x, g.stride_w, g.pad_w, g.dilation_w, g.kernel_w, inputs[0][2]).size() == 0;
+    if (empty)
       return Error("a pooling layer has windows with nothing but padding, which has no largest value");
-    return geometry_.output(inputs[0], inputs[0].channels());
+    return output;
   }
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::max_pool(geometry_, inputs[0], output);
