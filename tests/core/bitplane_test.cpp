@@ -65,4 +65,5 @@ TEST_CASE("bitplane: what was moved away, and a view of nothing, have no bits") 
   from = to;
   CHECK(from.shape() == to.shape());
   CHECK(count_set(qcnet::ConstBitplaneView()) == 0);
+  CHECK(padding_is_zero(qcnet::ConstBitplaneView()));
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -302,4 +303,16 @@ TEST_CASE("safetensors: messages hold no control characters, and names in any la
   CHECK(printable(most + "\xC3\x9F") == most + "\xC3\x9F");
   CHECK(printable(most + "\xC3\x9Fn") == most + "\xC3\x9F...");
   CHECK(printable(most + "\xE7\x8C\xAB") == most + "...");
+}
+
+namespace {
+template <class Bytes>
+concept Parsed = requires(Bytes&& bytes) {
+  Safetensors::parse(std::forward<Bytes>(bytes));
+};
+}  // namespace
+
+TEST_CASE("safetensors: not of a vector that nobody keeps") {
+  static_assert(Parsed<std::vector<std::byte>&> && Parsed<std::span<const std::byte>>);
+  static_assert(!Parsed<std::vector<std::byte>>);
 }

@@ -51,7 +51,7 @@ using ConstBitplaneView = BitView<const std::uint8_t>;
 /// True when every padding bit is zero.
 inline bool padding_is_zero(ConstBitplaneView bits) {
   const std::uint8_t mask = padding_mask(bits.shape.channels());
-  if (mask == 0) return true;
+  if (mask == 0 || bits.bytes().empty()) return true;
   std::uint8_t seen = 0;
   for (std::size_t i = 0, n = bits.shape.pixels(), last = bits.pixel_bytes() - 1; i < n; ++i)
     seen |= bits.pixel(i)[last];

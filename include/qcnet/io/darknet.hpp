@@ -8,7 +8,9 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <qcnet/core/endian.hpp>
 #include <qcnet/core/tensor.hpp>
@@ -47,6 +49,9 @@ class DarknetWeights {
   }
 
   /// Reads borrowed bytes, which must outlive the object.
+  template <class Owner>
+  requires(std::is_same_v<Owner, std::vector<std::byte>>) static Result<DarknetWeights> parse(Owner&&) =
+      delete;
   static Result<DarknetWeights> parse(std::span<const std::byte> bytes) {
     const Error too_few(std::to_string(bytes.size()) + " bytes are too few for a Darknet weights file");
     if (bytes.size() < 16) return too_few;
