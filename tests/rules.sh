@@ -17,6 +17,8 @@ complain() {
   printf '        %s\n' "${2//$'\n'/$'\n'        }"
 }
 
+git rev-parse --verify --quiet HEAD >/dev/null || complain "this is a git checkout" "git says no"
+
 only '#[[:space:]]*pragma omp' '#pragma omp' 'core/parallel\.hpp'
 only '#[[:space:]]*include <xsimd' '#include <xsimd>' 'simd/vec\.hpp'
 only '^[^/"]*\bthrow\b' 'throw' 'core/result\.hpp'

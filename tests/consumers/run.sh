@@ -9,9 +9,11 @@ trap 'rm -rf "$work"' EXIT
 deployment=("$golden/tiny-layer2.node.safetensors" "$golden/tiny-layer2-qcnet1.server.safetensors")
 warnings="-Wall -Wextra -Wpedantic -Werror"
 
-expect_same() {  # NAME OUTPUT: every way of building gives the same answer, as printed
-  [ "${answer:=$2}" = "$2" ] || { echo "FAILED  $1: \"$2\", expected \"$answer\""; exit 1; }
-  echo "ok      $1"
+expect_same() {  # NAME PROGRAM: every way of building gives the same answer, as printed
+  local name=$1 output
+  output=$("$2" "${deployment[@]}") && [ -n "$output" ] || { echo "FAILED  $name: the program fails, or says nothing"; exit 1; }
+  [ "${answer:=$output}" = "$output" ] || { echo "FAILED  $name: \"$output\", expected \"$answer\""; exit 1; }
+  echo "ok      $name"
 }
 
 cmake_project() {  # NAME OPTIONS...
@@ -19,7 +21,7 @@ cmake_project() {  # NAME OPTIONS...
   shift
   cmake -S "$here/$name" -B "$work/$name" -DCMAKE_BUILD_TYPE=Release "$@" >"$work/log" 2>&1 &&
     cmake --build "$work/$name" >"$work/log" 2>&1 || { cat "$work/log"; echo "FAILED  $name"; exit 1; }
-  expect_same "$name" "$("$work/$name/consumer" "${deployment[@]}")"
+  expect_same "$name" "$work/$name/consumer"
 }
 
 cmake -S "$source" -B "$work/qcnet" -DQCNET_BUILD_TESTS=OFF -DQCNET_BUILD_BENCH=OFF -DQCNET_BUILD_EXAMPLES=OFF \
@@ -31,9 +33,9 @@ cmake_project add_subdirectory -DQCNET_SOURCE="$source"
 # The command of the README; then a machine without exceptions and RTTI.
 plain="c++ -std=c++20 -O3 -march=native -I $source/include"
 $plain $warnings "$here/plain/deployment.cpp" -o "$work/plain"
-expect_same "plain c++" "$("$work/plain" "${deployment[@]}")"
+expect_same "plain c++" "$work/plain"
 $plain $warnings -fno-exceptions -fno-rtti "$here/plain/deployment.cpp" -o "$work/bare"
-expect_same "-fno-exceptions -fno-rtti" "$("$work/bare" "${deployment[@]}")"
+expect_same "-fno-exceptions -fno-rtti" "$work/bare"
 if "$work/bare" "${deployment[1]}" "${deployment[0]}" 2>"$work/log" || ! grep -q "expected a node file" "$work/log"; then
   echo "FAILED  a server's file given to a node without exceptions"
   exit 1
