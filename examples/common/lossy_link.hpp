@@ -10,7 +10,7 @@
 namespace examples {
 
 /// It loses each packet with the same probability, by itself; always the same ones. One that loses none takes
-/// frames in a packet each, however large they are.
+/// frames in a packet each, up to what packets can carry.
 class LossyLink {
  public:
   static qcnet::Result<LossyLink> open(const qcnet::Frame& frame, const qcnet::Deployment& about, double loss,

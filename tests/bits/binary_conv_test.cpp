@@ -163,6 +163,23 @@ TEST_CASE("binary_conv: sums as large as they become, in patches of several slic
   }
 }
 
+TEST_CASE("binary_conv: patches of several slices, padded with ones, and in groups that share bytes") {
+  ConvGeometry g = ConvGeometry::square(3, 1, 1);
+  const auto check = [&](std::size_t channels, BinaryPadding padding) {
+    CAPTURE(channels);
+    CAPTURE(g.groups);
+    const Tensor weights = random_signs({2 * g.groups, 3, 3, channels / g.groups}, 7);
+    const Bitplane in = test::random_bits({1, 2, 3, channels}, 8);
+    const auto conv = PackedBinaryConv2d::make(weights, g, padding).value();
+    CHECK(counts(conv, in) ==
+          bits::reference::binary_conv2d(in, weights, g, padding == BinaryPadding::one ? 1 : 0));
+  };
+  check(33000, BinaryPadding::one);
+  g.groups = 2;
+  for (const std::size_t channels : {16600ul, 16602ul})  // 8301 channels do not end with a byte
+    for (const BinaryPadding padding : {BinaryPadding::zero, BinaryPadding::one}) check(channels, padding);
+}
+
 TEST_CASE("binary_conv: bytes of weights make the same convolution as floats") {
   for (const std::size_t channels : {1u, 8u, 13u, 64u}) {
     const Tensor weights = random_signs({10, 3, 3, channels}, 5);

@@ -154,6 +154,8 @@ TEST_CASE("entropy_model: what cannot be is said") {
   bad = random_parts(3, 2, 1);
   bad.channels = 0;
   CHECK(model_error(bad) == "an entropy model cannot be of 0 channels, only of 1 to 4096");
+  bad.channels = 4097;
+  CHECK(model_error(bad) == "an entropy model cannot be of 4097 channels, only of 1 to 4096");
   bad = good;
   bad.neighbors.resize(9, {0, -1});
   CHECK(model_error(bad) == "an entropy model cannot have 9 neighbors, at most 8");

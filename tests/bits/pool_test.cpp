@@ -46,6 +46,18 @@ TEST_CASE("bits max_pool: equals the plain loop, nothing written outside, for on
         }
 }
 
+TEST_CASE("bits max_pool: a map that is large enough for two threads") {
+  const ConvGeometry g = ConvGeometry::square(3, 2, 1);
+  const Bitplane map = test::random_bits({2, 41, 40, 256}, 2);
+  Bitplane out(g.output(map.shape(), 256).value());
+  for (const int count : {1, 2, 3}) {
+    const test::Threads threads(count);
+    bits::max_pool(g, map, out);
+    const Bitplane expected = bits::reference::max_pool(g, map);
+    REQUIRE(std::equal(expected.bytes().begin(), expected.bytes().end(), out.bytes().begin()));
+  }
+}
+
 TEST_CASE("bits max_pool: pooling and comparing change places") {
   const Tensor map = test::random_tensor({2, 12, 10, 40}, 1);
   const std::vector<float> thresholds = test::random_values(40, 2);

@@ -1,5 +1,7 @@
 #include <cstddef>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <qcnet/core/conv_geometry.hpp>
 
@@ -59,14 +61,27 @@ TEST_CASE("geometry: a window over patches sees what those of its pixels see") {
   CHECK((made.kernel_h == 2 && made.stride_h == 2 && made.kernel_w == 8 && made.stride_w == 6));
 }
 
-TEST_CASE("geometry: sizes whose products could wrap are refused") {
+TEST_CASE("geometry: sizes of nothing, or whose products could wrap, are refused") {
+  using Size = std::size_t ConvGeometry::*;
   const Shape input{1, 8, 8, 3};
-  for (std::size_t ConvGeometry::*const size :
-       {&ConvGeometry::kernel_h, &ConvGeometry::stride_w, &ConvGeometry::dilation_h, &ConvGeometry::pad_h,
-        &ConvGeometry::extra_right}) {
+  const auto said = [&](Size size, std::size_t value) {
     ConvGeometry g = ConvGeometry::square(3, 1, 1);
-    g.*size = std::size_t{1} << 31;
-    CHECK(g.output(input, 4).error().message() ==
-          "kernel size, stride, dilation and padding are at most 65535 pixels, found 2147483648");
+    g.*size = value;
+    const auto made = g.output(input, 4);
+    return made.ok() ? std::string() : made.error().message();
+  };
+  const std::vector<Size> counts = {&ConvGeometry::kernel_h,   &ConvGeometry::kernel_w,
+                                    &ConvGeometry::stride_h,   &ConvGeometry::stride_w,
+                                    &ConvGeometry::dilation_h, &ConvGeometry::dilation_w};
+  std::vector<Size> all = {&ConvGeometry::pad_h, &ConvGeometry::pad_w, &ConvGeometry::extra_bottom,
+                           &ConvGeometry::extra_right};
+  for (const Size size : counts) {
+    CHECK(said(size, 0) == "kernel size, stride and dilation must be at least 1");
+    all.push_back(size);
+  }
+  for (const Size size : all) {
+    CHECK(said(size, 65535).find("at most") == std::string::npos);
+    CHECK(said(size, 65536) ==
+          "kernel size, stride, dilation and padding are at most 65535 pixels, found 65536");
   }
 }

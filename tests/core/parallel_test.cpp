@@ -1,4 +1,6 @@
 #include <atomic>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include <qcnet/core/parallel.hpp>
@@ -18,6 +20,22 @@ TEST_CASE("parallel: every index once, for any number of threads") {
       REQUIRE(plain == static_cast<int>(count));
     }
   }
+}
+
+TEST_CASE("parallel: two threads do work at the same time") {
+  qcnet::set_num_threads(2);
+  if (qcnet::num_threads() == 2) {  // else built without OpenMP
+    std::atomic<int> here{0};
+    std::atomic<bool> met{true};
+    qcnet::parallel_for(2, [&](std::size_t) {
+      ++here;
+      const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+      while (here < 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+      if (here < 2) met = false;
+    });
+    CHECK(met);
+  }
+  qcnet::set_num_threads(0);
 }
 
 TEST_CASE("parallel: the number of threads is what was asked for") {

@@ -108,9 +108,10 @@ print("".join(f"a\tround\t1\t{i % 40}\t{i // 40}\t{20 + i % 7}\t{20 + i % 5}\n" 
 good "3 pictures" evaluate thousand "$yolo_node" "$yolo_server"
 rm -f table.json predictions.tsv
 detect cells/JPEGImages/c.png -o boxed.png >out
-cmp -s boxed.png cells/JPEGImages/c.png && wrong "nothing was drawn"
+detect cells/JPEGImages/c.png -o none.png --score 0.999 >out  # finds nothing
+cmp -s boxed.png none.png && wrong "nothing was drawn"
 [ "$(head -c 4 boxed.png | tail -c 3)" = PNG ] || wrong "no PNG was written"
-rm -f boxed.png
+rm -f boxed.png none.png
 good "the detector tiny-yolo" "$bin/info" "$yolo_node" "$yolo_server" "$yolo.safetensors"
 good "24 x 33, 41 x 38; fine map 9 x 12, 20 x 11" "$bin/info" "$yolo_server"
 

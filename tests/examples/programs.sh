@@ -189,6 +189,8 @@ bad 1 "their qcnet.feature differ" evaluate pictures "$node" server-feature.safe
 
 bad 1 "packets of 34 bytes are too small" "$bin/node" "$node" pictures --mtu 34 -o new-frames
 bad 1 "packets of 34 bytes are too small" evaluate pictures "$node" "$server" --packet-loss 0.1 --mtu 34
+good "unpartitioned" evaluate pictures "$node" "$server" --mtu 34  # no packets are made
+rm -f table.json predictions.tsv
 bad 2 "--packet-loss: nan is not a number from 0 to 1" evaluate pictures "$node" "$server" --packet-loss nan
 bad 2 "--limit: -1 is not a number above 0" "$bin/node" "$node" pictures --limit -1 -o new-frames
 bad 2 "--compress" "$bin/node" "$node" pictures --mtu 100 --compress -o new-frames

@@ -76,6 +76,21 @@ TEST_CASE("heads are guessed for the published widths only") {
                                           std::to_string(channels) +
                                           " channels is not known: add metadata \"qcnet.heads\" to the file");
   CHECK(error_of(file(128).set_metadata("qcnet.heads", "4")) == "no error");
+
+  const std::pair<std::size_t, std::size_t> published[] = {{768, 12}, {1024, 16}, {1280, 16}};
+  for (const auto& [channels, heads] : published) {
+    WeightsFile random = file(channels);
+    std::uint32_t seed = 0;
+    for (auto& [name, entry] : WeightsFile(random).tensors)
+      random.set(name, entry.shape, test::random_values(997, ++seed));
+    const Tensor input = test::random_tensor({1, 32, 32, 3}, 1),
+                 logits = build(random).value()(input).value();
+    const auto with = [&](std::size_t count) {
+      return build(random.set_metadata("qcnet.heads", std::to_string(count))).value()(input).value();
+    };
+    CHECK(identical(logits, with(heads)));
+    CHECK_FALSE(identical(logits, with(heads / 2)));
+  }
 }
 
 TEST_CASE("what a node of a ViT must hold") {

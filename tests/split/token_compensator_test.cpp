@@ -121,6 +121,28 @@ TEST_CASE("a reconstruction of tokens allocates nothing and is the same for any 
   CHECK(identical(one, two));
 }
 
+TEST_CASE("so many tokens that threads do share the work are reconstructed the same by any number of them") {
+  const Shape many{1, 257, 24};
+  WeightsFile file = WeightsFile::golden("tiny-vit-qcnet2.server");
+  file.set(tensor_prefix + "positions", {1, 257, 64}, random_values(257 * 64, 5));
+  file.set("qcnet.levels", {2, 257, 24}, random_values(2 * 257 * 24, 6));
+  const auto compensator = load_tokens(file, many, many).value();
+  REQUIRE(is_worth_threads(257 * 24 * 64));
+  const Bitplane bits = random_bits(many, 7), received = random_bits(many, 8);
+  Tensor one(many), other(many);
+  for (const bool all : {true, false}) {
+    const auto reconstruct = [&](int count, Tensor& map) {
+      const Threads threads(count);
+      all ? compensator->reconstruct_into(bits, map) : compensator->reconstruct_into(bits, received, map);
+    };
+    reconstruct(1, one);
+    for (const int count : {2, 3}) {
+      reconstruct(count, other);
+      CHECK(identical(one, other));
+    }
+  }
+}
+
 TEST_CASE("what is wrong with an attention QCNet is one sentence") {
   const WeightsFile good = WeightsFile::golden("tiny-vit-qcnet1.server");
   for (const char* name : {"input.weight", "input.bias", "positions", "blocks.0.ln_1.weight",

@@ -10,10 +10,13 @@ using qcnet::vision::ImageView;
 TEST_CASE("An image that contradicts itself is refused") {
   CHECK(check(Image{2, 3, 3, std::vector<std::uint8_t>(18)}).ok());
   CHECK(check(Image{}).error().message() == "the image [0, 0, 0] has no pixels");
-  CHECK(check(Image{2, 3, 4, std::vector<std::uint8_t>(24)}).error().message() ==
-        "the image [2, 3, 4] has neither 1 channel (gray) nor 3 (RGB)");
+  CHECK(
+      check(Image{2, 3, 4, std::vector<std::uint8_t>(24)}).error().message() ==
+      "the image [2, 3, 4] has neither 1 channel (gray) nor 3 (RGB); convert_pixels_into() drops the fourth");
   CHECK(check(Image{2, 3, 3, std::vector<std::uint8_t>(17)}).error().message() ==
         "the image [2, 3, 3] needs 18 bytes, found 17");
+  CHECK(check(Image{2, 3, 3, std::vector<std::uint8_t>(24)}).error().message() ==
+        "the image [2, 3, 3] needs 18 bytes, found 24; rows that are apart need a stride");
   CHECK_FALSE(check(Image{SIZE_MAX, SIZE_MAX, 3, {}}).ok());
 }
 

@@ -45,11 +45,13 @@ inline Result<void> check(const ImageView& image) {
   QCNET_TRY(const Shape shape, Shape::make(std::span<const std::size_t>(dims)));
   if (shape.elements() == 0) return Error("the image " + shape.to_string() + " has no pixels");
   if (image.channels != 1 && image.channels != 3)
-    return Error("the image " + shape.to_string() + " has neither 1 channel (gray) nor 3 (RGB)");
+    return Error("the image " + shape.to_string() + " has neither 1 channel (gray) nor 3 (RGB)" +
+                 (image.channels == 4 ? "; convert_pixels_into() drops the fourth" : ""));
   if (image.stride == 0) {
     if (image.pixels.size() == shape.elements()) return {};
     return Error("the image " + shape.to_string() + " needs " + std::to_string(shape.elements()) +
-                 " bytes, found " + std::to_string(image.pixels.size()));
+                 " bytes, found " + std::to_string(image.pixels.size()) +
+                 (image.pixels.size() > shape.elements() ? "; rows that are apart need a stride" : ""));
   }
   // Made for an error alone: this runs for every picture of a camera.
   const auto named = [&] {
