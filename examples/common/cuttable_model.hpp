@@ -67,9 +67,22 @@ inline qcnet::Result<std::optional<double>> percent(const qcnet::io::Safetensors
   return std::optional(100 * *share);
 }
 
+inline std::size_t input_bytes(const qcnet::Executor& network) {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < network.network().inputs(); ++i)
+    bytes += sizeof(float) * network.input_shape(i).elements();
+  return bytes;
+}
+
 inline std::size_t bytes_of(const qcnet::Executor& network) {
-  return network.network().weight_bytes() + network.workspace_bytes() +
-         sizeof(float) * network.input_shape().elements();
+  return network.network().weight_bytes() + network.workspace_bytes() + input_bytes(network);
+}
+
+/// Of two halves that run one after the other in one place: the second's activations may lie where the
+/// first's were, but for what it takes of them.
+inline std::size_t bytes_of(const qcnet::Executor& head, const qcnet::Executor& tail) {
+  return head.network().weight_bytes() + tail.network().weight_bytes() + input_bytes(head) +
+         input_bytes(tail) + std::max(head.workspace_bytes(), tail.workspace_bytes());
 }
 
 inline std::vector<qcnet::ConstTensorView> outputs_of(const qcnet::Executor& network) {
@@ -249,7 +262,7 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
               qcnet::Executor::make(std::move(halves.first), preprocess.output_shape(), arithmetic));
     QCNET_TRY(const auto server,
               qcnet::Server::load(tail_path, {.verify = qcnet::Verify::no, .arithmetic = arithmetic}));
-    const std::size_t bytes = bytes_of(made) + bytes_of(server.tail());
+    const std::size_t bytes = bytes_of(made, server.tail());
     // Not the head's own maps: where it sends components they are others, and fewer.
     const auto maps = std::make_shared<std::vector<qcnet::Tensor>>();
     for (const auto& map : server.deployment().maps()) maps->emplace_back(map.shape);
