@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include <qcnet/core/aligned_buffer.hpp>
@@ -36,6 +37,13 @@ TEST_CASE("aligned_buffer: copies are deep, moves keep the memory") {
   CHECK(first.data() != moved.data());
   first = AlignedBuffer<int>();
   CHECK(first.size() == 0);
+}
+
+TEST_CASE("aligned_buffer: as many elements as wrap around are refused") {
+  for (const std::size_t count : {SIZE_MAX, SIZE_MAX / 4 + 1, SIZE_MAX / 8 + 1})
+    CHECK_THROWS_WITH(
+        AlignedBuffer<float>{count},
+        ("so much memory cannot be addressed: " + std::to_string(count) + " times 4 bytes").c_str());
 }
 
 TEST_CASE("aligned_buffer: no memory is mapped for sizes that wrap around") {

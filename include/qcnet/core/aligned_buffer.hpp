@@ -3,18 +3,21 @@
 
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include <qcnet/core/config.hpp>
 #include <qcnet/core/huge_pages.hpp>
+#include <qcnet/core/result.hpp>
 
 namespace qcnet::inline QCNET_ABI {
 
 /// A fixed number of trivial elements, zeroed, its first byte on a 64-byte boundary (a cache line and an
-/// AVX-512 register).
+/// AVX-512 register). Raises if they are more than what a machine addresses.
 template <class T>
 class AlignedBuffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -25,6 +28,9 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t count) : size_(count) {
     if (count == 0) return;
+    if (count > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T))
+      raise(Error("so much memory cannot be addressed: " + std::to_string(count) + " times " +
+                  std::to_string(sizeof(T)) + " bytes"));
     mapped_ = detail::huge_page_bytes(bytes());
     data_ = static_cast<T*>(detail::map_huge_pages(mapped_));
     if (data_ != nullptr) return;  // zeroed by the system

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include <qcnet/core/bitplane.hpp>
@@ -24,11 +25,11 @@ namespace detail {
 
 /// Shape of the input's copy with its padding, as far as the windows of such an output look; its pixels may
 /// have gaps behind their channels.
-inline Shape padded_input(const PackedConv2d& conv, const Shape& output) {
+inline Result<Shape> padded_input(const PackedConv2d& conv, const Shape& output) {
   const ConvGeometry& g = conv.geometry();
-  if (output.elements() == 0) return {0, 0, 0, conv.copy_pitch()};
-  return {output[0], (output[1] - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1,
-          (output[2] - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1, conv.copy_pitch()};
+  if (output.elements() == 0) return Shape::make({0, 0, 0, conv.copy_pitch()});
+  return Shape::make({output[0], (output[1] - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1,
+                      (output[2] - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1, conv.copy_pitch()});
 }
 
 /// Whether the pixels that are read are copied, side by side, before they are multiplied.
@@ -65,12 +66,14 @@ void multiply_pixels(const PackedConv2d& conv, ConstTensorView input, const Shap
 }  // namespace detail
 
 /// Floats of scratch memory that `conv2d` wants for such an output with as many threads as are set now;
-/// fewer, but enough for one thread, mean fewer threads.
+/// fewer, but enough for one thread, mean fewer threads. The largest number if they cannot be addressed.
 inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output) {
   if (winograd_outputs(conv.algorithm()) != 0)
     return detail::WinogradPlan(conv, output).scratch_floats() * static_cast<std::size_t>(num_threads());
   if (is_single_tap(conv.geometry())) return detail::pixels_scratch_floats(conv, output.pixels());
-  return conv.copy_pitch() != 0 ? detail::padded_input(conv, output).elements() : 0;
+  if (conv.copy_pitch() == 0) return 0;
+  const auto copy = detail::padded_input(conv, output);
+  return copy.ok() ? copy->elements() : std::numeric_limits<std::size_t>::max();
 }
 
 namespace detail {
@@ -187,7 +190,7 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
 inline ConstTensorView pad_input(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
                                  std::span<float> scratch) {
   const ConvGeometry& g = conv.geometry();
-  const TensorView padded(scratch.data(), padded_input(conv, output));
+  const TensorView padded(scratch.data(), padded_input(conv, output).value());
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
   const std::size_t columns = padded.shape[2], left = std::min(g.pad_w, columns), pitch = padded.shape[3];
   const std::size_t inside = std::min(width, columns - left);
