@@ -94,3 +94,22 @@ TEST_CASE("a warm server allocates nothing") {
     }
   }
 }
+
+TEST_CASE("a warm server allocates nothing for QCNets so wide that the last layer's input is copied") {
+  const std::string net = "qcnet.compensator.";
+  WeightsFile map = WeightsFile::golden("tiny-layer2-qcnet0.server");
+  map.set(net + "input.conv.weight", {1024, 12, 1, 1}).set(net + "output.weight", {12, 1024, 1, 1});
+  for (const char* part : {"weight", "bias", "running_mean", "running_var"})
+    map.set(net + "input.bn." + part, {1024}, {1});
+  WeightsFile tokens = WeightsFile::golden("tiny-vit-qcnet1.server");
+  tokens.set(net + "input.weight", {1024, 24}).set(net + "input.bias", {1024});
+  tokens.set(net + "norm.weight", {1024}).set(net + "norm.bias", {1024});
+  tokens.set(net + "output.weight", {24, 1024}).set(net + "positions", {1, 17, 1024});
+  for (WeightsFile* file : {&map, &tokens}) {
+    file->drop({"qcnet.check", net + "blocks."});
+    Server server = file->with([](const auto& weights) { return Server::load(weights); }).value();
+    Frame frame = Frame::make(server.deployment().hash, server.deployment().frame_maps()).value();
+    frame.seal(1);
+    CHECK(allocations_when_warm([&] { server.decode(frame).value(); }) == 0);
+  }
+}

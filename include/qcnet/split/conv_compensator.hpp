@@ -108,11 +108,14 @@ class ConvCompensator final : public Compensator {
         body_(std::move(body)),
         output_(std::move(output)),
         activation_(activation),
-        hidden_(body_.input_shape()) {}
+        hidden_(body_.input_shape()),
+        scratch_(kernels::scratch_floats(output_, body_.output_shape())) {}
 
   /// From the first layer's output to the end. The dequantized map is the residual of the last convolution,
   /// added in its epilogue.
-  void add_body(TensorView map) { kernels::conv2d(output_, body_.run(hidden_), map, activation_, map); }
+  void add_body(TensorView map) {
+    kernels::conv2d(output_, body_.run(hidden_), map, activation_, map, scratch_.span());
+  }
 
   static std::string prefix(const std::string& suffix) { return "qcnet.compensator" + suffix + "."; }
 
@@ -167,6 +170,7 @@ class ConvCompensator final : public Compensator {
   kernels::PackedConv2d output_;
   kernels::Activation activation_;
   Tensor hidden_;
+  AlignedBuffer<float> scratch_;  // of output_
 };
 
 }  // namespace qcnet::inline QCNET_ABI

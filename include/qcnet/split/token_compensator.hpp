@@ -100,13 +100,14 @@ class TokenCompensator final : public Compensator {
         body_(std::move(body)),
         output_(std::move(output)),
         activation_(activation),
-        hidden_(positions_.shape()) {}
+        hidden_(positions_.shape()),
+        scratch_(kernels::scratch_floats(output_, hidden_.shape().pixels())) {}
 
   /// From the first layer's output to the end. The dequantized tokens are the residual of the last layer,
   /// added in its epilogue.
   void add_body(TensorView map) {
     kernels::add(hidden_, positions_, hidden_);
-    kernels::linear(output_, body_.run(hidden_), map, activation_, map);
+    kernels::linear(output_, body_.run(hidden_), map, activation_, map, scratch_.span());
   }
 
   static std::string prefix(const std::string& suffix) { return "qcnet.compensator" + suffix + "."; }
@@ -127,6 +128,7 @@ class TokenCompensator final : public Compensator {
   kernels::PackedConv2d output_;
   kernels::Activation activation_;
   Tensor hidden_;
+  AlignedBuffer<float> scratch_;  // of output_
 };
 
 }  // namespace qcnet::inline QCNET_ABI
