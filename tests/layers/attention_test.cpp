@@ -1,4 +1,5 @@
 #include "support.hpp"
+#include "weights_file.hpp"
 
 #include <array>
 #include <string>
@@ -23,6 +24,14 @@ TEST_CASE("self-attention tells its shapes and work, and what it cannot do") {
   CHECK(said({1, SelfAttention::max_tokens + 1, 3 * 4}) ==
         "self-attention over 65538 tokens, of which at most 65537 are supported; give the network a smaller "
         "input");
+}
+
+TEST_CASE("positions of nothing are refused before their square is looked for") {
+  test::WeightsFile file;
+  file.set("class_token", {1, 1, 0}).set("encoder.pos_embedding", {1, Shape::max_elements, 0});
+  CHECK(test::contains(
+      file.with([](const auto& weights) { return Tokens::load(weights, 0); }).error().message(),
+      "encoder.pos_embedding: expected at least one element"));
 }
 
 TEST_CASE("tokens put together by hand must fit") {

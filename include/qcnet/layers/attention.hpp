@@ -68,8 +68,9 @@ class Tokens final : public Layer {
     const std::string name = "encoder.pos_embedding";
     QCNET_TRY(Tensor class_token, load_tensor(file, "class_token", {1, 1, channels}));
     QCNET_TRY(Tensor positions, load_tensor(file, name));
+    QCNET_CHECK(detail::check_not_empty(positions, name));
     const Shape s = positions.shape();
-    if (s.rank() != 3 || s[0] != 1 || s[1] == 0 || s[2] != channels)
+    if (s.rank() != 3 || s[0] != 1 || s[2] != channels)
       return Error(name + ": expected shape [1, T, " + std::to_string(channels) + "], found " +
                    s.to_string());
     auto tokens = std::make_shared<const Tokens>(std::move(class_token), std::move(positions));
