@@ -93,7 +93,7 @@ inline vec max(vec a, vec b) {
 inline vec exp(vec x) {
   return {simd::exp(x.raw)};
 }
-/// e^(high + low), `low` being what rounding took from `high`, for sums from -100 to 80.
+/// e^(high + low), `low` being what rounding took from `high`, for sums from -104 to 80.
 inline vec exp_of_sum(vec high, vec low) {
   return {simd::exp_of_sum(high.raw, low.raw)};
 }
