@@ -109,5 +109,5 @@ TEST_CASE("weights put together by hand must fit") {
   ConvWeights conv{Tensor({8, 1, 1, 2}), std::vector<float>(8)};
   const BatchNorm norm{Tensor({8}), Tensor({8}), Tensor({4}), Tensor({8})};
   CHECK(fold_batch_norm(conv, norm, 1e-5, "bn", "conv").error().message() ==
-        "bn: is of 4 channels, conv of 8");
+        "bn: is of 4 channels, the convolution of 8");
 }

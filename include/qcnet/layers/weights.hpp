@@ -86,8 +86,8 @@ inline Result<void> fold_batch_norm(ConvWeights& conv, const BatchNorm& norm, do
   const std::size_t cout = conv.bias.size();
   for (const Tensor* of : {&norm.gamma, &norm.beta, &norm.mean, &norm.variance})
     if (of->span().size() != cout)
-      return Error(name + ": is of " + std::to_string(of->span().size()) + " channels, " + conv_name +
-                   " of " + std::to_string(cout));
+      return Error(name + ": is of " + std::to_string(of->span().size()) + " channels, the convolution of " +
+                   std::to_string(cout));
   const std::size_t depth = cout == 0 ? 0 : conv.weights.shape().elements() / cout;
   for (std::size_t c = 0; c < cout; ++c) {
     if (norm.variance[c] < 0.0f) return Error(name + ".running_var: a variance is negative");
