@@ -17,8 +17,6 @@ complain() {
   printf '        %s\n' "${2//$'\n'/$'\n'        }"
 }
 
-git rev-parse --verify --quiet HEAD >/dev/null || complain "this is a git checkout" "git says no"
-
 only '#[[:space:]]*pragma omp' '#pragma omp' 'core/parallel\.hpp'
 only '#[[:space:]]*include <xsimd' '#include <xsimd>' 'simd/vec\.hpp'
 only '^[^/"]*\bthrow\b' 'throw' 'core/result\.hpp'
@@ -65,13 +63,17 @@ same=$(for set in -O2 "${sets[@]}"; do  # -O2: the compiler's own
 done | sort | uniq -d)
 [ -z "$same" ] || complain "one namespace for each instruction set" "twice: $same"
 
-todo=$(git grep -nIE '\b(TODO|FIXME|XXX)\b' -- . ':!tests/rules.sh')
-[ -z "$todo" ] || complain "no TODO, FIXME" "$todo"
+if git rev-parse --verify --quiet HEAD >/dev/null; then
+  todo=$(git grep -nIE '\b(TODO|FIXME|XXX)\b' -- . ':!tests/rules.sh')
+  [ -z "$todo" ] || complain "no TODO, FIXME" "$todo"
 
-# Git itself tells text from binary: against the empty tree, a binary file has no line counts.
-binaries=$(git diff --numstat "$(git hash-object -t tree /dev/null)" HEAD |
-  awk -F'\t' '$1 == "-" {print $3}' | grep -vE '^(weights/shipped|tests/golden|tests/corpus)/')
-[ -z "$binaries" ] || complain "binary files only in weights/shipped, tests/golden, tests/corpus" "$binaries"
+  # Git itself tells text from binary: against the empty tree, a binary file has no line counts.
+  binaries=$(git diff --numstat "$(git hash-object -t tree /dev/null)" HEAD |
+    awk -F'\t' '$1 == "-" {print $3}' | grep -vE '^(weights/shipped|tests/golden|tests/corpus)/')
+  [ -z "$binaries" ] || complain "binary files only in weights/shipped, tests/golden, tests/corpus" "$binaries"
+else
+  echo "skipped: rules about what is in git, as this is no checkout"
+fi
 
 [ $failed = 0 ] && echo "ok      the rules of the house hold"
 exit $failed
