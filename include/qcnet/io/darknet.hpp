@@ -48,10 +48,11 @@ class DarknetWeights {
     return file;
   }
 
-  /// Reads borrowed bytes, which must outlive the object.
+  /// Not the bytes of a vector that nobody keeps.
   template <class Owner>
   requires(std::is_same_v<Owner, std::vector<std::byte>>) static Result<DarknetWeights> parse(Owner&&) =
       delete;
+  /// Reads borrowed bytes, which must outlive the object.
   static Result<DarknetWeights> parse(std::span<const std::byte> bytes) {
     const Error too_few(std::to_string(bytes.size()) + " bytes are too few for a Darknet weights file");
     if (bytes.size() < 16) return too_few;
