@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
-#include <utility>
 
 #include <qcnet/core/aligned_buffer.hpp>
 #include <qcnet/core/shape.hpp>
@@ -71,17 +70,8 @@ class Bitplane {
   Bitplane() = default;
   explicit Bitplane(const Shape& shape)
       : shape_(shape), buffer_(shape.pixels() * packed_bytes(shape.channels())) {}
-  Bitplane(const Bitplane&) = default;
-  Bitplane(Bitplane&& other) noexcept
-      : shape_(std::exchange(other.shape_, Shape{0})), buffer_(std::move(other.buffer_)) {}
-  Bitplane& operator=(Bitplane other) noexcept {
-    std::swap(shape_, other.shape_);
-    std::swap(buffer_, other.buffer_);
-    return *this;
-  }
-  ~Bitplane() = default;
 
-  const Shape& shape() const { return shape_; }
+  const Shape& shape() const { return shape_.value; }
   std::span<const std::uint8_t> bytes() const { return buffer_.span(); }
   bool get(std::size_t pixel, std::size_t channel) const { return view().get(pixel, channel); }
   void set(std::size_t pixel, std::size_t channel, bool value) {
@@ -90,13 +80,13 @@ class Bitplane {
     byte = static_cast<std::uint8_t>(value ? byte | bit : byte & ~bit);
   }
 
-  BitplaneView view() { return {buffer_.data(), shape_}; }
-  ConstBitplaneView view() const { return {buffer_.data(), shape_}; }
+  BitplaneView view() { return {buffer_.data(), shape_.value}; }
+  ConstBitplaneView view() const { return {buffer_.data(), shape_.value}; }
   operator BitplaneView() { return view(); }
   operator ConstBitplaneView() const { return view(); }
 
  private:
-  Shape shape_{0};
+  OwnedShape shape_;
   AlignedBuffer<std::uint8_t> buffer_;
 };
 

@@ -9,6 +9,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <utility>
 
 #include <qcnet/core/result.hpp>
 
@@ -84,6 +85,21 @@ class Shape {
   std::array<std::size_t, max_rank> dims_{};
   std::size_t rank_ = 0;
   std::size_t elements_ = 1;
+};
+
+/// The shape of what somebody owns: what was moved away is of nothing.
+struct OwnedShape {
+  Shape value{0};
+
+  OwnedShape() = default;
+  OwnedShape(const Shape& shape) : value(shape) {}
+  OwnedShape(const OwnedShape&) = default;
+  OwnedShape(OwnedShape&& other) noexcept : value(std::exchange(other.value, Shape{0})) {}
+  OwnedShape& operator=(OwnedShape other) noexcept {
+    value = other.value;
+    return *this;
+  }
+  ~OwnedShape() = default;
 };
 
 }  // namespace qcnet::inline QCNET_ABI

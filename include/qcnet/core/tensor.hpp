@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <span>
 #include <type_traits>
-#include <utility>
 
 #include <qcnet/core/aligned_buffer.hpp>
 #include <qcnet/core/shape.hpp>
@@ -39,17 +38,8 @@ class Tensor {
   explicit Tensor(ConstTensorView source) : Tensor(source.shape) {
     std::copy(source.span().begin(), source.span().end(), buffer_.data());
   }
-  Tensor(const Tensor&) = default;
-  Tensor(Tensor&& other) noexcept
-      : shape_(std::exchange(other.shape_, Shape{0})), buffer_(std::move(other.buffer_)) {}
-  Tensor& operator=(Tensor other) noexcept {
-    std::swap(shape_, other.shape_);
-    std::swap(buffer_, other.buffer_);
-    return *this;
-  }
-  ~Tensor() = default;
 
-  const Shape& shape() const { return shape_; }
+  const Shape& shape() const { return shape_.value; }
   float* data() { return buffer_.data(); }
   const float* data() const { return buffer_.data(); }
   std::span<float> span() { return buffer_.span(); }
@@ -57,13 +47,13 @@ class Tensor {
   float& operator[](std::size_t i) { return buffer_[i]; }
   float operator[](std::size_t i) const { return buffer_[i]; }
 
-  TensorView view() { return {buffer_.data(), shape_}; }
-  ConstTensorView view() const { return {buffer_.data(), shape_}; }
+  TensorView view() { return {buffer_.data(), shape_.value}; }
+  ConstTensorView view() const { return {buffer_.data(), shape_.value}; }
   operator TensorView() { return view(); }
   operator ConstTensorView() const { return view(); }
 
  private:
-  Shape shape_{0};
+  OwnedShape shape_;
   AlignedBuffer<float> buffer_;
 };
 
