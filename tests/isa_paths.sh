@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# Tests of instruction sets that no preset builds for: those of bits/ and simd/, where code differs between them.
+# Tests of instruction sets that no preset builds for, where code differs between them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p build/isa
 # The headers of the host, which a cross compiler does not look at.
 for library in xsimd doctest; do ln -sfn "/usr/include/$library" "build/isa/$library"; done
-printf '#include "%s"\n' "$PWD"/tests/{bits,simd}/*_test.cpp >build/isa/all.cpp
+printf '#include "%s"\n' "$PWD"/tests/{bits,simd}/*_test.cpp >build/isa/bits.cpp
 
-# check NAME RUN COMPILER FLAGS...
+# check NAME TESTS RUN COMPILER FLAGS...
 check() {
-  local name=$1 run=$2
-  shift 2
+  local name=$1 tests=$2 run=$3
+  shift 3
   "$@" -std=c++20 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Wno-restrict -I include -I tests \
-    -isystem build/isa -DQCNET_TEST_DATA="\"$PWD/tests\"" tests/main.cpp tests/allocations_test.cpp build/isa/all.cpp -o "build/isa/$name"
+    -isystem build/isa -DQCNET_TEST_DATA="\"$PWD/tests\"" tests/main.cpp tests/allocations_test.cpp "$tests" -o "build/isa/$name"
   $run "build/isa/$name" >"build/isa/$name.log" || { cat "build/isa/$name.log"; return 1; }
   echo "$name: $(tail -n 3 "build/isa/$name.log" | head -n 1)"
 }
 if [ "$(uname -m)" = x86_64 ]; then
-  check ssse3 "" g++ -march=x86-64-v2
-  if grep -qw avx512vl /proc/cpuinfo; then check avx512-without-vpopcntdq "" g++ -march=x86-64-v4; fi
+  check ssse3 build/isa/bits.cpp "" g++ -march=x86-64-v2
+  if grep -qw avx512vl /proc/cpuinfo; then check avx512-without-vpopcntdq build/isa/bits.cpp "" g++ -march=x86-64-v4; fi
 fi
-check neon-without-fma "qemu-arm" arm-linux-gnueabihf-g++ -static -march=armv7-a+neon -Wno-psabi
+check neon-without-fma build/isa/bits.cpp qemu-arm arm-linux-gnueabihf-g++ -static -march=armv7-a+neon -Wno-psabi
+check neon-with-bf16 tests/kernels/bf16_test.cpp "qemu-aarch64 -cpu max" aarch64-linux-gnu-g++ -static -march=armv8.6-a

@@ -76,7 +76,6 @@ if [ $all = 1 ]; then
   beside "instruction sets that have no preset" tests/isa_paths.sh
   step "tests on aarch64 under qemu" tests_for aarch64
   step "tests on armv7 under qemu" tests_for armv7
-  step "bfloat16 on aarch64 under qemu" tests/bf16_aarch64.sh
   joined "instruction sets that have no preset"
   step "clang build and tests" tests_for clang
   step "tests under sanitizers" tests_for sanitize
