@@ -39,6 +39,7 @@ from qcnet_train.compensator import Dequantizer, compensator
 from qcnet_train.cutmix import CutMix, cutmix
 from qcnet_train.data import cifar10, memory
 from qcnet_train.erasure import Erasure
+from qcnet_train.models.attention import SelfAttention, attend_fast
 from qcnet_train.models.depthwise import DepthwiseConv2d, train_fast
 from qcnet_train.models.wide import WIDEST, train_right
 from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
@@ -160,36 +161,85 @@ class QuantizerTest(unittest.TestCase):
             torch.testing.assert_close(restore(bits), Dequantizer(quantizer)(bits))
 
 
-class Convolutions(unittest.TestCase):
-    def check_bf16_is_near(self, conv, x, of_what):
+class Gradients(unittest.TestCase):
+    def check_bf16_is_near(self, module, x, of_what):
         """Gradients under autocast against those of fp32."""
         found = []
         for enabled in (False, True):
-            conv.zero_grad(set_to_none=True)
+            module.zero_grad(set_to_none=True)
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-                y = conv(x)
+                y = module(x)
             self.assertEqual(y.dtype, torch.bfloat16 if enabled else torch.float32)
             y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype))
-            found.append(torch.cat([parameter.grad.flatten() for parameter in conv.parameters()]))
+            found.append(torch.cat([parameter.grad.flatten() for parameter in module.parameters()]))
         self.assertLess(float((found[0] - found[1]).norm() / found[0].norm()), 0.01, msg=of_what)
 
+    def check_they_are_torchs(self, ours, theirs, x):
+        """Outputs and gradients of two modules of double, which get the same weights."""
+        theirs.load_state_dict(ours.state_dict())
+        found = []
+        for module in (ours, theirs):
+            of_x = x.clone().requires_grad_()
+            y = module(of_x)
+            (y * y.detach().cos()).sum().backward()
+            found.append((y, of_x.grad, *(parameter.grad for parameter in module.parameters())))
+        torch.testing.assert_close(*found)
 
-class DepthwiseConvolutions(Convolutions):
+
+class Attends(torch.nn.Module):
+    def __init__(self, attention):
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, tokens):
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+
+class Attention(Gradients):
+    def test_gradients_are_torchs(self):
+        random = torch.Generator().manual_seed(0)
+        for batch, tokens, channels, heads, bias in ((2, 5, 12, 3, True), (1, 1, 4, 1, True), (3, 17, 10, 2, False), (0, 3, 4, 2, True)):
+            ours, theirs = (Attends(torch.nn.MultiheadAttention(channels, heads, bias=bias, batch_first=True)).double() for _ in range(2))
+            x = torch.randn(batch, tokens, channels, generator=random, dtype=torch.double)
+            with mock.patch.object(torch.nn.MultiheadAttention, "forward", side_effect=AssertionError("torch's own")):
+                self.assertEqual(attend_fast(ours)(x).shape, x.shape)
+            self.check_they_are_torchs(ours, theirs, x)
+
+    def test_in_bf16_they_are_near(self):
+        x = torch.randn(64, 17, 24, generator=torch.Generator().manual_seed(0))
+        self.check_bf16_is_near(attend_fast(Attends(torch.nn.MultiheadAttention(24, 3, batch_first=True))), x, "attention")
+
+    def test_models_and_qcnets_have_it_and_only_where_it_is_the_same(self):
+        maps = torch.rand(2, 17, 64)
+        quantizer = Quantizer.fit([maps])
+        for module in (models.build({"architecture": "vit", "name": "small"}, 10, 3),
+                       compensator(Dequantizer(quantizer), quantizer.scale, "identity", maps.shape, width=16, blocks=2)):
+            found = [part for part in Runtime(1).place(module).modules() if isinstance(part, torch.nn.MultiheadAttention)]
+            self.assertTrue(found and all(type(part) is SelfAttention for part in found))
+        for options in ({"batch_first": False}, {"dropout": 0.1}, {"kdim": 3}, {"add_bias_kv": True}, {"add_zero_attn": True}):
+            other = torch.nn.MultiheadAttention(4, 2, **{"batch_first": True, **options})
+            self.assertIs(type(attend_fast(other)), torch.nn.MultiheadAttention)
+
+    def test_what_is_not_self_attention_is_left_to_torch(self):
+        ours = attend_fast(torch.nn.MultiheadAttention(4, 2, batch_first=True))
+        x, y = torch.rand(2, 3, 4), torch.rand(2, 5, 4)
+        self.assertEqual(ours(x, x, x)[1].shape, (2, 3, 3))
+        self.assertEqual(ours(x, y, y, need_weights=False)[0].shape, x.shape)
+        hidden = torch.zeros(2, 3, dtype=torch.bool)
+        hidden[:, 2] = True
+        alone = ours(x[:, :2], *[x[:, :2]] * 2, need_weights=False)[0]
+        torch.testing.assert_close(ours(x, x, x, hidden, need_weights=False)[0][:, :2], alone)
+
+
+class DepthwiseConvolutions(Gradients):
     def test_gradients_are_torchs(self):
         random = torch.Generator().manual_seed(0)
         for batch, channels, height, width, kernel in ((2, 3, 5, 4, 3), (1, 2, 1, 1, 7), (3, 5, 2, 7, 5), (0, 2, 3, 3, 3),
                                                        (2, 2, 16, 16, 7), (1, 2, 17, 16, 3)):
-            ours = DepthwiseConv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=kernel > 3).double()
-            theirs = torch.nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=kernel > 3).double()
-            theirs.load_state_dict(ours.state_dict())
+            ours, theirs = (conv(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=kernel > 3).double()
+                            for conv in (DepthwiseConv2d, torch.nn.Conv2d))
             x = torch.randn(batch, channels, height, width, generator=random, dtype=torch.double)
-            found = []
-            for conv in (ours, theirs):
-                of_x = x.clone().requires_grad_()
-                y = conv(of_x)
-                (y * y.detach().cos()).sum().backward()
-                found.append((y, of_x.grad, *(parameter.grad for parameter in conv.parameters())))
-            torch.testing.assert_close(*found)
+            self.check_they_are_torchs(ours, theirs, x)
 
     def test_in_bf16_they_are_near(self):
         x = torch.randn(64, 24, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -207,7 +257,7 @@ class DepthwiseConvolutions(Convolutions):
             self.assertIs(type(other[0]), torch.nn.Conv2d)
 
 
-class WideConvolutions(Convolutions):
+class WideConvolutions(Gradients):
     """Where a CPU has no matrix units for bf16, torch's own gradients would pass, too."""
 
     def test_in_bf16_gradients_are_near_those_of_fp32(self):

@@ -107,6 +107,17 @@ class Methods(unittest.TestCase):
             self.assertTrue(torch.equal(frozen.exact_map(images, (0,)), z))
         self.assertIs(frozen.map(None, (0,)), z)  # kept
 
+    def test_outputs_are_kept_where_maps_leave_off(self):
+        frozen = Frozen(Runtime(), torch.nn.Identity(), torch.nn.Linear(64, 2))
+        images = torch.rand(2, 64)
+        frozen.most = 3 * images.nelement() * 4
+        for i in range(5):
+            frozen.outputs(images, frozen.map(images, (i,)), (i,))
+        self.assertEqual(sorted(frozen.kept), [("map", 0), ("map", 1), *(("outputs", i) for i in range(5))])
+        frozen.forget()
+        frozen.map(images, (7,))
+        self.assertEqual(list(frozen.kept), [("map", 7)])
+
     def test_what_trains_its_head_trains_what_a_node_computes(self):
         torch.manual_seed(1)
         head = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).requires_grad_(True)

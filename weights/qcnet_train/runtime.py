@@ -9,6 +9,7 @@ import torch
 import torchvision
 
 from .data.deferred import Deferred
+from .models.attention import attend_fast
 from .models.wide import train_right
 
 
@@ -41,11 +42,17 @@ class Runtime:
         if self.world > 1:
             torch.distributed.barrier()
 
+    def memory(self):
+        """How many bytes there are where this process computes; on CPUs its share of them."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_properties(self.device).total_memory
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // self.world
+
     def autocast(self):
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, module):
-        return train_right(module).to(self.device, memory_format=torch.channels_last)
+        return train_right(attend_fast(module)).to(self.device, memory_format=torch.channels_last)
 
     def put(self, images):
         if isinstance(images, Deferred):

@@ -21,8 +21,6 @@ from .erasure import Erasure
 from .maps import each, members
 from .quantizer import fit_each, per_channel
 
-KEPT_BYTES = 4 << 30
-
 
 @torch.no_grad()
 def calibration_maps(runtime, dataset, head, count, batch):
@@ -47,26 +45,30 @@ class Frozen:
     """What never changes while a cut is trained: the head's maps, and the unpartitioned model's or `teacher`'s outputs.
 
     Batches depend on (seed, epoch, index) only, so the methods of one seed see the same ones: results
-    are kept, up to KEPT_BYTES, and computed once for all methods.
+    are kept, in up to a quarter of the memory, and computed once for all methods.
     """
+
+    MAPS = 15 / 16  # of what may be kept, so that the outputs, which are small and cost a whole tail, are kept as well
 
     def __init__(self, runtime, head, tail, teacher=None):
         self.runtime, self.head, self.tail, self.teacher = runtime, head, tail, teacher
+        self.most = runtime.memory() // 4
         self.forget()
 
     def forget(self):
         self.kept, self.bytes = {}, 0
 
     @torch.no_grad()
-    def keep(self, module, inputs, key, bf16):
+    def keep(self, module, inputs, key, bf16, share=1):
         if key in self.kept:
             return as_float(self.kept[key])
         inputs = made(inputs)
         with torch.autocast(members(inputs)[0].device.type, dtype=torch.bfloat16, enabled=bf16):
             result = module(inputs)
-        self.bytes += sum(part.nelement() * part.element_size() for part in members(result))
-        if self.bytes <= KEPT_BYTES:
+        size = sum(part.nelement() * part.element_size() for part in members(result))
+        if self.bytes + size <= share * self.most:
             self.kept[key] = result
+            self.bytes += size
         return as_float(result)
 
     def map(self, images, key):
@@ -75,7 +77,7 @@ class Frozen:
         bf16 rounds what hardly varies, the background of a picture, to a few values, all on one side of a threshold: behind
         YOLOv3-Tiny's layers.3 a fifth of a channel's bits were others than a node's, and a QCNet learned to rely on them.
         """
-        return self.keep(self.head, images, ("map", *key), False)
+        return self.keep(self.head, images, ("map", *key), False, self.MAPS)
 
     def outputs(self, images, z, key):
         """What there is to be learned for a training batch, of which `z` is the map."""
@@ -84,7 +86,7 @@ class Frozen:
 
     def exact_map(self, images, key):
         """The map of an evaluation batch in fp32, as a node computes it."""
-        return self.keep(self.head, images, ("exact", *key), False)
+        return self.keep(self.head, images, ("exact", *key), False, self.MAPS)
 
 
 def as_float(maps):
