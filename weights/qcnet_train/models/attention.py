@@ -13,8 +13,8 @@ class SelfAttention(nn.MultiheadAttention):
     """Of tokens [N, T, C] with themselves, where no weights are asked for."""
 
     def forward(self, query, key, value, *rest, need_weights=True, **named):
-        learns = torch.is_grad_enabled() and self.training
-        if not learns or query.device.type != "cpu" or query is not key or query is not value or need_weights or rest or named:
+        of_itself = query is key and query is value
+        if not torch.is_grad_enabled() or query.device.type != "cpu" or not of_itself or need_weights or rest or named:
             return super().forward(query, key, value, *rest, need_weights=need_weights, **named)
         batch, tokens, channels = query.shape
         width = channels // self.num_heads
