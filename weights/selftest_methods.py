@@ -16,6 +16,7 @@ import report
 from qcnet_train import base, methods, models, optimizers
 from qcnet_train.compensator import CodeDequantizer, Dequantizer, round_to_half
 from qcnet_train.components import Components
+from qcnet_train.data.deferred import Deferred
 from qcnet_train.latent import WINDOW
 from qcnet_train.quantizer import Quantizer, binarize, even_levels, lloyd_max
 from qcnet_train.sender import Codes, Encoder, LearnedComparison, Step
@@ -114,6 +115,7 @@ class Methods(unittest.TestCase):
         for i in range(5):
             frozen.outputs(images, frozen.map(images, (i,)), (i,))
         self.assertEqual(sorted(frozen.kept), [("map", 0), ("map", 1), *(("outputs", i) for i in range(5))])
+        frozen.outputs(images, Deferred(lambda: self.fail("what is kept needs no map")), (4,))
         frozen.forget()
         frozen.map(images, (7,))
         self.assertEqual(list(frozen.kept), [("map", 7)])

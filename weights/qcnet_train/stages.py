@@ -15,7 +15,7 @@ import torch
 
 from . import loop, optimizers
 from .cutmix import CutMix
-from .data.deferred import made
+from .data.deferred import Deferred, made
 from .data.order import batch_count
 from .erasure import Erasure
 from .maps import each, members
@@ -116,8 +116,8 @@ class Stages:
 
     def fed(self, feed, send, images, z, *when):
         if feed == "bits":
-            return self.erasure(send(z), *when)  # as they arrive
-        return z if feed == "map" else made(images)
+            return self.erasure(send(made(z)), *when)  # as they arrive
+        return made(z if feed == "map" else images)
 
     def error(self, restored, z):
         """Of several maps the mean of their errors."""
@@ -164,7 +164,7 @@ class Stages:
         wrapped = self.runtime.distribute(module.train())
 
         def loss(images, targets, *when):
-            z = self.frozen.map(images, (seed, *when))
+            z = Deferred(lambda: self.frozen.map(images, (seed, *when)))  # fed on images, with outputs kept, none is needed
             with self.runtime.autocast():
                 outputs = as_float(wrapped(self.fed(feed, send, images, z, seed, *when)))
             return 0.5 * self.task.loss(outputs, targets) + 0.5 * self.task.distillation(
