@@ -8,11 +8,14 @@ macro(qcnet_fetch name repository tag)
   FetchContent_MakeAvailable(${name})
 endmacro()
 
-# No version: 8.1 would refuse a request for 14 and the other way round; both work.
+# No version is asked for: 8.1 would refuse a request for 14 and the other way round; both work.
 if(NOT TARGET xsimd)
   find_package(xsimd CONFIG QUIET)
   if(NOT xsimd_FOUND)
     qcnet_fetch(xsimd https://github.com/xtensor-stack/xsimd 14.0.0)
+  elseif(xsimd_VERSION VERSION_LESS 8.1)
+    message(FATAL_ERROR "xsimd ${xsimd_VERSION} in ${xsimd_DIR} is too old, 8.1 to 14 are needed: point xsimd_DIR at a newer one, "
+      "or set CMAKE_DISABLE_FIND_PACKAGE_xsimd=ON to fetch it")
   elseif(NOT TARGET xtl)
     # Debian 12's package asks to link xtl, headers that it neither needs nor depends on.
     set_property(TARGET xsimd PROPERTY INTERFACE_LINK_LIBRARIES "")
@@ -22,7 +25,8 @@ endif()
 if(QCNET_BUILD_TESTS AND NOT TARGET doctest::doctest)
   find_package(doctest CONFIG QUIET)
   if(NOT doctest_FOUND)
-    qcnet_fetch(doctest https://github.com/doctest/doctest v2.4.11)
+    set(DOCTEST_NO_INSTALL ON)
+    qcnet_fetch(doctest https://github.com/doctest/doctest v2.4.12)
   endif()
 endif()
 

@@ -15,6 +15,7 @@ case "${1:-}" in
   *) echo "usage: tests/run.sh [--all]" >&2; exit 2 ;;
 esac
 
+trap 'trap - INT TERM; kill 0' INT TERM  # what runs beside ends, too
 mkdir -p build/logs
 passed=0 failed=()
 declare -A process started
@@ -45,7 +46,7 @@ step() {
   joined "$1"
 }
 
-build() { cmake --preset "$1" && cmake --build --preset "$1"; }
+build() { cmake --preset "$1" -DQCNET_WERROR=ON && cmake --build --preset "$1"; }
 tests_of() { ctest --test-dir "build/$1" --no-tests=error --output-on-failure -j "$(nproc)"; }
 # The whole test program, built for one instruction set and run.
 tests_for() { build "$1" && tests_of "$1"; }
