@@ -86,7 +86,7 @@ class Evaluation {
     if (models_) {
       QCNET_TRY(modeled, node_.make_frame(*models_));
     }
-    std::size_t raw = 0, file = 0, compressed = 0, by_model = 0;
+    std::uint64_t raw = 0, file = 0, compressed = 0, by_model = 0;
     for (std::size_t i = 0; i < count; ++i) {
       pictures_.push_back(i * benchmark_->size() / count);  // spread over all classes of a folder
       QCNET_TRY(const auto picture, benchmark_->get(pictures_.back()));
@@ -108,7 +108,9 @@ class Evaluation {
         if (!judged) return judged.error().in(picture.name);
       }
     }
-    const auto mean = [count](std::size_t sum) { return (sum + count / 2) / count; };
+    const auto mean = [count](std::uint64_t sum) {
+      return static_cast<std::size_t>((sum + count / 2) / count);
+    };
     bytes_ = {mean(raw),      mean(file),   0, 0, 0, frame.bytes().size(), mean(compressed),
               mean(by_model), link_.bytes()};
     for (const qcnet::CutMap& map : rebuilt_) {

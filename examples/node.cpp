@@ -20,7 +20,7 @@ using qcnet::Error, qcnet::Result;
 
 struct Statistics {
   Timings timings;
-  std::size_t bytes = 0;  // of all that was sent
+  std::uint64_t bytes = 0;  // of all that was sent
 };
 
 Result<void> send_all(qcnet::Node& node, qcnet::Frame& frame, const Pictures& pictures, std::size_t count,
