@@ -1,6 +1,11 @@
 // A file that appears whole or not at all.
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -12,6 +17,34 @@
 #include <unistd.h>
 
 namespace examples {
+
+/// What SIGINT, SIGTERM and SIGHUP remove before they end the program.
+class Unfinished {
+ public:
+  static void add(const std::string& path) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+      if (std::signal(signal, clear) == SIG_IGN) std::signal(signal, SIG_IGN);  // nohup's stays
+    char* name = strdup(path.c_str());
+    for (auto& place : names_) {
+      char* nothing = nullptr;
+      if (place.compare_exchange_strong(nothing, name)) return;
+    }
+    std::free(name);
+  }
+  static void remove(const std::string& path) {
+    for (auto& place : names_)
+      if (char* name = place.load(); name != nullptr && path == name) std::free(place.exchange(nullptr));
+  }
+
+ private:
+  static void clear(int signal) {
+    for (auto& place : names_)
+      if (const char* name = place.load()) unlink(name);
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+  static inline std::array<std::atomic<char*>, 4> names_{};  // no program writes more files at once
+};
 
 /// Writes to a file of its own beside `path` until `commit` renames it; without `commit` nothing remains.
 /// What is no regular file (a pipe, /dev/null, a link) is written directly.
@@ -28,6 +61,7 @@ class OutputFile {
     file.part_ = replace ? path + "." + std::to_string(getpid()) + ".part" : path;
     file.stream_.open(file.part_, std::ios::binary);
     if (!file.stream_) return qcnet::Error(path + ": cannot be created; may this folder be written?");
+    if (replace) Unfinished::add(file.part_);
     return file;
   }
 
@@ -38,7 +72,9 @@ class OutputFile {
   OutputFile& operator=(OutputFile&&) = delete;
   ~OutputFile() {
     std::error_code error;
-    if (part_ != path_) std::filesystem::remove(part_, error);
+    if (part_ == path_) return;
+    std::filesystem::remove(part_, error);
+    Unfinished::remove(part_);
   }
 
   std::ostream& stream() { return stream_; }
@@ -49,6 +85,7 @@ class OutputFile {
     std::error_code error;
     if (stream_ && part_ != path_) std::filesystem::rename(part_, path_, error);
     if (!stream_ || error) return qcnet::Error(path_ + ": cannot be written; is the disk full?");
+    Unfinished::remove(part_);
     part_ = path_;
     return {};
   }

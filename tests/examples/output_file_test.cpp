@@ -2,10 +2,12 @@
 
 #include "files.hpp"
 
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
 #include <string>
+#include <utility>
 
 #include <doctest/doctest.h>
 #include <sys/wait.h>
@@ -60,6 +62,26 @@ TEST_CASE("Two processes that write one file leave the one's or the other's, who
   CHECK(ours.commit().ok());
   CHECK(read_file(path) == "ours");
   CHECK(files_in(folder) == 1);
+}
+
+TEST_CASE("A program that is told to end leaves nothing half written") {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const TemporaryFolder folder;
+    const pid_t child = fork();
+    if (child == 0) {
+      auto finished = OutputFile::open(folder.path + "/finished").value();
+      auto file = OutputFile::open(folder.path + "/file").value();
+      const OutputFile moved = std::move(file);
+      if (!finished.commit().ok()) _exit(1);
+      std::raise(signal);
+      _exit(2);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status));
+    CHECK(WTERMSIG(status) == signal);
+    CHECK(files_in(folder) == 1);
+  }
 }
 
 TEST_CASE("What is no regular file is written through, what cannot be written is said") {
