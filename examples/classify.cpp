@@ -38,7 +38,9 @@ Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& 
                     model->about.classes};
 }
 
-Result<Classifier> load_split(const std::string& node_path, const std::string& server_path, bool bf16) {
+Result<Classifier> load_split(const std::string& node_path, const std::string& server_path,
+                              const PreprocessOptions& options, bool bf16) {
+  if (const auto unused = options.check_not_given(); !unused) return unused.error().in(node_path);
   QCNET_TRY(const Pair pair, Pair::load(node_path, server_path, bf16));
   QCNET_CHECK(check_task(pair.node->deployment(), node_path));
   return Classifier{[pair](const qcnet::vision::Image& image) -> Result<qcnet::ConstTensorView> {
@@ -83,8 +85,8 @@ int main(int argc, char** argv) {
     if (files.size() <= weights)
       return Error(files[0] + ": is a " + qcnet::io::detail::printable(role) + " file, so expected " +
                    (weights == 2 ? "a server's file and " : "") + "pictures after it");
-    QCNET_TRY(Classifier classifier,
-              weights == 2 ? load_split(files[0], files[1], bf16) : load_whole(files[0], preprocess, bf16));
+    QCNET_TRY(Classifier classifier, weights == 2 ? load_split(files[0], files[1], preprocess, bf16)
+                                                  : load_whole(files[0], preprocess, bf16));
     if (!classes_path.empty()) {
       QCNET_TRY(classifier.classes, read_class_names(classes_path));
     }

@@ -102,16 +102,21 @@ int main(int argc, char** argv) {
   add_detection_options(app, options);
   add_threads_option(app);
   const std::string group = "For Darknet's .weights, which say nothing about themselves";
-  app.add_option("--size", size, "Pixels of the square input, a multiple of 32")
-      ->check(CLI::Range(32, 4096))
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--names", names, "Text file with the name of a class on each line (default: 80 unnamed)")
-      ->group(group);
+  CLI::Option* of_size = app.add_option("--size", size, "Pixels of the square input, a multiple of 32")
+                             ->check(CLI::Range(32, 4096))
+                             ->capture_default_str()
+                             ->group(group);
+  CLI::Option* of_names =
+      app.add_option("--names", names,
+                     "Text file with the name of a class on each line (default: 80 unnamed)")
+          ->group(group);
 
   return run(app, argc, argv, [&]() -> Result<void> {
     if (is_picture(output) && !output.ends_with(".png") && !output.ends_with(".PNG"))
       return Error(output + ": boxes are drawn into a PNG file; give it a name that ends in .png");
+    for (const CLI::Option* option : {of_size, of_names})
+      if (option->count() > 0 && !model.ends_with(".weights"))
+        return Error(model + ": says that itself; leave out " + option->get_name());
     QCNET_TRY(const Finder finder, load(model, server, size, names));
     QCNET_TRY(auto image, qcnet::vision::read_image(picture));
     const auto found = finder.find(image, options);

@@ -145,7 +145,7 @@ class Planner {
     Sizes sizes;
     QCNET_CHECK(pictures_.repeat([&](std::size_t i, const Pictures::Picture& picture) -> Result<void> {
       std::error_code no_file;
-      std::size_t size = std::filesystem::file_size(picture.name, no_file);
+      auto size = static_cast<std::size_t>(std::filesystem::file_size(picture.name, no_file));
       if (no_file)
         size = picture.image.pixels.size();
       else

@@ -142,8 +142,9 @@ int main(int argc, char** argv) {
   std::size_t longest = std::size_t{16} << 20;
   bool strict = false, quiet = false, bf16 = false;
   app.add_option("SERVER", weights, "The server's file (.server.safetensors)")->required();
-  app.add_option("--labels", labels, "The dataset the node sends, to count right answers");
-  app.add_option("--split", split, "Of a detector's dataset only train, val or test");
+  CLI::Option* of_labels =
+      app.add_option("--labels", labels, "The dataset the node sends, to count right answers");
+  app.add_option("--split", split, "Of a detector's dataset only train, val or test")->needs(of_labels);
   app.add_option("--max-bytes", longest, "Longest frame or packet to accept")->capture_default_str();
   add_entropy_option(app, entropy, "By which the node codes its bits, if it does");
   app.add_flag("--strict", strict, "Stop at the first bad frame");

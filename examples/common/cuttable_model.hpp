@@ -293,7 +293,10 @@ inline qcnet::Result<CuttableModel> CuttableModel::load(const std::vector<std::s
     const auto role = file.metadata("qcnet.role");
     if (role != "node" && role != "server" && role != "entropy") whole.push_back(path);
   }
-  if (whole.empty()) return detail::load_deployments(files);
+  if (whole.empty()) {
+    if (const auto unused = options.check_not_given(); !unused) return unused.error().in(files[0]);
+    return detail::load_deployments(files);
+  }
   if (files.size() > 1)
     return qcnet::Error(whole[0] + ": is a whole model, which is planned by itself; name no other file");
   return detail::load_whole(whole[0], options);

@@ -38,8 +38,12 @@ inline CLI::Validator from_zero_to_one() {
 /// small models gain nothing from more.
 inline void add_threads_option(CLI::App& app) {
   qcnet::set_num_threads(1);
-  app.add_option_function<int>("--threads", qcnet::set_num_threads, "Threads to use (default 1)")
-      ->check(CLI::Range(1, 1024));
+  const auto set = [](int count) {
+    qcnet::set_num_threads(count);
+    if (qcnet::num_threads() != count)
+      throw CLI::ValidationError("--threads", "this program was built without OpenMP, for one thread");
+  };
+  app.add_option_function<int>("--threads", set, "Threads to use (default 1)")->check(CLI::Range(1, 1024));
 }
 
 /// Adds --bf16, off by default.

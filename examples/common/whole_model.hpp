@@ -26,21 +26,27 @@ struct PreprocessOptions {
 
   void add_to(CLI::App& app) {
     const std::string group = "For a torchvision state_dict, which does not say how pictures are prepared";
-    app.add_option("--size", size, "Pixels of the square input")->capture_default_str()->group(group);
-    app.add_option("--resize", resize, "Pixels of the shorter side before the crop, 0 for none")
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--mean", mean, "Mean per channel, pixels being 0 to 1")
-        ->delimiter(',')
-        ->allow_extra_args(false)
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--std", std, "Standard deviation per channel")
-        ->delimiter(',')
-        ->allow_extra_args(false)
-        ->capture_default_str()
-        ->group(group);
+    options_ = {app.add_option("--size", size, "Pixels of the square input"),
+                app.add_option("--resize", resize, "Pixels of the shorter side before the crop, 0 for none"),
+                app.add_option("--mean", mean, "Mean per channel, pixels being 0 to 1")
+                    ->delimiter(',')
+                    ->allow_extra_args(false),
+                app.add_option("--std", std, "Standard deviation per channel")
+                    ->delimiter(',')
+                    ->allow_extra_args(false)};
+    for (CLI::Option* option : options_) option->capture_default_str()->group(group);
   }
+
+  /// For a file that says it itself. Error: one of the options was given.
+  qcnet::Result<void> check_not_given() const {
+    for (const CLI::Option* option : options_)
+      if (option->count() > 0)
+        return qcnet::Error("says itself how pictures are prepared; leave out " + option->get_name());
+    return {};
+  }
+
+ private:
+  std::vector<CLI::Option*> options_;
 };
 
 /// A model's file, ready to run.
@@ -78,6 +84,7 @@ struct WholeModel {
     qcnet::Deployment about;
     if (file.metadata("qcnet.format")) {
       QCNET_TRY(about, qcnet::Deployment::read(file, "model"));
+      QCNET_CHECK(options.check_not_given());
     } else if (qcnet::models::finds_boxes(qcnet::models::architecture(file))) {
       return qcnet::Error(
           "is a detector without metadata, so its anchors are not known; write it with weights/export.py "

@@ -211,6 +211,14 @@ bad 1 "pictures.zip: is an archive; unzip it" "$bin/node" "$node" pictures.zip -
 bad 1 "no-folder/frames" "$bin/node" "$node" pictures -o no-folder/frames
 bad 1 "no-folder/table" "$bin/evaluate" pictures "$node" "$server" --json no-folder/table
 
+# Options that a file leaves no use for.
+for option in "--size 64" "--mean 0.5,0.5,0.5"; do
+  for command in "classify $node $server pictures/0/0.png" "plan $node $server --link ble-2m"; do
+    bad 1 "$node: says itself how pictures are prepared; leave out ${option% *}" "$bin/"$command $option
+  done
+done
+bad 2 "requires --labels" "$bin/server" "$server" --split test
+
 # Frames.
 damage() { python3 -c "
 import struct
