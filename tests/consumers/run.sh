@@ -7,7 +7,7 @@ golden=$source/tests/golden
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 deployment=("$golden/tiny-layer2.node.safetensors" "$golden/tiny-layer2-qcnet1.server.safetensors")
-warnings="-Wall -Wextra -Wpedantic -Werror"
+warnings=(-Wall -Wextra -Wpedantic -Werror)
 
 expect_same() {  # NAME PROGRAM: every way of building gives the same answer, as printed
   local name=$1 output
@@ -31,10 +31,10 @@ cmake_project find_package -DCMAKE_PREFIX_PATH="$work/prefix"
 cmake_project add_subdirectory -DQCNET_SOURCE="$source"
 
 # The command of the README; then a machine without exceptions and RTTI.
-plain="c++ -std=c++20 -O3 -march=native -I $source/include"
-$plain $warnings "$here/plain/deployment.cpp" -o "$work/plain"
+plain=(c++ -std=c++20 -O3 -march=native -I "$source/include")
+"${plain[@]}" "${warnings[@]}" "$here/plain/deployment.cpp" -o "$work/plain"
 expect_same "plain c++" "$work/plain"
-$plain $warnings -fno-exceptions -fno-rtti "$here/plain/deployment.cpp" -o "$work/bare"
+"${plain[@]}" "${warnings[@]}" -fno-exceptions -fno-rtti "$here/plain/deployment.cpp" -o "$work/bare"
 expect_same "-fno-exceptions -fno-rtti" "$work/bare"
 if "$work/bare" "${deployment[1]}" "${deployment[0]}" 2>"$work/log" || ! grep -q "expected a node file" "$work/log"; then
   echo "FAILED  a server's file given to a node without exceptions"
@@ -43,14 +43,14 @@ fi
 echo "ok      an error without exceptions"
 
 od -An -v -tu1 "$golden/tiny-relu.node.safetensors" | sed 's/[0-9][0-9]*/&,/g' >"$work/weights.inc"
-$plain $warnings -fno-exceptions -fno-rtti -I "$work" "$here/plain/embedded.cpp" -o "$work/embedded"
+"${plain[@]}" "${warnings[@]}" -fno-exceptions -fno-rtti -I "$work" "$here/plain/embedded.cpp" -o "$work/embedded"
 (cd / && "$work/embedded" >/dev/null)
 echo "ok      weights compiled in"
 
 for compiler in g++ clang++ clang++-14; do
   command -v "$compiler" >/dev/null || continue
   for unit in one two; do
-    "$compiler" -std=c++20 -O1 -march=native $warnings -I "$source/include" -c "$here/plain/$unit.cpp" \
+    "$compiler" -std=c++20 -O1 -march=native "${warnings[@]}" -I "$source/include" -c "$here/plain/$unit.cpp" \
       -o "$work/$unit.o"
   done
   "$compiler" "$work/one.o" "$work/two.o" -o "$work/both"
