@@ -1,7 +1,7 @@
 // Times the library for compare.py: a model or an operation, once for each line of standard input.
 //
 //   qcnet_engine model WEIGHTS.safetensors SIDE    a whole model, of pictures SIDE x SIDE
-//   qcnet_engine OPERATION REPEATS                 one of `operations`
+//   qcnet_engine OPERATION REPEATS                 so many layers of one of `operations`, behind each other
 //   qcnet_engine layers WEIGHTS.safetensors SIDE   a whole model, layer by layer
 //
 // Prints "ready", the FMA peak of a thread in GFLOP/s and the multiply-adds of a run, of layers a list of
@@ -20,13 +20,13 @@
 #include <utility>
 #include <vector>
 
-#include <qcnet/kernels/attention.hpp>
-#include <qcnet/kernels/depthwise.hpp>
 #include <qcnet/kernels/gelu.hpp>
-#include <qcnet/kernels/layer_norm.hpp>
-#include <qcnet/kernels/linear.hpp>
+#include <qcnet/layers/attention.hpp>
 #include <qcnet/layers/conv2d.hpp>
+#include <qcnet/layers/depthwise.hpp>
 #include <qcnet/layers/executor.hpp>
+#include <qcnet/layers/layer_norm.hpp>
+#include <qcnet/layers/linear.hpp>
 #include <qcnet/models/model.hpp>
 
 namespace {
@@ -34,91 +34,72 @@ namespace {
 using namespace qcnet;
 using bench::random_tensor;
 
-/// What is timed, and its multiply-adds.
-struct Work {
-  std::function<void()> run;
-  std::uint64_t multiply_adds = 0;
+/// Adds a layer that reads what was added last.
+void append(Network& network, std::shared_ptr<const Layer> layer) {
+  network.add("layer " + std::to_string(network.steps().size()), std::move(layer), {network.output()});
+}
+
+std::shared_ptr<const Layer> convolution(std::size_t cin, std::size_t cout, std::size_t kernel) {
+  const ConvWeights weights{random_tensor({cout, kernel, kernel, cin}), std::vector<float>(cout)};
+  const auto geometry = ConvGeometry::square(kernel, 1, kernel / 2);
+  return Conv2d::make(weights, "conv", geometry, cin, Activation::none).value();
+}
+
+std::shared_ptr<const Layer> depthwise(std::size_t channels, std::size_t kernel) {
+  return std::make_shared<const DepthwiseConv2d>(
+      kernels::PackedDepthwise::make(random_tensor({channels, kernel, kernel, 1}), {},
+                                     ConvGeometry::square(kernel, 1, kernel / 2))
+          .value());
+}
+
+std::shared_ptr<const Layer> linear(std::size_t in, std::size_t out) {
+  return Linear::make({random_tensor({out, in}), Tensor(Shape{out})}).value();
+}
+
+/// GELU alone; models have it behind a linear layer.
+class Gelu final : public Layer {
+ public:
+  std::string_view kind() const override { return "gelu"; }
+  Result<Shape> output_shape(std::span<const Shape> inputs) const override { return inputs[0]; }
+  void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
+    kernels::gelu(inputs[0], output);
+  }
 };
 
-Work executor(Network network, const Shape& shape) {
-  auto planned = std::make_shared<Executor>(Executor::make(std::move(network), shape).value());
-  auto input = std::make_shared<Tensor>(random_tensor(shape));
-  return {[planned, input] { planned->run(*input); }, planned->multiply_adds()};
-}
+/// An operation of workloads.py: the shape that goes in, and what adds one of its layers.
+struct Operation {
+  Shape input;
+  std::function<void(Network&)> add;
 
-Work convolution(std::size_t cin, std::size_t cout, std::size_t kernel, std::size_t side) {
-  ConvWeights weights{random_tensor({cout, kernel, kernel, cin}), std::vector<float>(cout)};
-  Network network;
-  network.add(
-      "conv",
-      Conv2d::make(weights, "conv", ConvGeometry::square(kernel, 1, kernel / 2), cin, Activation::none)
-          .value(),
-      {network.output()});
-  return executor(std::move(network), {1, side, side, cin});
-}
-
-/// What `apply(input, output)` does, where the two have one shape.
-template <class Apply>
-Work between(const Shape& shape, std::uint64_t multiply_adds, Apply apply) {
-  auto input = std::make_shared<Tensor>(random_tensor(shape)), output = std::make_shared<Tensor>(shape);
-  return {[=] { apply(*input, *output); }, multiply_adds};
-}
-
-Work depthwise() {
-  constexpr std::size_t side = 56, channels = 96, kernel = 7;
-  const auto packed = kernels::PackedDepthwise::make(random_tensor({channels, kernel, kernel, 1}), {},
-                                                     ConvGeometry::square(kernel, 1, kernel / 2))
-                          .value();
-  return between({1, side, side, channels}, side * side * channels * kernel * kernel,
-                 [packed](const Tensor& in, Tensor& out) { kernels::depthwise_conv2d(packed, in, out); });
-}
+  /// `count` layers behind each other, each with weights of its own, as the other engines have them.
+  Network chain(std::size_t count) const {
+    Network network;
+    for (std::size_t i = 0; i < count; ++i) add(network);
+    return network;
+  }
+};
 
 constexpr std::size_t tokens = 197, width = 768, heads = 12;
 
-kernels::PackedConv2d linear_weights(std::size_t in, std::size_t out) {
-  return kernels::pack_linear(random_tensor({out, in}), std::vector<float>(out)).value();
-}
-
-Work linear() {
-  const auto packed = linear_weights(width, 4 * width);
-  auto input = std::make_shared<Tensor>(random_tensor({1, tokens, width}));
-  auto output = std::make_shared<Tensor>(Shape{1, tokens, 4 * width});
-  return {[=] { kernels::linear(packed, *input, *output); }, tokens * width * 4 * width};
-}
-
-Work multi_head_attention() {
-  const auto in = linear_weights(width, 3 * width), out = linear_weights(width, width);
-  auto qkv = std::make_shared<Tensor>(Shape{1, tokens, 3 * width});
-  auto mixed = std::make_shared<Tensor>(Shape{1, tokens, width});
-  return between({1, tokens, width}, 4 * tokens * width * width + 2 * tokens * tokens * width,
-                 [=](const Tensor& input, Tensor& output) {
-                   kernels::linear(in, input, *qkv);
-                   kernels::attention(*qkv, heads, *mixed);
-                   kernels::linear(out, *mixed, output);
-                 });
-}
-
-Work layer_norm() {
-  const std::vector<float> gamma(width, 1.1f), beta(width, 0.1f);
-  return between({1, tokens, width}, 0, [=](const Tensor& input, Tensor& output) {
-    kernels::layer_norm(input, gamma, beta, 1e-6f, output);
-  });
-}
-
-Work gelu() {
-  return between({1, tokens, 4 * width}, 0,
-                 [](const Tensor& input, Tensor& output) { kernels::gelu(input, output); });
-}
-
-const std::map<std::string, std::function<Work()>> operations = {
-    {"conv3x3-64-56", [] { return convolution(64, 64, 3, 56); }},
-    {"conv1x1-256-64-56", [] { return convolution(256, 64, 1, 56); }},
-    {"conv3x3-256-14", [] { return convolution(256, 256, 3, 14); }},
-    {"depthwise7x7-96-56", depthwise},
-    {"linear-768-3072", linear},
-    {"attention-768", multi_head_attention},
-    {"layer-norm-768", layer_norm},
-    {"gelu-3072", gelu},
+const std::map<std::string, Operation> operations = {
+    {"conv3x3-64-56", {{1, 56, 56, 64}, [](Network& n) { append(n, convolution(64, 64, 3)); }}},
+    {"conv1x1-256-64-56", {{1, 56, 56, 256}, [](Network& n) { append(n, convolution(256, 64, 1)); }}},
+    {"conv3x3-256-14", {{1, 14, 14, 256}, [](Network& n) { append(n, convolution(256, 256, 3)); }}},
+    {"depthwise7x7-96-56", {{1, 56, 56, 96}, [](Network& n) { append(n, depthwise(96, 7)); }}},
+    {"linear-768-3072", {{1, tokens, width}, [](Network& n) { append(n, linear(width, 4 * width)); }}},
+    {"attention-768",
+     {{1, tokens, width},
+      [](Network& n) {
+        append(n, linear(width, 3 * width));
+        append(n, std::make_shared<const SelfAttention>(heads));
+        append(n, linear(width, width));
+      }}},
+    {"layer-norm-768",
+     {{1, tokens, width},
+      [](Network& n) {
+        append(n, std::make_shared<const LayerNorm>(random_tensor({width}), Tensor(Shape{width}), 1e-6f));
+      }}},
+    {"gelu-3072", {{1, tokens, 4 * width}, [](Network& n) { append(n, std::make_shared<const Gelu>()); }}},
 };
 
 Network load(const std::string& path) {
@@ -207,11 +188,13 @@ int main(int argc, char** argv) {
     Layers all(load(argv[2]), picture);
     return serve(all.describe(), [&] { return all.run(); });
   }
-  const Work work = model ? executor(load(argv[2]), picture) : operation->second();
+  const Tensor input = random_tensor(model ? picture : operation->second.input);
+  Executor network =
+      Executor::make(model ? load(argv[2]) : operation->second.chain(number), input.shape()).value();
   const std::size_t repeats = model ? 1 : number;
-  return serve(std::to_string(work.multiply_adds), [&] {
+  return serve(std::to_string(network.multiply_adds() / repeats), [&] {
     const auto start = std::chrono::steady_clock::now();
-    for (std::size_t i = 0; i < repeats; ++i) work.run();
+    network.run(input);
     const auto spent = std::chrono::steady_clock::now() - start;
     return std::to_string(milliseconds(spent) / static_cast<double>(repeats));
   });
