@@ -12,8 +12,8 @@
 namespace qcnet::inline QCNET_ABI::kernels {
 
 /// x * Phi(x), the erf form and not its tanh approximation. Relative error below 4e-7 with AVX-512, else
-/// 4.5e-7 (NEON 5e-7), wherever the result is normal; without a fused multiply-add (SSE2) 4e-8 x^2 more for
-/// negative x. NaN stays NaN.
+/// 4.5e-7 (NEON 5e-7), wherever the result is above 1.2e-38, else it may be 0; without a fused multiply-add
+/// (SSE2) 4e-8 x^2 more for negative x. NaN stays NaN.
 ///
 /// gelu(x) = max(x, 0) - t Q(t) with t = |x| and Q(t) = Phi(-t) = exp(-t^2 / 2) R(t): nothing cancels on
 /// either side of zero. R falls slowly from 1/2 and is a polynomial in (t - 4) / (t + 4), fitted to 1.6e-8.

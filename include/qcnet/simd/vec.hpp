@@ -90,10 +90,11 @@ inline vec min(vec a, vec b) {
 inline vec max(vec a, vec b) {
   return {simd::max(a.raw, b.raw)};
 }
+/// e^x; 0 where it would be below 3e-38.
 inline vec exp(vec x) {
   return {simd::exp(x.raw)};
 }
-/// e^(high + low), `low` being what rounding took from `high`, for sums from -104 to 80.
+/// e^(high + low), `low` being what rounding took from `high`, for sums up to 80.
 inline vec exp_of_sum(vec high, vec low) {
   return {simd::exp_of_sum(high.raw, low.raw)};
 }

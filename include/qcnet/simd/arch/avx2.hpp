@@ -44,6 +44,9 @@ inline Register scale(Register p, Register n) {
   const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
   return _mm256_mul_ps(_mm256_mul_ps(p, power(half)), power(_mm256_sub_epi32(whole, half)));
 }
+inline Register zero_below(Register x, Register bound, Register y) {
+  return _mm256_and_ps(_mm256_cmp_ps(x, bound, _CMP_NLT_UQ), y);
+}
 
 inline float sum(Register x) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

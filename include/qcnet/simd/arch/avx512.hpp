@@ -48,6 +48,9 @@ inline Register nearest(Register x) {
 inline Register scale(Register p, Register n) {
   return _mm512_scalef_ps(p, n);
 }
+inline Register zero_below(Register x, Register bound, Register y) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), y);
+}
 
 inline float sum(Register x) {
   return _mm512_reduce_add_ps(x);

@@ -76,6 +76,9 @@ inline Register scale(Register p, Register n) {
   const int32x4_t whole = vcvtq_s32_f32(n), half = vshrq_n_s32(whole, 1);
   return vmulq_f32(vmulq_f32(p, power(half)), power(vsubq_s32(whole, half)));
 }
+inline Register zero_below(Register x, Register bound, Register y) {
+  return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(y), greater(bound, x)));
+}
 #else
 inline Register exp(Register x) {
   return xsimd::exp(x);
