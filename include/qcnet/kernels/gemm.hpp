@@ -132,6 +132,7 @@ struct TileInput {
   /// the time.
   const float* ahead;
   bool bf16 = false;
+  std::size_t pitch = 0;  ///< floats from each row to the next, of a single run; 0 if they lie anyhow
 };
 
 /// Where a tile's sums start from and where they go: rows of floats, `stride` apart. `initial` may be `sums`;
@@ -158,7 +159,11 @@ struct Bf16Product {
 /// Computes Rows x V vectors: what they start from + sum over runs and positions of input * weight, in that
 /// order. Loops over the accumulators are unrolled, and so these stay in registers. What becomes of the
 /// sums is not this function's business: it would have to be compiled anew for every epilogue.
-template <class Product, std::size_t Rows, std::size_t V>
+///
+/// `Pitched`: for an input with a pitch. Where each of 14 pointers comes from memory, at every step, there
+/// are more loads than Intel's processors find time for beside 28 products; every third one and two distances
+/// fit the registers.
+template <class Product, std::size_t Rows, std::size_t V, bool Pitched = false>
 void micro_kernel(const TileInput& input, const float* weights, const TileSums& tile) {
   vec acc[Rows][V];
   const float* from = tile.initial;
@@ -168,6 +173,9 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
     for (std::size_t v = 0; v < V; ++v) acc[m][v] = vec::load(from + v * vec::size);
   const float* const* row = input.pointers;
   const float* ahead = input.ahead;
+  constexpr std::size_t thirds = (Rows + 2) / 3;
+  const float* third[thirds];
+  const std::size_t pitch = input.pitch;
   // Depth k of the run; the weights and the line ahead are `later` steps from where the pointers are.
   const auto step = [&](std::size_t k, std::size_t later) __attribute__((always_inline)) {
     __builtin_prefetch(ahead + later * line_floats, 0, 2);
@@ -176,7 +184,7 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
     for (std::size_t v = 0; v < V; ++v) w[v] = vec::load(weights + (later * V + v) * vec::size);
 #pragma GCC unroll 16
     for (std::size_t m = 0; m < Rows; ++m) {
-      const vec x = vec::broadcast(row[m][k]);
+      const vec x = vec::broadcast(Pitched ? third[m / 3][m % 3 * pitch + later] : row[m][k]);
 #pragma GCC unroll 2
       for (std::size_t v = 0; v < V; ++v) acc[m][v] = Product::add(x, w[v], acc[m][v]);
     }
@@ -184,10 +192,18 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
   const auto advance = [&](std::size_t steps) __attribute__((always_inline)) {
     weights += steps * V * vec::size;
     ahead += steps * line_floats;
+    if constexpr (Pitched) {
+#pragma GCC unroll 5
+      for (std::size_t t = 0; t < thirds; ++t) third[t] += steps;
+    }
   };
   const std::size_t length = input.length;
   for (std::size_t run = 0; run < input.runs; ++run, row += Rows) {
     std::size_t k = 0;
+    if constexpr (Pitched) {
+#pragma GCC unroll 5
+      for (std::size_t t = 0; t < thirds; ++t) third[t] = row[3 * t];
+    }
 #if QCNET_ISA_AVX512
     // Four steps as they are written, with pointers from memory: left to itself, the compiler mixes the steps
     // and moves pointers to vector registers and back, which took 2 to 3 % of the time.
@@ -223,7 +239,11 @@ inline constexpr auto micro_kernels =
 
 /// The kernel of a tile `height` rows high and `width` floats wide.
 template <class Product>
-MicroKernel micro_kernel_of(std::size_t height, std::size_t width) {
+MicroKernel micro_kernel_of(std::size_t height, std::size_t width, [[maybe_unused]] std::size_t pitch) {
+#if QCNET_ISA_AVX512
+  if (pitch != 0 && height == max_rows && width == block_columns)
+    return micro_kernel<Product, max_rows, block_vectors, true>;
+#endif
   return (width == block_columns ? micro_kernels<Product, block_vectors>
                                  : micro_kernels<Product, 1>)[height / 2];
 }
@@ -246,9 +266,10 @@ inline const float* share_ahead(const float* next, std::size_t floats, std::size
 inline void multiply_tile(std::size_t height, const TileInput& input, const float* w, std::size_t width,
                           const TileSums& tile) {
 #if QCNET_HAS_BF16
-  if (input.bf16) return detail::micro_kernel_of<detail::Bf16Product>(height, width)(input, w, tile);
+  if (input.bf16)
+    return detail::micro_kernel_of<detail::Bf16Product>(height, width, input.pitch)(input, w, tile);
 #endif
-  detail::micro_kernel_of<detail::FloatProduct>(height, width)(input, w, tile);
+  detail::micro_kernel_of<detail::FloatProduct>(height, width, input.pitch)(input, w, tile);
 }
 
 /// The same from `bias` on, and the first `valid_rows` rows through `store`.

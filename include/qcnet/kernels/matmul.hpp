@@ -112,7 +112,8 @@ inline TileInput tile_of(const Rows& rows, std::size_t first, std::size_t height
                          std::array<const float*, max_rows>& pointers) {
   for (std::size_t m = 0; m < height; ++m)
     pointers[m] = rows.data + std::min(first + m, last) * rows.pitch + from;
-  return {pointers.data(), 1, length, nullptr, bf16};
+  const std::size_t pitch = first + height - 1 <= last ? rows.pitch : 0;
+  return {pointers.data(), 1, length, nullptr, bf16, pitch};
 }
 
 /// The weights that follow those of `block` in a pass: of the next pass, or of the blocks behind the task's.

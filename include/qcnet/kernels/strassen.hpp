@@ -87,7 +87,8 @@ inline void multiply_strassen_block(const PackedConv2d& conv, const StrassenPlan
     if (from + length == plan.depth)
       next = next_column < conv.output_channels() ? weights.block(next_column / 2) : w;
     multiply_tile(half,
-                  {rows.data(), 1, length, share_ahead(next, length * block_columns, block, plan.blocks())},
+                  {rows.data(), 1, length, share_ahead(next, length * block_columns, block, plan.blocks()),
+                   false, plan.pitch},
                   w, block_columns, {zeros, 0, products + i * half * block_columns, block_columns});
   }
 }

@@ -115,7 +115,8 @@ inline void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, s
       // A row too many is where the next piece or product will be written.
       multiply_tile(
           height,
-          {rows.data(), 1, weights.depth(), share_ahead(next, weights.depth() * width, piece, pieces)},
+          {rows.data(), 1, weights.depth(), share_ahead(next, weights.depth() * width, piece, pieces), false,
+           first + height <= end ? plan.row : 0},
           weights.block(column), width,
           {zeros, 0, products + (i * plan.block + first) * block_columns, block_columns});
     }
