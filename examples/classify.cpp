@@ -29,6 +29,7 @@ Result<void> check_task(const qcnet::Deployment& about, const std::string& path)
 
 Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& options, bool bf16) {
   QCNET_TRY(auto loaded, WholeModel::load(path, options, {.bf16 = bf16}));
+  if (!loaded.about.name.empty()) QCNET_CHECK(options.check_not_given(path));
   QCNET_CHECK(check_task(loaded.about, path));
   const auto model = std::make_shared<WholeModel>(std::move(loaded));
   return Classifier{[model](const qcnet::vision::Image& image) -> Result<qcnet::ConstTensorView> {
@@ -40,7 +41,7 @@ Result<Classifier> load_whole(const std::string& path, const PreprocessOptions& 
 
 Result<Classifier> load_split(const std::string& node_path, const std::string& server_path,
                               const PreprocessOptions& options, bool bf16) {
-  if (const auto unused = options.check_not_given(); !unused) return unused.error().in(node_path);
+  QCNET_CHECK(options.check_not_given(node_path));
   QCNET_TRY(const Pair pair, Pair::load(node_path, server_path, bf16));
   QCNET_CHECK(check_task(pair.node->deployment(), node_path));
   return Classifier{[pair](const qcnet::vision::Image& image) -> Result<qcnet::ConstTensorView> {

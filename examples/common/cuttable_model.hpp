@@ -128,6 +128,7 @@ inline qcnet::Result<TriableCut> cut_whole(const qcnet::Network& whole,
 inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const PreprocessOptions& options) {
   // Layers as they were read: each executor turns them into what is fastest for itself.
   QCNET_TRY(auto whole, WholeModel::load(path, options, {.fast = false}));
+  if (!whole.about.name.empty()) QCNET_CHECK(options.check_not_given(path));
   QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
   const qcnet::Network& layers = whole.network.network();
   const auto preprocess = whole.about.preprocess;
@@ -294,7 +295,7 @@ inline qcnet::Result<CuttableModel> CuttableModel::load(const std::vector<std::s
     if (role != "node" && role != "server" && role != "entropy") whole.push_back(path);
   }
   if (whole.empty()) {
-    if (const auto unused = options.check_not_given(); !unused) return unused.error().in(files[0]);
+    QCNET_CHECK(options.check_not_given(files[0]));
     return detail::load_deployments(files);
   }
   if (files.size() > 1)

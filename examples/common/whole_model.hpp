@@ -37,11 +37,12 @@ struct PreprocessOptions {
     for (CLI::Option* option : options_) option->capture_default_str()->group(group);
   }
 
-  /// For a file that says it itself. Error: one of the options was given.
-  qcnet::Result<void> check_not_given() const {
+  /// For the file at `path`, which says it itself. Error: one of the options was given.
+  qcnet::Result<void> check_not_given(const std::string& path) const {
     for (const CLI::Option* option : options_)
       if (option->count() > 0)
-        return qcnet::Error("says itself how pictures are prepared; leave out " + option->get_name());
+        return qcnet::Error(path + ": says itself how pictures are prepared; leave out " +
+                            option->get_name());
     return {};
   }
 
@@ -84,7 +85,6 @@ struct WholeModel {
     qcnet::Deployment about;
     if (file.metadata("qcnet.format")) {
       QCNET_TRY(about, qcnet::Deployment::read(file, "model"));
-      QCNET_CHECK(options.check_not_given());
     } else if (qcnet::models::finds_boxes(qcnet::models::architecture(file))) {
       return qcnet::Error(
           "is a detector without metadata, so its anchors are not known; write it with weights/export.py "

@@ -213,7 +213,7 @@ bad 1 "no-folder/table" "$bin/evaluate" pictures "$node" "$server" --json no-fol
 
 # Options that a file leaves no use for.
 for option in "--size 64" "--mean 0.5,0.5,0.5"; do
-  for command in "classify $node $server pictures/0/0.png" "plan $node $server --link ble-2m"; do
+  for command in "classify $node $server pictures/0/0.png" "plan $node $server --link ble"; do
     bad 1 "$node: says itself how pictures are prepared; leave out ${option% *}" "$bin/"$command $option
   done
 done
