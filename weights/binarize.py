@@ -77,9 +77,9 @@ class Binarization:
         self.task = tasks.of(self.model, dataset)
         sizes = models.set_options("a binary head", SIZES, arguments.set)
         self.latent = runtime.place(LatentHead(dataset.channels, dataset.mean, dataset.std, **sizes))
-        self.same_shape()
         self.folded = Folded(self.latent, runtime.place(
             models.with_binary_head(self.model, arguments.cut, fold(self.latent))).eval())
+        self.same_shape()
         self.quantizer = self.calibrate(self.head)
         self.stages = Stages(runtime, dataset, Frozen(runtime, self.head, self.tail), self.tail, self.quantizer,
                              self.task, batch=arguments.batch, cutmix=arguments.cutmix, resume=arguments.resume)
@@ -103,7 +103,8 @@ class Binarization:
         settings = {**{key: getattr(a, key) for key in SETTINGS}, "base": base.fingerprint(self.model),
                     "set": self.latent.sizes}
         checkpoint = loop.Checkpoint(
-            self.runtime, a.out, a.resume, {"spec": spec, "size": self.dataset.size, "settings": settings},
+            self.runtime, a.out, a.resume, {"spec": spec, "size": self.dataset.size, "classes": list(self.dataset.classes),
+                                            "settings": settings},
             model=self.folded, latent=self.latent, optimizer=optimizer, schedule=schedule)
         wrapped = self.runtime.distribute(self.latent.train())
 

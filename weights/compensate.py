@@ -40,7 +40,7 @@ from qcnet_train.maps import each, members
 from qcnet_train.methods import METHODS, Cut, Parts
 from qcnet_train.models.binary_head import BinaryHeaded
 from qcnet_train.outputs import out_folder, write_json
-from qcnet_train.quantizer import Quantizer, fit_each
+from qcnet_train.quantizer import Quantizer, fit_each, read_quantizer
 from qcnet_train.runtime import seed_everything, versions
 from qcnet_train.stages import Frozen, Stages, calibration_maps
 
@@ -143,7 +143,7 @@ class Experiment:
             return each(lambda q, *of_one: q.even(of_one, bits), quantizer, *maps())
         found = maps()
         self.calibration = sum(len(members(z)[0]) for z in found)
-        quantizer = fit_each(found)
+        quantizer = self.quantizer_of_before() or fit_each(found)
         shape = each(lambda z: (1, *z.shape[1:]), found[0])
         width = each(lambda q: a.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), quantizer)
 
@@ -157,6 +157,11 @@ class Experiment:
             return Components.fit(maps(), a.rate)
         return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even, components,
                    a.rate, functools.partial(models.in_basis, model, a.cut, a.patch))
+
+    def quantizer_of_before(self):
+        """That of the results in --out, if there are some: on another machine a fit would differ in the last digits."""
+        path, out = self.arguments.out / "quantizer.pt", self.arguments.out
+        return self.runtime.share(lambda: read_quantizer(path) if path.exists() and any(out.glob("*-seed*.pt")) else None)
 
     def measure(self, parts):
         """The task's metric on each split, inference in fp32."""
@@ -238,7 +243,7 @@ class Experiment:
         """The methods to train: those asked for, and before them those they go on from that are not there yet."""
         asked = {name for name in self.arguments.methods if not (self.arguments.resume and self.is_there(name, seed))}
         starts = {METHODS[name].start for name in asked} - {None}
-        missing = {name for name in starts if not self.is_there(name, seed)}
+        missing = {name for name in sorted(starts) if not self.is_there(name, seed)}  # all ranks ask in one order
         return [name for name in METHODS if name in asked | missing]
 
     def write_log(self, baselines):

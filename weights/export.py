@@ -20,7 +20,7 @@ from qcnet_train import base, deployment, inputs, methods, models, options, task
 from qcnet_train.compensator import round_to_half
 from qcnet_train.maps import each
 from qcnet_train.outputs import out_folder
-from qcnet_train.quantizer import Quantizer
+from qcnet_train.quantizer import read_quantizer
 from qcnet_train.summary import FROZEN, better_frozen, check_tested, summarize
 
 METHODS = ("qcnet", "lloyd-max-finetuned", "qcnet-finetuned")
@@ -41,7 +41,7 @@ def parse():
     parser.add_argument("--seed", type=options.seed, default=0, help="which seed's weights to write")
     parser.add_argument("--whole", action="store_true", help="the unpartitioned <name>.safetensors too")
     parser.add_argument("--predictions", type=out_folder,
-                        help="folder for what the model says of the test set (.npy): the class of each image, uint8; "
+                        help="folder for what the model says of the test set (.npy): the class of each image; "
                              "of detectors rows (image, class, score, x0, y0, x1, y1)")
     arguments = parser.parse_args()
     if not (arguments.run or arguments.whole):
@@ -79,7 +79,8 @@ def verify(runtime, dataset, task, title, forward, claimed, folder):
     answers = task.answers(runtime, dataset, "test", forward)
     measured = task.score(answers)
     print(f"{task.metric} {measured:.4f} over the test set: {title}", flush=True)
-    if claimed is not None and abs(measured - claimed) > TOLERANCE:
+    answered_otherwise = max(TOLERANCE, 3 / dataset.count("test"))  # by other processors' roundings
+    if claimed is not None and abs(measured - claimed) > answered_otherwise:
         raise SystemExit(f"{title}: the file says {claimed}")
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,15 +97,11 @@ def read_cut(dataset, model, log, quantizer):
                        rate=log.get("rate", 1), in_basis=partial(models.in_basis, model, log["cut"], log.get("patch", 1)))
 
 
-QUANTIZER = ("thresholds", "low", "high", "scale", "range")  # what quantizer.pt keeps of each map's
-
-
 def write_deployment(arguments, runtime, dataset, model, task, whole):
     """Each method's server's file, and its node's or the one that many share; returns their paths."""
     log = inputs.read_json(arguments.run / "results.json", *inputs.LOG, "activation", "width", "blocks", "block", "calibration",
                            "versions")
-    path = arguments.run / "quantizer.pt"
-    quantizer = each(lambda kept: Quantizer(**inputs.with_keys(path, kept, QUANTIZER)), inputs.load(path))
+    quantizer = read_quantizer(arguments.run / "quantizer.pt")
     cut, stem, written = read_cut(dataset, model, log, quantizer), f"{arguments.name}-{log['cut']}", []
     about_node = compact({key: log[key] for key in ("calibration", "versions")})
     for name, source in sources(log, arguments.methods, arguments.seed, arguments.run).items():

@@ -220,6 +220,12 @@ class Attention(Gradients):
             other = torch.nn.MultiheadAttention(4, 2, **{"batch_first": True, **options})
             self.assertIs(type(attend_fast(other)), torch.nn.MultiheadAttention)
 
+    def test_models_can_be_sent_to_other_ranks(self):
+        for family in ("vit", "convnext"):
+            model = models.build({"architecture": family, "name": "small"}, 10, 3).eval()
+            images = torch.rand(2, 3, 32, 32)
+            torch.testing.assert_close(pickle.loads(pickle.dumps(model))(images), model(images))
+
     def test_what_is_not_self_attention_is_left_to_torch(self):
         ours = attend_fast(torch.nn.MultiheadAttention(4, 2, batch_first=True))
         x, y = torch.rand(2, 3, 4), torch.rand(2, 5, 4)
@@ -272,6 +278,10 @@ class WideConvolutions(Gradients):
 
 
 class CutMixes(unittest.TestCase):
+    def test_any_seed_will_do(self):
+        CutMix(0.5, SimpleNamespace(task="classification", classes="ab"), 2 ** 32 - 1)(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1]), 9, 9)
+        Erasure(0.25)(torch.zeros(2, 3), 2 ** 32 - 1, 9, 9)
+
     def test_pixels_and_share_are_those_of_two_images(self):
         images = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 2, 7, 9)
         shares = []

@@ -127,6 +127,12 @@ class Boxes(unittest.TestCase):
         path.write_text(text + "</annotation>")
         np.testing.assert_array_equal(self.load().truths("test")[0][:, 1:], [[50, 0, 90, 20]])
 
+    def test_names_may_have_spaces(self):
+        for folder, suffix in (("JPEGImages", "png"), ("Annotations", "xml")):
+            (self.root / folder / f"test00.{suffix}").rename(self.root / folder / f"a test.{suffix}")
+        (self.root / "ImageSets" / "Main" / "test.txt").write_text(" a test \n\n")
+        self.assertEqual(self.load().count("test"), 1)
+
     def test_what_is_wrong_is_said(self):
         voc_as_yolo(self.root, self.root.parent / "yolo", self.known)
         labels = self.root.parent / "yolo" / "labels" / "val" / "val00.txt"
@@ -142,6 +148,9 @@ class Boxes(unittest.TestCase):
             (self.root / "Annotations" / "train01.xml").write_text(text)
             with self.assertRaisesRegex(SystemExit, "train01.xml"):
                 self.load()
+        (self.root.parent / "yolo" / "labels" / "val").rename(self.root.parent / "yolo" / "labels" / "valid")
+        with self.assertRaisesRegex(SystemExit, "no picture of the validation split has a box"):
+            self.load(self.root.parent / "yolo")
         write_voc(self.root.parent / "other", (2, 1, 0))
         with self.assertRaisesRegex(SystemExit, "no pictures in the test split"):
             self.load(self.root.parent / "other")

@@ -18,11 +18,12 @@ from PIL import Image
 
 import train
 from qcnet_train import base, data, inputs, loop, models, outputs, safetensors
+from qcnet_train.data import pictures
 from qcnet_train.runtime import Runtime
 from selftest_detection import write_voc
 
-NEEDED = {"train": ("--out", "o"), "compensate": ("--base", "b", "--cut", "layer1", "--out", "o"),
-          "binarize": ("--base", "b", "--cut", "layer1", "--out", "o"), "export": ("--base", "b", "--name", "n", "--whole", "--out", "o")}
+NEEDED = {"train": ("--out", "o.pt"), "compensate": ("--base", "b", "--cut", "layer1", "--out", "o"),
+          "binarize": ("--base", "b", "--cut", "layer1", "--out", "o.pt"), "export": ("--base", "b", "--name", "n", "--whole", "--out", "o")}
 
 
 class Options(unittest.TestCase):
@@ -73,14 +74,17 @@ class Options(unittest.TestCase):
         root = Path(self.enterContext(tempfile.TemporaryDirectory()))
         (root / "file").touch()
         for script, option in (("train", "--out"), ("binarize", "--out"), ("compensate", "--out"), ("export", "--predictions")):
-            for path in ("file/o", *(("file",) if script in ("compensate", "export") else ())):
+            suffix = ".pt" if script in ("train", "binarize") else ""
+            for path in (f"file/o{suffix}", *(("file",) if script in ("compensate", "export") else ())):
                 self.assertIn(f"argument {option}: {root / 'file'} is a file, no folder", self.said(script, option, str(root / path)))
-            self.assertIsNone(self.said(script, option, str(root / "new" / "o")))
+            self.assertIsNone(self.said(script, option, str(root / "new" / f"o{suffix}")))
         self.assertIn(f"argument --out: {root} is a folder, name a file", self.said("train", "--out", str(root)))
         for script in ("train", "binarize"):
-            self.assertIn("x.json is no name of a checkpoint, whose log is", self.said(script, "--out", str(root / "x.json")))
-            self.assertIn("file is there already; --resume goes on with it", self.said(script, "--out", str(root / "file")))
-            self.assertIsNone(self.said(script, "--out", str(root / "file"), "--resume"))
+            for name in ("x.json", "lr0.1"):
+                self.assertIn(f"{name} is no name of a checkpoint, whose log is", self.said(script, "--out", str(root / name)))
+            (root / "file.pt").touch()
+            self.assertIn("file.pt is there already; --resume goes on with it", self.said(script, "--out", str(root / "file.pt")))
+            self.assertIsNone(self.said(script, "--out", str(root / "file.pt"), "--resume"))
         for path in (root, root / "file" / "o"):
             for write in (loop.save, outputs.write_json):
                 with self.assertRaisesRegex(SystemExit, f"{path}: cannot be written: (Is a|Not a) directory|File exists"):
@@ -211,6 +215,17 @@ class Datasets(unittest.TestCase):
             (self.root / "train-images-idx3-ubyte.gz").write_bytes(images)
             (self.root / "train-labels-idx1-ubyte.gz").write_bytes(labels)
             self.refused(says, data.load, "fashion-mnist", self.root)
+
+    def test_16_bits_of_grey_are_their_upper_8(self):
+        ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+        Image.fromarray(ramp).save(self.root / "deep.png")
+        np.testing.assert_array_equal(np.asarray(pictures.rgb(self.root / "deep.png"))[..., 1], ramp >> 8)
+
+    def test_options_that_a_dataset_does_not_have(self):
+        for name, options, says in (("cifar10", {"size": 224, "resize": 256}, "has no --size, --resize"),
+                                    ("bccd", {"resize": 256, "size": 416}, "has no --resize;")):
+            with self.assertRaisesRegex(SystemExit, says):
+                data.load(name, self.root, **options)
 
     def test_pictures_with_boxes(self):
         write_voc(self.root / "voc", (2, 1, 1))

@@ -8,12 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import numpy as np
 import torch
 
 import compensate
 import export
 import report
-from qcnet_train import base, methods, models, optimizers
+from qcnet_train import base, loop, methods, models, optimizers, tasks
 from qcnet_train.compensator import CodeDequantizer, Dequantizer, round_to_half
 from qcnet_train.components import Components
 from qcnet_train.data.deferred import Deferred
@@ -107,6 +108,35 @@ class Methods(unittest.TestCase):
             self.assertTrue(torch.equal(z, head(images)))
             self.assertTrue(torch.equal(frozen.exact_map(images, (0,)), z))
         self.assertIs(frozen.map(None, (0,)), z)  # kept
+
+    def test_ranks_ask_in_one_order_for_what_is_there(self):
+        asked = []
+        experiment = SimpleNamespace(
+            arguments=SimpleNamespace(methods=["klt-qcnet", "qcnet", "autoencoder"], resume=False),
+            is_there=lambda name, seed: asked.append(name) or name == "qcnet-mse")
+        self.assertEqual(compensate.Experiment.order(experiment, 0), ["qcnet", "autoencoder-mse", "autoencoder", "klt-qcnet-mse", "klt-qcnet"])
+        self.assertEqual(asked, sorted(asked))
+
+    def test_a_quantizer_that_results_were_made_with_stays(self):
+        out = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        experiment = SimpleNamespace(arguments=SimpleNamespace(out=out), runtime=Runtime())
+        quantizer = Quantizer.fit([torch.rand(2, 3, 4, 4)])
+        loop.save(out / "quantizer.pt", vars(quantizer))
+        self.assertIsNone(compensate.Experiment.quantizer_of_before(experiment))
+        (out / "qcnet-mse-seed0.pt").touch()
+        again = compensate.Experiment.quantizer_of_before(experiment)
+        self.assertTrue(torch.equal(again.thresholds, quantizer.thresholds))
+
+    def test_classes_above_255_are_kept(self):
+        path = Path(self.enterContext(tempfile.TemporaryDirectory())) / "said.npy"
+        for classes in ([0, 255], [0, 255, 256, 999], []):
+            tasks.classification.Classification.save(None, (torch.tensor(classes, dtype=torch.long),), path)
+            self.assertEqual(np.load(path).tolist(), classes)
+
+    def test_patches_are_of_one_map(self):
+        for z in (torch.rand(2, 5, 4), (torch.rand(1, 2, 4, 4),) * 2):
+            with self.assertRaisesRegex(SystemExit, "--patch: patches of pixels are for cuts that one map crosses"):
+                models.basis.Patches(2)(z)
 
     def test_outputs_are_kept_where_maps_leave_off(self):
         frozen = Frozen(Runtime(), torch.nn.Identity(), torch.nn.Linear(64, 2))

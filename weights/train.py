@@ -121,7 +121,7 @@ def main():
     settings = {**{key: getattr(arguments, key) for key in SETTINGS}, "set": spec,
                 "pretrained": arguments.pretrained and arguments.pretrained.name}
     checkpoint = loop.Checkpoint(runtime, arguments.out, arguments.resume,
-                                 {"spec": model.spec, "size": dataset.size, "settings": settings},
+                                 {"spec": model.spec, "size": dataset.size, "classes": list(dataset.classes), "settings": settings},
                                  model=model, optimizer=optimizer, schedule=schedule)
     wrapped = runtime.distribute(model.train())
 

@@ -23,6 +23,8 @@ def read(path, dataset):
 
 def from_checkpoint(path, dataset):
     saved = inputs.checkpoint(path, "spec", "model")
+    if saved.get("classes", list(dataset.classes)) != list(dataset.classes):
+        raise SystemExit(f"{path} knows other classes than {dataset.name} has, or in another order: {', '.join(saved['classes'])}")
     model = models.build(saved["spec"], len(dataset.classes), dataset.channels)
     inputs.fill(path, model, saved["model"])
     return model, tuple(saved.get("size", dataset.size))

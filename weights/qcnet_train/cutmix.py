@@ -17,7 +17,7 @@ class CutMix:
     def __call__(self, images, labels, epoch, index):
         """Images [N, C, H, W] and labels [N] -> the same, or mixed and each class's share [N, classes]."""
         generator = torch.Generator().manual_seed(
-            ((self.seed * 1009 + epoch) * 100003 + index) * 97 + self.rank)
+            (((self.seed * 1009 + epoch) * 100003 + index) * 97 + self.rank) % 2 ** 63)
         if float(torch.rand((), generator=generator)) >= self.share:
             return images, labels
         mixed, source, kept = cutmix(images, generator)

@@ -343,6 +343,13 @@ def patch_of(about):
     return int(about.get("qcnet.patch", 1))
 
 
+def check_close(path, found, recorded, tolerance):
+    try:
+        torch.testing.assert_close(found, recorded, rtol=tolerance, atol=tolerance)
+    except AssertionError as error:
+        raise FileError(f"{path}: its check gives something else than is recorded in it: {error}") from None
+
+
 def server_forward(node_path, server_path, model):
     """images -> outputs through a node's and a server's file; both checks are verified first.
 
@@ -363,7 +370,7 @@ def server_forward(node_path, server_path, model):
     with torch.no_grad():
         size = tuple(map(int, node_about["qcnet.input"].split()[:2]))
         sent = bits(repeat_piece(node["qcnet.check.input"], size))
-        torch.testing.assert_close(sent, each(lambda own: own["qcnet.check.map"], ours), rtol=0, atol=0)
         outputs = {name: torch.from_numpy(array) for name, array in output_tensors(model, tail(restore(sent))).items()}
-        torch.testing.assert_close(outputs, {name: server[name] for name in outputs}, rtol=1e-4, atol=1e-4)
+        check_close(node_path, sent, each(lambda own: own["qcnet.check.map"], ours), 0)
+        check_close(server_path, outputs, {name: server[name] for name in outputs}, 1e-4)
     return lambda images: tail(restore(bits(images)))

@@ -21,7 +21,7 @@ class Erasure:
         """Bits of one map [N, ...], or of a tuple of maps, of a training batch."""
         if self.rate == 0:
             return bits
-        generator = torch.Generator().manual_seed(((seed * 1009 + epoch) * 100003 + index) * 97 + self.rank)
+        generator = torch.Generator().manual_seed((((seed * 1009 + epoch) * 100003 + index) * 97 + self.rank) % 2 ** 63)
         shares = 2 * self.rate * torch.rand(len(members(bits)[0]), generator=generator)
 
         def erased(of_map):

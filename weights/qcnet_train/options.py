@@ -41,7 +41,7 @@ def add_checkpoint(made, example):
 def parse_checkpoint(made):
     """The options of a script that writes a checkpoint. Exits if it cannot be one, or would be written over."""
     arguments = made.parse_args()
-    if arguments.out.suffix in (".json", ".safetensors"):
+    if arguments.out.suffix not in (".pt", ".pth"):  # lr0.1 and lr0.05 would have one log, lr0.json
         made.error(f"argument --out: {arguments.out} is no name of a checkpoint, whose log is the .json beside it; take .pt")
     started = int(os.environ.get("RANK", 0)) or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))  # by torchrun, before
     if arguments.out.exists() and not arguments.resume and not started:

@@ -8,6 +8,9 @@ Lloyd, "Least squares quantization in PCM", 1982; Max, "Quantizing for minimum d
 
 import torch
 
+from . import inputs
+from .maps import each
+
 VALUES_PER_FEATURE = 1 << 21
 VALUES_AT_ONCE = 1 << 24
 VALUES_OF_EVEN = 1 << 16
@@ -125,6 +128,12 @@ def fit_each(maps):
     """A Quantizer, or one for each map where the batches are tuples of several."""
     maps = list(maps)
     return tuple(map(Quantizer.fit, zip(*maps))) if isinstance(maps[0], tuple) else Quantizer.fit(maps)
+
+
+def read_quantizer(path):
+    """What fit_each gave, from a file of its vars."""
+    keys = ("thresholds", "low", "high", "scale", "range")
+    return each(lambda kept: Quantizer(**inputs.with_keys(path, kept, keys)), inputs.load(path))
 
 
 def binarize(z, thresholds):

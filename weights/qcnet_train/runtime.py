@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -27,8 +28,10 @@ class Runtime:
         if cuda:
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
             torch.cuda.set_device(self.device)
+            torch.backends.cudnn.allow_tf32 = False  # what is said to be fp32 is
         if self.world > 1:
-            torch.distributed.init_process_group("nccl" if cuda else "gloo")
+            # What the first rank does alone, measuring, may take longer than the usual half an hour.
+            torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=7))
 
     @property
     def is_main(self):

@@ -26,4 +26,6 @@ def load(name, path=None, limit=None, **options):
     """Loads a dataset; `limit` keeps only that many images a split (for trials)."""
     if name not in DATASETS:
         raise SystemExit(f"unknown dataset '{name}' (known: {', '.join(DATASETS)})")
+    if unused := [key for key, value in options.items() if value is not None and key not in OPTIONS.get(name, ())]:
+        raise SystemExit(f"--dataset {name} has no {', '.join(f'--{key}' for key in unused)}; leave it out")
     return DATASETS[name](path, limit=limit, **{key: options.get(key) for key in OPTIONS.get(name, ())})

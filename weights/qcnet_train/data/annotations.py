@@ -58,7 +58,8 @@ def read_voc(root):
     names = {}
     for split, files in SPLITS.items():
         listed = [root / "ImageSets" / "Main" / f"{file}.txt" for file in files]
-        names[split] = [name for path in listed if path.exists() for name in read_text(path).split()]
+        lines = [line.strip() for path in listed if path.exists() for line in read_text(path).splitlines()]
+        names[split] = [line for line in lines if line]
     classes = tuple(sorted({label for rows in objects.values() for label, _ in rows}))
 
     def one(name):

@@ -92,6 +92,8 @@ class DetectionDataset:
         for split, pictures in self.splits.items():
             if not pictures:
                 raise SystemExit(f"{name}: there are no pictures in the {split} split\n{OWN_ADVICE}")
+            if not any(len(picture.truths) for picture in pictures):
+                raise SystemExit(f"{name}: no picture of the {split} split has a box, as if its labels lay elsewhere\n{OWN_ADVICE}")
 
     def count(self, split):
         return len(self.splits[split])

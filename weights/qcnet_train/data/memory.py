@@ -39,6 +39,9 @@ class MemoryDataset:
     def __init__(self, name, train, test, classes, mean, std, padding, validation=5000, limit=None):
         self.name, self.classes, self.mean, self.std, self.padding = name, classes, mean, std, padding
         kept, held = split_off(train[1], lambda count: validation // len(classes))
+        if not len(kept):
+            raise SystemExit(f"{name}: of its {len(held)} training pictures all are needed for validation, {validation // len(classes)} "
+                             "of each class: there must be more")
         self.splits = {
             "train": (train[0][kept], train[1][kept]),
             "validation": (train[0][held], train[1][held]),

@@ -102,10 +102,19 @@ def build(spec, classes, channels):
         # On a CPU torch 1.13 neither normalizes bf16 with fp32 weights nor, in evaluation, attends to fp32 tokens under
         # autocast: a normalization takes fp32 and gives bf16 there.
         if isinstance(module, nn.LayerNorm):
-            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
-            module.register_forward_hook(lambda _, inputs, output: output.to(compute_type(output)))
+            module.register_forward_pre_hook(takes_float)
+            module.register_forward_hook(gives_compute_type)
     train_fast(model)
     return model
+
+
+def takes_float(module, inputs):
+    """A hook that has a name, as lambdas cannot be sent to other ranks."""
+    return (inputs[0].float(),)
+
+
+def gives_compute_type(module, inputs, output):
+    return output.to(compute_type(output))
 
 
 def with_binary_head(model, cut, binary):

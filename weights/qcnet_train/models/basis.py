@@ -19,6 +19,8 @@ class Patches(OfSize):
     """[N, C, H, W] -> [N, P P C, H / P, W / P], channels in the order (row in the patch, column, channel)."""
 
     def forward(self, z):
+        if isinstance(z, tuple) or z.ndim != 4:
+            raise SystemExit("--patch: patches of pixels are for cuts that one map crosses, not tokens nor several maps")
         n, channels, height, width = z.shape
         p = self.size
         if height % p or width % p:

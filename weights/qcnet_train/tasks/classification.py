@@ -45,5 +45,6 @@ class Classification:
         return {}
 
     def save(self, answers, path):
-        """Predicted classes, uint8 [N]."""
-        np.save(path, answers[0].numpy().astype(np.uint8))
+        """Predicted classes, [N], of the smallest type that holds them."""
+        predicted = answers[0].numpy()
+        np.save(path, predicted.astype(np.min_scalar_type(int(predicted.max(initial=0)))))
