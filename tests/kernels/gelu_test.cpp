@@ -21,7 +21,7 @@ TEST_CASE("GELU keeps its stated relative error from end to end") {
   double worst = 0.0;
   for (std::size_t i = 0; i < points.size(); ++i) {
     const double expected = static_cast<double>(plain[i]), x = static_cast<double>(input[i]);
-    if (std::fabs(expected) < 1.2e-38) continue;
+    if (std::fabs(expected) < static_cast<double>(std::numeric_limits<float>::min())) continue;
     double allowed = QCNET_ISA_AVX512 ? 4e-7 : QCNET_ISA_NEON ? 5e-7 : 4.5e-7;  // as exp is
     if (!QCNET_HAS_FMA && x < 0) allowed += 4e-8 * x * x;
     worst = std::max(worst, std::fabs(static_cast<double>(fast[i]) / expected - 1.0) / allowed);
@@ -29,8 +29,7 @@ TEST_CASE("GELU keeps its stated relative error from end to end") {
   CHECK(worst < 1.0);
 }
 
-#if QCNET_HAS_FMA && !QCNET_ISA_SSE2 && !QCNET_ISA_SCALAR
-TEST_CASE("GELU gives no denormal numbers") {
+TEST_CASE("GELU gives no denormal numbers" * doctest::skip(!simd::has_own_exp)) {
   for (float x = -15.0f; x < -13.0f; x += 0.00007f) {
     float y = 0.0f;
     kernels::gelu(vec::broadcast(x)).store_partial(&y, 1);
@@ -38,7 +37,6 @@ TEST_CASE("GELU gives no denormal numbers") {
     CHECK(std::fpclassify(y) != FP_SUBNORMAL);
   }
 }
-#endif
 
 TEST_CASE("GELU at the far ends") {
   const float infinity = std::numeric_limits<float>::infinity();

@@ -43,7 +43,8 @@ TEST_CASE("arithmetic, element by element") {
   CHECK(static_cast<double>(sum(x)) == doctest::Approx(total).epsilon(1e-5));
 }
 
-constexpr bool own_exp = QCNET_HAS_FMA && !QCNET_ISA_SSE2 && !QCNET_ISA_SCALAR;
+/// Below it our own exp is 0.
+constexpr float lowest_exponent = -86.4119f;
 
 TEST_CASE("exp, as far as floats reach") {
   std::vector<float> points{-INFINITY, -1e30f, -104.0f, -103.5f, 88.73f, 89.0f, 1e30f, INFINITY, NAN};
@@ -56,7 +57,7 @@ TEST_CASE("exp, as far as floats reach") {
     const float expected = std::exp(points[i]);
     if (std::isnan(expected) || std::isinf(expected))
       CHECK((std::isnan(expected) ? std::isnan(out[i]) : out[i] == expected));
-    else if (own_exp && points[i] < -86.41f)
+    else if (simd::has_own_exp && points[i] < lowest_exponent)
       CHECK(out[i] == 0.0f);  // and no denormal, which would take long
     else                      // what is denormal may be 0
       CHECK(std::fabs(out[i] - expected) <= 3e-7f * expected + std::numeric_limits<float>::min());
@@ -65,15 +66,19 @@ TEST_CASE("exp, as far as floats reach") {
 
 TEST_CASE("exp of a sum is that of both parts") {
   std::vector<float> out(vec::size);
-  for (float high = -86.4f; high < 79.0f; high += 0.37f) {
+  for (float high = -99.0f; high < 79.0f; high += 0.37f) {
     const float low = 0.4f * std::ldexp(std::fabs(high), -24);  // what rounding may have taken
     exp_of_sum(vec::broadcast(high), vec::broadcast(low)).store(out.data());
     const double expected = std::exp(static_cast<double>(high) + static_cast<double>(low));
     CAPTURE(high);
-    CHECK(static_cast<double>(out[0]) == doctest::Approx(expected).epsilon(QCNET_HAS_FMA ? 1.3e-7 : 1e-5));
+    if (simd::has_own_exp && high < lowest_exponent) {
+      CHECK(out[0] == 0.0f);
+    } else {
+      const double allowed = (QCNET_HAS_FMA ? 1.3e-7 : 1e-5) * expected;  // what is denormal may be 0
+      CHECK(std::fabs(static_cast<double>(out[0]) - expected) <=
+            allowed + static_cast<double>(std::numeric_limits<float>::min()));
+    }
   }
-  exp_of_sum(vec::broadcast(-103.0f), vec::zero()).store(out.data());
-  CHECK(out[0] < std::numeric_limits<float>::min());
 }
 
 TEST_CASE("fma rounds once wherever the machine can") {

@@ -12,7 +12,7 @@
 namespace qcnet::inline QCNET_ABI::kernels {
 
 /// x * Phi(x), the erf form and not its tanh approximation. Relative error below 4e-7 with AVX-512, else
-/// 4.5e-7 (NEON 5e-7), wherever the result is above 1.2e-38, else it may be 0; without a fused multiply-add
+/// 4.5e-7 (NEON 5e-7), wherever the result is normal, else it may be 0; without a fused multiply-add
 /// (SSE2) 4e-8 x^2 more for negative x. NaN stays NaN.
 ///
 /// gelu(x) = max(x, 0) - t Q(t) with t = |x| and Q(t) = Phi(-t) = exp(-t^2 / 2) R(t): nothing cancels on

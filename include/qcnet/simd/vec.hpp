@@ -33,8 +33,12 @@
 #endif
 #if QCNET_HAS_FMA && !QCNET_ISA_SSE2 && !QCNET_ISA_SCALAR
 #include <qcnet/simd/arch/exp.hpp>
+namespace qcnet::inline QCNET_ABI::simd {
+inline constexpr bool has_own_exp = true;
+}
 #else
 namespace qcnet::inline QCNET_ABI::simd {
+inline constexpr bool has_own_exp = false;
 
 /// e^(high + low), low being small, where exp is not our own.
 inline Register exp_of_sum(const Register& high, const Register& low) {
@@ -90,7 +94,7 @@ inline vec min(vec a, vec b) {
 inline vec max(vec a, vec b) {
   return {simd::max(a.raw, b.raw)};
 }
-/// e^x; 0 where it would be below 3e-38.
+/// e^x, 0 where it is denormal or nearly so.
 inline vec exp(vec x) {
   return {simd::exp(x.raw)};
 }

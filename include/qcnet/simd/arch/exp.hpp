@@ -8,9 +8,9 @@
 
 namespace qcnet::inline QCNET_ABI::simd {
 
-/// Below this e^x, and what 0.4 of it is, would be no normal number but a denormal one: these take Intel's
-/// processors a hundred times as long, to make and to read.
-inline constexpr float lowest_exponent = -86.41f;
+/// Below this GELU, 0.4 e^x, would be no normal number but a denormal one, and soon e^x itself: these take
+/// Intel's processors a hundred times as long, to make and to read.
+inline constexpr float lowest_exponent = -86.4119f;
 
 /// e^(high + low) as 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2], to 1 ulp; 0 below `lowest_exponent`.
 /// The instruction set's are `nearest`, the whole number, `scale(p, n)`, p times 2^n, and
