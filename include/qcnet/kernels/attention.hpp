@@ -39,8 +39,8 @@ void score_keys(QueryBlock<V>& block, const float* keys, std::size_t stride, std
   for (std::size_t k = 0; k < count;) {
     const std::size_t height = tile_height(count - k);  // at the end maybe one more than there are
     std::array<const float*, max_rows> rows;
-    for (std::size_t m = 0; m < height; ++m) rows[m] = keys + std::min(k + m, count - 1) * stride;
-    multiply_tile(height, {rows.data(), 1, head_size, block.queries, false, k + height <= count ? stride : 0},
+    multiply_tile(height,
+                  rows_at(keys + k * stride, stride, height, count - k, head_size, block.queries, rows),
                   block.queries, block.width, {zeros, 0, block.scores + k * block.width, block.width});
     k += height;
   }

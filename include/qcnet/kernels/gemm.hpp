@@ -255,6 +255,15 @@ inline std::size_t tile_height(std::size_t rows) {
   return rows <= 1 ? 1 : std::min(max_rows, (rows + 1) / 2 * 2);
 }
 
+/// The input of `height` rows, `pitch` floats apart from `first` on; there are `valid`, and those past them
+/// repeat the last. Their pointers go to `pointers`.
+inline TileInput rows_at(const float* first, std::size_t pitch, std::size_t height, std::size_t valid,
+                         std::size_t length, const float* ahead, std::array<const float*, max_rows>& pointers,
+                         bool bf16 = false) {
+  for (std::size_t m = 0; m < height; ++m) pointers[m] = first + std::min(m, valid - 1) * pitch;
+  return {pointers.data(), 1, length, ahead, bf16, height <= valid ? pitch : 0};
+}
+
 /// A tile's share of fetching the `floats` that are wanted next, from `next` on: `tiles` tiles need the block
 /// at hand, and each fetches another part meanwhile.
 inline const float* share_ahead(const float* next, std::size_t floats, std::size_t tile, std::size_t tiles) {

@@ -106,16 +106,6 @@ Rows fill_panel(const PackedWeights& weights, const RowAt& row_at, std::size_t i
   return {panel, pitch};
 }
 
-/// Depths [from, from + length) of `height` rows from `first` on; rows past `last` repeat it.
-inline TileInput tile_of(const Rows& rows, std::size_t first, std::size_t height, std::size_t last,
-                         std::size_t from, std::size_t length, bool bf16,
-                         std::array<const float*, max_rows>& pointers) {
-  for (std::size_t m = 0; m < height; ++m)
-    pointers[m] = rows.data + std::min(first + m, last) * rows.pitch + from;
-  const std::size_t pitch = first + height - 1 <= last ? rows.pitch : 0;
-  return {pointers.data(), 1, length, nullptr, bf16, pitch};
-}
-
 /// The weights that follow those of `block` in a pass: of the next pass, or of the blocks behind the task's.
 inline const float* weights_after(const PackedWeights& weights, const RowsTask& task, std::size_t block,
                                   std::size_t from, std::size_t length) {
@@ -138,7 +128,8 @@ void multiply_rows_task(const PackedWeights& weights, const float* bias, const R
     for (std::size_t t = task.first; t < task.end; ++t) {
       const std::size_t row = t * max_rows, height = tile_height(end - row);
       const std::size_t valid = std::min(height, end - row);
-      TileInput tile = tile_of(rows, row, height, end - 1, from, length, weights.bf16(), pointers);
+      TileInput tile = rows_at(rows.data + row * rows.pitch + from, rows.pitch, height, end - row, length,
+                               nullptr, pointers, weights.bf16());
       for (std::size_t block = task.first_block; block < task.end_block; ++block) {
         const std::size_t column = block * block_columns, width = weights.block_width(column);
         const RowBlock where{row, column, std::min(block_columns, weights.columns() - column)};

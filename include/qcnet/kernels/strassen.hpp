@@ -80,15 +80,14 @@ inline void multiply_strassen_block(const PackedConv2d& conv, const StrassenPlan
   const std::size_t half = plan.half(block);
   std::array<const float*, max_rows> rows;
   for (std::size_t i = 0; i < strassen_products; ++i) {
-    for (std::size_t m = 0; m < half; ++m) rows[m] = panel + (i * half + m) * plan.pitch + from;
     const PackedWeights weights = conv.weights(i);
     const float* const w = weights.block(column / 2) + from * block_columns;
     const float* next = w + length * block_columns;  // of the next pass, or of the columns after these
     if (from + length == plan.depth)
       next = next_column < conv.output_channels() ? weights.block(next_column / 2) : w;
     multiply_tile(half,
-                  {rows.data(), 1, length, share_ahead(next, length * block_columns, block, plan.blocks()),
-                   false, plan.pitch},
+                  rows_at(panel + i * half * plan.pitch + from, plan.pitch, half, half, length,
+                          share_ahead(next, length * block_columns, block, plan.blocks()), rows),
                   w, block_columns, {zeros, 0, products + i * half * block_columns, block_columns});
   }
 }

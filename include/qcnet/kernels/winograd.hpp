@@ -110,15 +110,12 @@ inline void multiply_tiles(const PackedConv2d& conv, const WinogradPlan& plan, s
       const std::size_t first = edge(piece), end = edge(piece + 1);
       const std::size_t height = tile_height(end - first);
       std::array<const float*, max_rows> rows;
-      for (std::size_t r = 0; r < height; ++r)
-        rows[r] = inputs + (i * plan.block + std::min(first + r, end - 1)) * plan.row;
       // A row too many is where the next piece or product will be written.
-      multiply_tile(
-          height,
-          {rows.data(), 1, weights.depth(), share_ahead(next, weights.depth() * width, piece, pieces), false,
-           first + height <= end ? plan.row : 0},
-          weights.block(column), width,
-          {zeros, 0, products + (i * plan.block + first) * block_columns, block_columns});
+      multiply_tile(height,
+                    rows_at(inputs + (i * plan.block + first) * plan.row, plan.row, height, end - first,
+                            weights.depth(), share_ahead(next, weights.depth() * width, piece, pieces), rows),
+                    weights.block(column), width,
+                    {zeros, 0, products + (i * plan.block + first) * block_columns, block_columns});
     }
   }
 }
