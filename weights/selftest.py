@@ -445,6 +445,8 @@ class HeldOut(unittest.TestCase):
         dataset = memory.MemoryDataset("", (torch.arange(600).view(-1, 1, 1, 1), labels), None, range(10), (0,), (1,), 0, 60)
         held = dataset.splits["validation"][0].flatten()
         self.assertEqual((len(held), held[:6].tolist(), int(held.sum())), (60, [9, 40, 55, 58, 87, 88], 19420))
+        with self.assertRaisesRegex(SystemExit, "of its 600 training pictures all are needed for validation, 60 of each class"):
+            memory.MemoryDataset("few", (torch.zeros(600, 1, 1, 1), labels), None, range(10), (0,), (1,), 0, 600)
 
 
 class Bases(unittest.TestCase):
@@ -759,6 +761,18 @@ class EndToEnd(unittest.TestCase):
                     self.assertRaisesRegex(SystemExit, "cut 'layer2': its map cannot be had in another basis"):
                 compensate.main()
             baselines.assert_not_called()
+
+    def test_a_checkpoint_knows_its_classes(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            self.pictures(root)
+            self.train_here("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32, "--epochs", 0, "--out", root / "base.pt",
+                            "--set", "width=8", "depths=1,1,1,1")
+            self.assertIsNotNone(base.read(root / "base.pt", data.load("folder", root, resize=36, size=32)))
+            for split in ("train", "test"):
+                (root / split / "red").rename(root / split / "amber")
+            with self.assertRaisesRegex(SystemExit, "base.pt knows other classes than .* has, or in another order: blue, red"):
+                base.read(root / "base.pt", data.load("folder", root, resize=36, size=32))
 
     def test_a_pretrained_model_is_the_one_that_is_asked_for(self):
         with tempfile.TemporaryDirectory() as scratch:

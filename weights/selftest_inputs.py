@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import train
-from qcnet_train import base, data, inputs, loop, models, outputs, safetensors
+from qcnet_train import base, data, deployment, inputs, loop, models, outputs, safetensors
 from qcnet_train.data import pictures
 from qcnet_train.runtime import Runtime
 from selftest_detection import write_voc
@@ -103,6 +103,11 @@ class Files(unittest.TestCase):
         with mock.patch("sys.argv", ["/somewhere/script.py"]), self.assertRaises(SystemExit) as ended:
             inputs.run(lambda: read(*arguments))
         return str(ended.exception)
+
+    def test_checks_that_differ_are_said(self):
+        deployment.check_close(self.root, torch.ones(2), torch.ones(2), 0)
+        self.assertIn(f"{self.root}: its check gives something else than is recorded in it",
+                      self.says(deployment.check_close, self.root, torch.zeros(2), torch.ones(2), 1e-4))
 
     def test_what_is_wrong_with_them_is_said(self):
         path = self.root / "file"

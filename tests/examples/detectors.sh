@@ -146,6 +146,9 @@ head -c 1000 /dev/zero >small.weights
 bad 1 "small.weights: yolov3-tiny of 80 classes" "$bin/detect" small.weights 1x1.png
 bad 1 "small.weights: yolov3-tiny of 3 classes" "$bin/detect" small.weights 1x1.png --names cells/yolo/classes.txt
 bad 1 "--size 100 is not a multiple of 32" "$bin/detect" small.weights 1x1.png --size 100
+for option in "--names cells/yolo/classes.txt" "--size 64"; do
+  bad 1 "$yolo.safetensors: says that itself; leave out ${option% *}" "$bin/detect" "$yolo.safetensors" 1x1.png $option
+done
 bad 1 "no-names: cannot be read" "$bin/detect" small.weights 1x1.png --names no-names
 bad 1 "boxed.jpg: boxes are drawn into a PNG file" "$bin/detect" "$yolo.safetensors" 1x1.png -o boxed.jpg
 : >cells.zip
