@@ -53,6 +53,14 @@ TEST_CASE("rows times weights of any depth equal their plain twin, with a residu
       }
 }
 
+TEST_CASE(
+    "many rows, some for each thread and several groups of columns, are the same for any number of threads") {
+  const MatmulProblem p{240, 1000, 208};
+  const Tensor one = p.fast(Activation::relu), plain = p.plain(Activation::relu);
+  CHECK(relative_difference({one.data(), plain.shape()}, plain) < 3e-6);
+  for (const int threads : {2, 3, 4, 5}) CHECK(identical(p.fast(Activation::relu, threads), one));
+}
+
 TEST_CASE("bits of deep rows are those of the float map") {
   for (const std::size_t depth : Sizes{1600, 3072}) {
     const MatmulProblem p{31, depth, 37};

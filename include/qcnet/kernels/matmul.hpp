@@ -42,31 +42,37 @@ struct RowsTask {
 };
 
 /// Cuts a product of matrices into tasks: groups of blocks of columns, whose weights stay in the L2 cache,
-/// times pieces of the rows.
+/// times pieces of the rows. Neighbouring tasks, which are one thread's, share a group; or their rows, where
+/// these are more than the columns and can be dealt out evenly: less is then read that another core wrote.
 class RowsTasks {
  public:
   /// `block_bytes`: of the weights of a block of columns in one pass.
   RowsTasks(std::size_t tiles, std::size_t blocks, std::size_t block_bytes, bool parallel)
       : tiles_(tiles), blocks_(blocks) {
     const auto ceil_div = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
-    const std::size_t wanted = parallel ? 4 * static_cast<std::size_t>(num_threads()) : 1;
+    const std::size_t threads = parallel ? static_cast<std::size_t>(num_threads()) : 1;
+    const std::size_t wanted = parallel ? 4 * threads : 1;
     // For few rows, more and smaller groups.
     const std::size_t most =
         std::max<std::size_t>(1, std::min(group_bytes / block_bytes, blocks * tiles / wanted));
     group_ = ceil_div(blocks, ceil_div(blocks, most));
     groups_ = ceil_div(blocks, group_);
-    piece_ = ceil_div(tiles, std::min(tiles, ceil_div(wanted, groups_)));
+    const std::size_t share = ceil_div(tiles, threads);
+    own_rows_ = tiles * max_rows >= blocks * block_columns && share * threads * 16 <= tiles * 17;
+    piece_ = own_rows_ ? share : ceil_div(tiles, std::min(tiles, ceil_div(wanted, groups_)));
     pieces_ = ceil_div(tiles, piece_);
   }
 
   std::size_t count() const { return groups_ * pieces_; }
   RowsTask operator[](std::size_t task) const {
-    const std::size_t first = task % pieces_ * piece_, block = task / pieces_ * group_;
+    const std::size_t first = (own_rows_ ? task / groups_ : task % pieces_) * piece_;
+    const std::size_t block = (own_rows_ ? task % groups_ : task / pieces_) * group_;
     return {first, std::min(tiles_, first + piece_), block, std::min(blocks_, block + group_)};
   }
 
  private:
   std::size_t tiles_, blocks_, group_, groups_, piece_, pieces_;
+  bool own_rows_;
 };
 
 /// Rows as tiles read them: `pitch` floats apart.
