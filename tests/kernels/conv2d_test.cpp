@@ -59,6 +59,11 @@ std::vector<ConvCase> grid() {
   cases.push_back({1, 64, 64, 16, 2, 1, geometry(64, 64, 0, 1)});
   cases.push_back({1, 16, 16, 3, 20, 1, geometry(16, 16, 0, 1)});  // patches
   cases.push_back({1, 20, 20, 9, 3, 1, geometry(17, 1, 8, 1)});    // more taps than a tall tile's table holds
+  for (const std::size_t w : Sizes{14, 29, 45})  // tiles within a row of a copied input, and across its end
+    for (const std::size_t stride : Sizes{1, 2}) {
+      cases.push_back({2, 3, w, 3, 20, 1, geometry(3, stride, 1, 1)});
+      cases.push_back({1, 2, w, 1024 / stride, 17, 1, geometry(3, stride, 1, 1)});
+    }
   ConvGeometry oblong;
   oblong.kernel_h = 1, oblong.kernel_w = 5, oblong.stride_h = 2, oblong.pad_w = 2, oblong.dilation_w = 3;
   cases.push_back({1, 9, 14, 6, 9, 1, oblong});

@@ -78,14 +78,14 @@ inline std::size_t scratch_floats(const PackedConv2d& conv, const Shape& output)
 
 namespace detail {
 
-/// Pointers to what each tap reads, for `rows` output pixels from `pixel` on; rows past `last` repeat it.
+/// Pointers to what each tap reads, for `rows` output pixels, of which `valid` exist, from `at` on, which
+/// goes on to the pixel behind them. Others repeat the last.
 inline void fill_pointers(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
-                          std::size_t group, std::size_t pixel, std::size_t rows, std::size_t last,
+                          std::size_t group, OutputPixel& at, std::size_t rows, std::size_t valid,
                           const float** pointers) {
   const ConvGeometry& g = conv.geometry();
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
   const float* base = input.data + group * conv.group_input_channels();
-  OutputPixel at(output, pixel);
   for (std::size_t m = 0; m < rows; ++m) {
     const float** to = pointers + m;
     for (std::size_t kh = 0; kh < g.kernel_h; ++kh) {
@@ -97,27 +97,36 @@ inline void fill_pointers(const PackedConv2d& conv, ConstTensorView input, const
         *to = in_y < height && in_x < width ? base + (row + in_x) * channels : conv.zeros();
       }
     }
-    if (pixel + m < last) at.advance(output);
+    if (m + 1 < valid || valid == rows) at.advance(output);
   }
 }
 
+/// Floats from what an output pixel reads to what its neighbour reads, in an input that is copied with its
+/// padding; 0 if it is not, or if `rows` pixels from column `x` on are not all in one row.
+inline std::size_t padded_pitch(const PackedConv2d& conv, const Shape& output, std::size_t x,
+                                std::size_t rows) {
+  return x + rows <= output[2] ? conv.geometry().stride_w * conv.copy_pitch() : 0;
+}
+
 /// The same for an input that is copied with its padding: no window meets a border, and all pixels' runs are
-/// as far apart as the first one's.
+/// as far apart as the first one's. Where a row is long enough, pixels go on to the right, valid or not.
 inline void fill_padded_pointers(const PackedConv2d& conv, ConstTensorView input, const Shape& output,
-                                 std::size_t, std::size_t pixel, std::size_t rows, std::size_t last,
+                                 std::size_t, OutputPixel& at, std::size_t rows, std::size_t valid,
                                  const float** pointers) {
   const ConvGeometry& g = conv.geometry();
   const std::size_t height = input.shape[1], width = input.shape[2], pitch = input.shape[3];
-  OutputPixel at(output, pixel);
-  for (std::size_t m = 0; m < rows; ++m) {
+  const bool pitched = is_pitched(rows, padded_pitch(conv, output, at.x, rows));
+  const std::size_t wanted = pitched ? 1 : rows;
+  for (std::size_t m = 0; m < wanted; ++m) {
     pointers[m] = input.pixel((at.n * height + at.y * g.stride_h) * width + at.x * g.stride_w);
-    if (pixel + m < last) at.advance(output);
+    if (pitched) at.x += rows - 1;
+    if (m + 1 < valid || valid == rows) at.advance(output);
   }
-  const std::size_t in_row = conv.runs_per_kernel_row();
-  for (std::size_t run = 1; run < conv.runs(); ++run) {
-    const std::size_t offset = (run / in_row * g.dilation_h * width + run % in_row * g.dilation_w) * pitch;
-    for (std::size_t m = 0; m < rows; ++m) pointers[run * rows + m] = pointers[m] + offset;
-  }
+  const float** to = pointers;
+  for (std::size_t kh = 0; kh < g.kernel_h; ++kh)
+    for (std::size_t kw = 0; kw < conv.runs_per_kernel_row(); ++kw, to += rows)
+      for (std::size_t m = 0; m < wanted; ++m)
+        to[m] = pointers[m] + (kh * g.dilation_h * width + kw * g.dilation_w) * pitch;
 }
 
 /// How the output is cut into tasks: pieces of consecutive pixels times pieces of consecutive column blocks.
@@ -142,6 +151,39 @@ inline Tasks split_into_tasks(std::size_t pixels, std::size_t blocks, std::size_
   return tasks;
 }
 
+/// Consecutive pixels of a task whose pointers are in its table, the first of them in column `x`. Tiles are
+/// `tallest` rows high, but the task's last one.
+struct PixelBatch {
+  std::size_t first, end, task_end, x, tallest;
+  std::size_t height(std::size_t pixel) const { return std::min(tallest, tile_height(task_end - pixel)); }
+};
+
+/// The sums of a block of columns for all tiles of a batch. `next`: the weights that are wanted then.
+template <class Store>
+void multiply_batch(const PackedConv2d& conv, const Shape& output, std::size_t group, const PixelBatch& batch,
+                    const float* const* pointers, std::size_t block, const float* next, const Store& store) {
+  const PackedWeights weights = conv.weights(group);
+  const std::size_t column = block * block_columns, runs = conv.runs(), width = weights.block_width(column);
+  const std::size_t valid = std::min(block_columns, weights.columns() - column);
+  const std::size_t tiles = (batch.end - batch.first + batch.tallest - 1) / batch.tallest;
+  std::size_t x = batch.x, height = 0;
+  for (std::size_t pixel = batch.first, t = 0; pixel < batch.end; pixel += height, ++t) {
+    height = batch.height(pixel);
+    const RowBlock where{pixel, group * conv.group_output_channels() + column, valid};
+    const TileInput tile{pointers,
+                         runs,
+                         conv.run_length(),
+                         share_ahead(next, weights.depth() * width, t, tiles),
+                         false,
+                         padded_pitch(conv, output, x, height)};
+    multiply_tile(height, std::min(height, batch.task_end - pixel), tile, weights.block(column), width,
+                  conv.bias(group) + column, where, store);
+    pointers += height * runs;
+    x += height;
+    if (x >= output[2]) x %= output[2];
+  }
+}
+
 /// One task: its pixels' pointers once, then every column block over all its tiles, so that a block's weights
 /// are read from L2 but once per task.
 template <class Store>
@@ -149,40 +191,25 @@ void conv2d_task(const PackedConv2d& conv, ConstTensorView input, const Shape& o
                  std::size_t first_pixel, std::size_t end_pixel, std::size_t first_block,
                  std::size_t end_block, const Store& store) {
   std::array<const float*, PackedConv2d::max_pointers> pointers;
-  const std::size_t runs = conv.runs();
-  const std::size_t tallest = max_rows * runs <= pointers.size() ? max_rows : 1;
-  for (std::size_t at = 0, pixel = first_pixel; pixel < end_pixel;) {
+  const auto fill = conv.copy_pitch() != 0 ? fill_padded_pointers : fill_pointers;
+  const std::size_t runs = conv.runs(), tallest = max_rows * runs <= pointers.size() ? max_rows : 1;
+  OutputPixel at(output, first_pixel);
+  for (std::size_t pixel = first_pixel; pixel < end_pixel;) {
     // As many tiles as the table holds.
-    const std::size_t batch_first = pixel;
-    std::size_t used = 0;
-    while (pixel < end_pixel) {
-      const std::size_t height = std::min(tallest, tile_height(end_pixel - pixel));
+    PixelBatch batch{pixel, pixel, end_pixel, at.x, tallest};
+    for (std::size_t used = 0; pixel < end_pixel;) {
+      const std::size_t height = batch.height(pixel);
       if (used + height * runs > pointers.size()) break;
-      const auto fill = conv.copy_pitch() != 0 ? fill_padded_pointers : fill_pointers;
-      fill(conv, input, output, group, pixel, height, end_pixel - 1, pointers.data() + used);
+      fill(conv, input, output, group, at, height, std::min(height, end_pixel - pixel),
+           pointers.data() + used);
       used += height * runs;
       pixel += height;
     }
+    batch.end = std::min(pixel, end_pixel);
     const PackedWeights weights = conv.weights(group);
-    for (std::size_t block = first_block; block < end_block; ++block) {
-      const std::size_t column = block * block_columns;
-      const std::size_t valid = std::min(block_columns, weights.columns() - column);
-      const float* const w = weights.block(column);
-      const float* const next = block + 1 < end_block ? weights.block(column + block_columns) : w;
-      const std::size_t tiles = (std::min(pixel, end_pixel) - batch_first + tallest - 1) / tallest;
-      at = 0;
-      for (std::size_t p = batch_first, t = 0; p < std::min(pixel, end_pixel); ++t) {
-        const std::size_t height = std::min(tallest, tile_height(end_pixel - p));
-        const RowBlock where{p, group * conv.group_output_channels() + column, valid};
-        const std::size_t width = weights.block_width(column);
-        multiply_tile(height, std::min(height, end_pixel - p),
-                      {pointers.data() + at, runs, conv.run_length(),
-                       share_ahead(next, weights.depth() * width, t, tiles)},
-                      w, width, conv.bias(group) + column, where, store);
-        at += height * runs;
-        p += height;
-      }
-    }
+    for (std::size_t block = first_block; block < end_block; ++block)
+      multiply_batch(conv, output, group, batch, pointers.data(), block,
+                     weights.block((block + 1 < end_block ? block + 1 : block) * block_columns), store);
   }
 }
 

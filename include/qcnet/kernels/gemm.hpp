@@ -132,7 +132,7 @@ struct TileInput {
   /// the time.
   const float* ahead;
   bool bf16 = false;
-  std::size_t pitch = 0;  ///< floats from each row to the next, of a single run; 0 if they lie anyhow
+  std::size_t pitch = 0;  ///< floats from each row to the next, of every run; 0 if they lie anyhow
 };
 
 /// Where a tile's sums start from and where they go: rows of floats, `stride` apart. `initial` may be `sums`;
@@ -202,7 +202,7 @@ void micro_kernel(const TileInput& input, const float* weights, const TileSums& 
     std::size_t k = 0;
     if constexpr (Pitched) {
 #pragma GCC unroll 5
-      for (std::size_t t = 0; t < thirds; ++t) third[t] = row[3 * t];
+      for (std::size_t t = 0; t < thirds; ++t) third[t] = row[0] + 3 * t * pitch;
     }
 #if QCNET_ISA_AVX512
     // Four steps as they are written, with pointers from memory: left to itself, the compiler mixes the steps
@@ -237,12 +237,18 @@ template <class Product, std::size_t V>
 inline constexpr auto micro_kernels =
     list_micro_kernels<Product, V>(std::make_index_sequence<max_rows / 2>{});
 
+/// Whether such a tile's kernel needs no pointers but those of the first row.
+inline bool is_pitched(std::size_t height, std::size_t pitch) {
+  return QCNET_ISA_AVX512 && pitch != 0 && height == max_rows;
+}
+
 /// The kernel of a tile `height` rows high and `width` floats wide.
 template <class Product>
 MicroKernel micro_kernel_of(std::size_t height, std::size_t width, [[maybe_unused]] std::size_t pitch) {
 #if QCNET_ISA_AVX512
-  if (pitch != 0 && height == max_rows && width == block_columns)
-    return micro_kernel<Product, max_rows, block_vectors, true>;
+  if (is_pitched(height, pitch))
+    return width == block_columns ? micro_kernel<Product, max_rows, block_vectors, true>
+                                  : micro_kernel<Product, max_rows, 1, true>;
 #endif
   return (width == block_columns ? micro_kernels<Product, block_vectors>
                                  : micro_kernels<Product, 1>)[height / 2];
