@@ -133,7 +133,7 @@ def label(layer):
         side = round(math.sqrt(layer["multiply_adds"] / (math.prod(output) * channels)))
         kernel = f" {side}x{side},"
     shapes = ["x".join(map(str, shape[1:])) for shape in (first, output)]
-    return f"{layer['kind']}{kernel} {shapes[0]} -> {shapes[1]}"
+    return f"{layer['kind']}{kernel} {shapes[0]} -> {shapes[1]}" + (", pooled" if layer["pooled"] else "")
 
 
 OWN = "^(lookup_conv|binarize|expand|read_limit|write_limit)/|^(head|head_to_bits|tail|qcnet_and_tail)/[123]"

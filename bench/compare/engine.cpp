@@ -128,19 +128,22 @@ class Layers {
   Layers(const Network& network, const Shape& shape)
       : executor_(Executor::make(network, shape).value()), picture_(random_tensor(shape)) {}
 
-  /// Kind, inputs, output and multiply-adds of each, as JSON.
+  /// Kind, inputs, output, multiply-adds of each and whether the next one is computed with it, as JSON.
   std::string describe() {
     std::vector<Shape> shapes = {picture_.shape()};
     std::string all;
-    walk([&](std::size_t s, ConstTensorView made) {
-      const Network::Step& step = executor_.network().steps()[s];
+    walk([&](std::size_t last, ConstTensorView made) {
+      const std::size_t first = shapes.size() - 1;
+      const Network::Step& step = executor_.network().steps()[first];
       std::vector<Shape> inputs;
       for (const Network::Value value : step.inputs) inputs.push_back(shapes[value]);
-      shapes.push_back(made.shape);
-      all +=
-          (s == 0 ? "[" : ", ") + ("{\"kind\": \"" + std::string(step.layer->kind())) + "\", \"inputs\": [";
+      const Shape output = step.layer->output_shape(inputs).value();
+      shapes.push_back(output);
+      if (first < last) shapes.push_back(made.shape);
+      all += (first == 0 ? "[" : ", ") + ("{\"kind\": \"" + std::string(step.layer->kind())) +
+             "\", \"inputs\": [";
       for (std::size_t i = 0; i < inputs.size(); ++i) all += (i == 0 ? "" : ", ") + inputs[i].to_string();
-      all += "], \"output\": " + made.shape.to_string() +
+      all += "], \"output\": " + output.to_string() + ", \"pooled\": " + (first < last ? "true" : "false") +
              ", \"multiply_adds\": " + std::to_string(step.layer->multiply_adds(inputs)) + "}";
     });
     return all + "]";
@@ -150,9 +153,9 @@ class Layers {
   std::string run() {
     std::string all;
     auto start = std::chrono::steady_clock::now();
-    walk([&](std::size_t s, ConstTensorView) {
+    walk([&](std::size_t, ConstTensorView) {
       const auto end = std::chrono::steady_clock::now();
-      all += (s == 0 ? "[" : ", ") + std::to_string(milliseconds(end - start));
+      all += (all.empty() ? "[" : ", ") + std::to_string(milliseconds(end - start));
       start = std::chrono::steady_clock::now();
     });
     return all + "]";

@@ -1,9 +1,12 @@
 #include "support.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include <qcnet/kernels/conv2d.hpp>
 #include <qcnet/kernels/linear.hpp>
+#include <qcnet/kernels/pool.hpp>
 #include <qcnet/kernels/reference.hpp>
 
 using namespace qcnet;
@@ -178,6 +181,59 @@ TEST_CASE("conv2d gives the same bits for any number of threads") {
       CHECK(identical(one, other));
     }
   }
+}
+
+TEST_CASE("a pooled convolution is a convolution, then pooling") {
+  const ConvGeometry halves = ConvGeometry::square(2, 2), three = ConvGeometry::square(3, 1, 1);
+  std::uint32_t seed = 1;
+  for (const auto algorithm : {kernels::ConvAlgorithm::direct, kernels::ConvAlgorithm::winograd_2x2,
+                               kernels::ConvAlgorithm::winograd_4x4})
+    for (const std::size_t cin : Sizes{1, 3, 8, 33})
+      for (const std::size_t cout : Sizes{1, 15, 16, 17, 40})
+        for (const Shape& size : {Shape{0, 4, 4, cin}, Shape{1, 2, 2, cin}, Shape{2, 6, 10, cin},
+                                  Shape{1, 36, 30, cin}, Shape{1, 4, 58, cin}}) {
+          const Tensor weights = random_tensor({cout, 3, 3, cin}, seed += 3),
+                       input = random_tensor(size, seed + 1);
+          const auto bias = random_values(cout, seed + 2);
+          const auto conv = kernels::PackedConv2d::make(weights, bias, three, algorithm).value();
+          const Shape map_shape = conv.output_shape(size).value();
+          REQUIRE(kernels::can_max_pool(conv, halves, map_shape));
+          CAPTURE(cin);
+          CAPTURE(cout);
+          CAPTURE(size.to_string());
+          Tensor map(map_shape), expected({size[0], size[1] / 2, size[2] / 2, cout}),
+              pooled(expected.shape());
+          for (const Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu})
+            for (const int count : {1, 2, 3}) {
+              const Threads threads(count);
+              kernels::conv2d(conv, input, map, activation);
+              kernels::max_pool(halves, map, expected);
+              std::fill(pooled.span().begin(), pooled.span().end(), std::numeric_limits<float>::quiet_NaN());
+              kernels::conv2d_max_pooled(conv, input, pooled, activation);
+              CHECK(std::equal(pooled.span().begin(), pooled.span().end(), expected.span().begin()));
+            }
+        }
+}
+
+TEST_CASE("only 2x2 windows without a rest are pooled with a convolution") {
+  const auto make = [](const ConvGeometry& g, std::size_t cin = 4) {
+    return kernels::PackedConv2d::make(random_tensor({6, g.kernel_h, g.kernel_w, cin / g.groups}, 1), {}, g)
+        .value();
+  };
+  const auto three = make(ConvGeometry::square(3, 1, 1));
+  const ConvGeometry halves = ConvGeometry::square(2, 2);
+  CHECK(kernels::can_max_pool(three, halves, {1, 4, 6, 6}));
+  CHECK(kernels::can_max_pool(three, ConvGeometry::darknet_pool(2, 2), {1, 4, 6, 6}));
+  CHECK_FALSE(kernels::can_max_pool(three, halves, {1, 5, 6, 6}));
+  CHECK_FALSE(kernels::can_max_pool(three, halves, {1, 4, 7, 6}));
+  CHECK_FALSE(kernels::can_max_pool(three, ConvGeometry::square(2, 1), {1, 4, 6, 6}));
+  CHECK_FALSE(kernels::can_max_pool(three, ConvGeometry::square(3, 2, 1), {1, 4, 6, 6}));
+  CHECK_FALSE(kernels::can_max_pool(three, ConvGeometry::square(2, 2, 1), {1, 4, 6, 6}));
+  CHECK_FALSE(kernels::can_max_pool(make(ConvGeometry::square(1)), halves, {1, 4, 6, 6}));
+  ConvGeometry grouped = ConvGeometry::square(3, 1, 1);
+  grouped.groups = 2;
+  CHECK_FALSE(kernels::can_max_pool(make(grouped), halves, {1, 4, 6, 6}));
+  CHECK_FALSE(kernels::can_max_pool(make(ConvGeometry::square(23, 1, 11), 9), halves, {1, 4, 6, 6}));
 }
 
 TEST_CASE("what does not fit a convolution is said") {

@@ -142,6 +142,69 @@ TEST_CASE("a run shows each step's value, which at a cut is what the head alone 
                             network.partition_at(cut.name).value().first(image).value()));
 }
 
+TEST_CASE("a convolution whose map is only pooled never has that map in memory") {
+  const auto conv = [](std::size_t cin, std::size_t cout, std::uint32_t seed) {
+    const ConvWeights weights{test::random_tensor({cout, 3, 3, cin}, seed), test::random_values(cout, seed)};
+    return Conv2d::make(weights, "conv", ConvGeometry::square(3, 1, 1), cin, Activation::leaky_relu).value();
+  };
+  const auto pool = std::make_shared<const MaxPool>(ConvGeometry::square(2, 2));
+  const auto chain = [&] {
+    Network network;
+    network.add("0", conv(3, 16, 1), {Network::input});
+    network.name_cut("0", network.output());
+    network.add("1", pool, {network.output()});
+    network.add("2", conv(16, 24, 2), {network.output()});
+    network.add("3", pool, {network.output()});
+    return network;
+  };
+  const Tensor image = test::random_tensor({2, 32, 40, 3}, 3);
+  const ConstTensorView input = image;
+  const auto steps_seen = [&](Executor& executor) {
+    std::vector<std::size_t> steps;
+    executor.run(std::span(&input, 1), [&](std::size_t step, ConstTensorView value) {
+      steps.push_back(step);
+      CHECK(value.shape == (step < 2 ? Shape{2, 16, 20, 16} : Shape{2, 8, 10, 24}));
+    });
+    return steps;
+  };
+  for (const bool fast : {false, true}) {
+    const Arithmetic arithmetic{.fast = fast};
+    const std::size_t map = 2 * 32 * 40 * 16 * sizeof(float);
+    Executor pooled = Executor::make(chain(), image.shape(), arithmetic).value();
+    CHECK(steps_seen(pooled) == std::vector<std::size_t>{1, 3});
+    const Tensor made(pooled.run(input));
+
+    Network all = chain();  // the caller wants the first map, too
+    all.set_outputs({1, all.output()});
+    Executor apart = Executor::make(all, image.shape(), arithmetic).value();
+    apart.run(input);
+    CHECK(apart.output(0).shape == Shape{2, 32, 40, 16});
+    CHECK(std::equal(made.span().begin(), made.span().end(), apart.output(1).span().begin()));
+    CHECK(apart.workspace_bytes() >= pooled.workspace_bytes() + map / 2);
+
+    const auto halves = chain().partition_at("0").value();
+    Executor head = Executor::make(halves.first, image.shape(), arithmetic).value();
+    Executor tail = Executor::make(halves.second, head.output_shape(), arithmetic).value();
+    const ConstTensorView through = tail.run(head.run(input));
+    CHECK(std::equal(made.span().begin(), made.span().end(), through.span().begin()));
+
+    Network twice = chain();  // something else reads the first map, too
+    twice.add("4", pool, {1});
+    twice.set_outputs({4, 5});
+    Executor read_twice = Executor::make(twice, image.shape(), arithmetic).value();
+    read_twice.run(input);
+    CHECK(std::equal(made.span().begin(), made.span().end(), read_twice.output(0).span().begin()));
+    CHECK(read_twice.output(1).shape == Shape{2, 16, 20, 16});
+
+    const std::size_t before = allocations();
+    for (const int count : {1, 2}) {
+      const test::Threads threads(count);
+      CHECK(std::equal(made.span().begin(), made.span().end(), pooled.run(input).span().begin()));
+    }
+    CHECK(allocations() == before);
+  }
+}
+
 TEST_CASE("activations share memory") {
   Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}, {.fast = false}).value();
   std::size_t all = 0, largest = 0;

@@ -131,20 +131,22 @@ inline void fill_padded_pointers(const PackedConv2d& conv, ConstTensorView input
 
 /// How the output is cut into tasks: pieces of consecutive pixels times pieces of consecutive column blocks.
 struct Tasks {
-  std::size_t pixels;  // per task, a multiple of the tile height
+  std::size_t pixels;  // per task, a multiple of the unit
   std::size_t pixel_pieces;
   std::size_t blocks;  // column blocks per task
   std::size_t block_pieces;
 };
 
-inline Tasks split_into_tasks(std::size_t pixels, std::size_t blocks, std::size_t runs, bool parallel) {
+/// `unit`: consecutive pixels that are not to be parted.
+inline Tasks split_into_tasks(std::size_t pixels, std::size_t blocks, std::size_t runs, bool parallel,
+                              std::size_t unit) {
   const std::size_t tasks_wanted = parallel ? 4 * static_cast<std::size_t>(num_threads()) : 1;
-  const std::size_t tiles = (pixels + max_rows - 1) / max_rows;
-  const std::size_t most_tiles = std::max<std::size_t>(1, PackedConv2d::max_pointers / (runs * max_rows));
-  const std::size_t tiles_per_task = std::clamp<std::size_t>(tiles / tasks_wanted, 1, most_tiles);
+  const std::size_t units = (pixels + unit - 1) / unit;
+  const std::size_t most_units = std::max<std::size_t>(1, PackedConv2d::max_pointers / (runs * unit));
+  const std::size_t units_per_task = std::clamp<std::size_t>(units / tasks_wanted, 1, most_units);
   Tasks tasks;
-  tasks.pixels = tiles_per_task * max_rows;
-  tasks.pixel_pieces = (tiles + tiles_per_task - 1) / tiles_per_task;
+  tasks.pixels = units_per_task * unit;
+  tasks.pixel_pieces = (units + units_per_task - 1) / units_per_task;
   const std::size_t pieces = std::clamp<std::size_t>(tasks_wanted / tasks.pixel_pieces, 1, blocks);
   tasks.blocks = (blocks + pieces - 1) / pieces;
   tasks.block_pieces = (blocks + tasks.blocks - 1) / tasks.blocks;
@@ -236,9 +238,10 @@ inline ConstTensorView pad_input(const PackedConv2d& conv, ConstTensorView input
   return padded;
 }
 
+/// Hands all sums to `store`, of each `unit` of consecutive pixels one after the other.
 template <class Store>
 void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output, std::span<float> scratch,
-            const Store& store) {
+            const Store& store, std::size_t unit = max_rows) {
   if (winograd_outputs(conv.algorithm()) != 0) return winograd(conv, input, output, scratch, store);
   const std::size_t pixels = output.pixels();
   const std::size_t blocks = (conv.group_output_channels() + block_columns - 1) / block_columns;
@@ -249,7 +252,7 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
   if (conv.copy_pitch() != 0) input = pad_input(conv, input, output, scratch);
   const auto work = std::uint64_t{pixels} * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = is_worth_threads(work);
-  const Tasks tasks = split_into_tasks(pixels, blocks, conv.runs(), parallel);
+  const Tasks tasks = split_into_tasks(pixels, blocks, conv.runs(), parallel, unit);
   const std::size_t per_group = tasks.pixel_pieces * tasks.block_pieces;
   const auto body = [&](std::size_t task) {
     const std::size_t group = task / per_group, piece = task % per_group;
@@ -287,6 +290,25 @@ inline void conv2d(const PackedConv2d& conv, ConstTensorView input, TensorView o
                    std::span<float> scratch = {}) {
   detail::conv2d(conv, input, output.shape, scratch,
                  StoreFloat{output.data, residual.data, conv.output_channels(), activation});
+}
+
+/// Whether `conv2d_max_pooled` can serve this convolution with an `output` of which `windows` are pooled:
+/// 2x2 pixels each, without a rest. Of 1x1 kernels rows are cut otherwise.
+inline bool can_max_pool(const PackedConv2d& conv, const ConvGeometry& windows, const Shape& output) {
+  const bool halves = windows.kernel_h == 2 && windows.kernel_w == 2 && windows.stride_h == 2 &&
+                      windows.stride_w == 2 && windows.dilation_h == 1 && windows.dilation_w == 1 &&
+                      windows.pad_h == 0 && windows.pad_w == 0 && output[1] % 2 == 0 && output[2] % 2 == 0;
+  return halves && conv.geometry().groups == 1 && !is_single_tap(conv.geometry()) &&
+         max_rows * conv.runs() <= PackedConv2d::max_pointers;
+}
+
+/// The same convolution, of which only the largest value of each 2x2 pixels is written: `output` has half
+/// the height and width. The map itself, four times as large, is never in memory.
+inline void conv2d_max_pooled(const PackedConv2d& conv, ConstTensorView input, TensorView output,
+                              Activation activation = Activation::none, std::span<float> scratch = {}) {
+  const Shape map{output.shape[0], 2 * output.shape[1], 2 * output.shape[2], output.shape[3]};
+  detail::conv2d(conv, input, map, scratch,
+                 StoreMaxPooled{output.data, map[2], conv.output_channels(), activation}, 2 * map[2]);
 }
 
 /// Whether a residual that is the output itself costs no time: that of a map that is read and written at once

@@ -89,6 +89,38 @@ struct StoreFloat {
   }
 };
 
+/// Writes the largest of each 2x2 pixels of activation(sum), a map of half the height and width, which are
+/// even. The sums come in pairs of pixels, from even ones on, and of two rows the upper one's first.
+struct StoreMaxPooled {
+  float* out;
+  std::size_t width;  ///< of the sums' map
+  std::size_t channels;
+  Activation activation;
+
+  static constexpr bool resumes = false;
+  float* in_place(const RowBlock&) const { return nullptr; }
+  void resume(const RowBlock&, std::size_t, float*, std::size_t) const {}
+
+  void operator()(const RowBlock& block, std::size_t rows, const float* sums, std::size_t stride) const {
+    std::size_t y = block.pixel / width, x = block.pixel % width;
+    for (std::size_t r = 0; r < rows; r += 2, sums += 2 * stride) {
+      float* const to = out + (y / 2 * (width / 2) + x / 2) * channels + block.column;
+      for (std::size_t c = 0; c < block.valid; c += vec::size) {
+        const std::size_t count = std::min(vec::size, block.valid - c);
+        vec largest = max(vec::load(sums + c), vec::load(sums + stride + c));
+        // No activation changes an order, so the largest sum's is the largest.
+        if (y % 2 == 1) largest = activate(max(StoreFloat::load(to + c, count), largest), activation);
+        if (count == vec::size)
+          largest.store(to + c);
+        else
+          largest.store_partial(to + c, count);
+      }
+      x += 2;
+      if (x == width) x = 0, ++y;
+    }
+  }
+};
+
 /// Writes the bits activation(sum + residual) > threshold, packed as in core/bitplane.hpp. The block's first
 /// channel must be a multiple of 8. A pixel's thresholds are readable, and +infinity, up to the end of its
 /// last block, which is what keeps the padding bits zero.

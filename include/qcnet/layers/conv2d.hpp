@@ -96,6 +96,15 @@ class Conv2d : public Layer {
                          scratch);
   }
 
+  bool can_max_pool(const ConvGeometry& windows, std::span<const Shape> inputs) const override {
+    const auto output = packed_.output_shape(inputs[0]);
+    return output && inputs.size() == 1 && kernels::can_max_pool(packed_, windows, *output);
+  }
+  void forward_max_pooled(std::span<const ConstTensorView> inputs, TensorView output,
+                          std::span<float> scratch) const override {
+    kernels::conv2d_max_pooled(packed_, inputs[0], output, activation_, scratch);
+  }
+
   std::optional<std::pair<std::shared_ptr<const Layer>, std::shared_ptr<const Layer>>> apart_from_activation()
       const override {
     if (activation_ == Activation::none) return std::nullopt;

@@ -111,7 +111,8 @@ class Executor {
     return output();
   }
   /// The same, and calls `after(step, value)` as soon as a step of `network()` has made its value, which
-  /// later steps may overwrite: to see maps inside the network, or the time between them.
+  /// later steps may overwrite: to see maps inside the network, or the time between them. A step that is
+  /// computed together with the pooling behind it makes none.
   template <class After>
   ConstTensorView run(std::span<const ConstTensorView> inputs, const After& after) & {
     run_steps(inputs, network_.steps().size(), after);
@@ -200,14 +201,29 @@ class Executor {
     return network_.steps().size();
   }
 
+  /// Whether a step and the next, which alone reads its value and pools it, are computed at once.
+  bool is_pooled_by_next(std::size_t step, std::span<const std::size_t> last_uses) const {
+    if (last_uses[step] != step + 1 || step + 1 == network_.steps().size()) return false;
+    const Network::Step& here = network_.steps()[step];
+    const ConvGeometry* const windows = network_.steps()[step + 1].layer->max_pool_windows();
+    std::array<Shape, Network::max_inputs> shapes;
+    for (std::size_t i = 0; i < here.inputs.size(); ++i) shapes[i] = shapes_[here.inputs[i]];
+    return windows != nullptr && here.layer->can_max_pool(*windows, {shapes.data(), here.inputs.size()});
+  }
+
   Result<void> plan() {
     const std::size_t steps = network_.steps().size();
     const std::vector<std::size_t> last = last_uses();
+    for (std::size_t s = 0; s < steps; ++s) pooled_by_next_.push_back(is_pooled_by_next(s, last));
     WorkspacePlan plan;
     std::vector<std::size_t> buffers;  // every step's output, then every step's scratch memory
     for (std::size_t s = 0; s < steps; ++s) {
       const std::size_t replaced = replaced_by(s, last);
-      if (replaced < steps) {
+      if (pooled_by_next_[s]) {
+        buffers.push_back(plan.add(0, s, s));
+      } else if (s > 0 && pooled_by_next_[s - 1]) {
+        buffers.push_back(plan.add(shapes_[inputs_.size() + s].elements() * sizeof(float), s - 1, last[s]));
+      } else if (replaced < steps) {
         buffers.push_back(buffers[replaced]);
         plan.extend(buffers[s], last[s]);
       } else {
@@ -253,9 +269,15 @@ class Executor {
     std::copy(inputs.begin(), inputs.end(), inputs_.begin());
     for (std::size_t s = 0; s < count; ++s) {
       std::array<ConstTensorView, Network::max_inputs> storage;
-      const TensorView made{reinterpret_cast<float*>(workspace_.at(offsets_[s])),
-                            shapes_[inputs_.size() + s]};
-      network_.steps()[s].layer->forward(arguments(s, storage), made, scratch(s));
+      const std::size_t made_for = pooled_by_next_[s] ? s + 1 : s;
+      const TensorView made{reinterpret_cast<float*>(workspace_.at(offsets_[made_for])),
+                            shapes_[inputs_.size() + made_for]};
+      const Layer& layer = *network_.steps()[s].layer;
+      if (pooled_by_next_[s])
+        layer.forward_max_pooled(arguments(s, storage), made, scratch(s));
+      else
+        layer.forward(arguments(s, storage), made, scratch(s));
+      s = made_for;
       after(s, ConstTensorView(made));
     }
   }
@@ -265,6 +287,7 @@ class Executor {
   std::vector<Shape> shapes_;                // of every value
   std::vector<ConstTensorView> inputs_;      // the caller's
   std::vector<std::size_t> scratch_floats_;  // of every step
+  std::vector<bool> pooled_by_next_;         // every step
   std::vector<std::size_t> offsets_;         // of every step's output, then of every step's scratch memory
   Workspace workspace_;
   std::uint64_t multiply_adds_ = 0;

@@ -11,6 +11,7 @@
 
 #include <qcnet/core/arithmetic.hpp>
 #include <qcnet/core/bitplane.hpp>
+#include <qcnet/core/conv_geometry.hpp>
 #include <qcnet/core/tensor.hpp>
 
 namespace qcnet::inline QCNET_ABI {
@@ -51,6 +52,17 @@ class Layer {
   /// Like `forward`, but writes the bits output > threshold. `thresholds` are as `pad_thresholds` makes them.
   virtual void forward_bits(std::span<const ConstTensorView>, std::span<const float> /*thresholds*/,
                             BitplaneView, std::span<float> /*scratch*/) const {}
+
+  /// The windows whose largest values are the output, if that is all this layer does; else null.
+  virtual const ConvGeometry* max_pool_windows() const { return nullptr; }
+
+  /// Whether `forward_max_pooled` is there: a layer that can pool such windows of its output for these
+  /// inputs before it leaves the cache.
+  virtual bool can_max_pool(const ConvGeometry& /*windows*/, std::span<const Shape>) const { return false; }
+
+  /// Like `forward`, but writes only the largest value of each window.
+  virtual void forward_max_pooled(std::span<const ConstTensorView>, TensorView,
+                                  std::span<float> /*scratch*/) const {}
 
   /// A layer that ends in an activation as two steps: without it, and the activation alone; nothing if it
   /// ends in none.

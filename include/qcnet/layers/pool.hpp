@@ -32,6 +32,7 @@ class MaxPool final : public Layer {
   void forward(std::span<const ConstTensorView> inputs, TensorView output, std::span<float>) const override {
     kernels::max_pool(geometry_, inputs[0], output);
   }
+  const ConvGeometry* max_pool_windows() const override { return &geometry_; }
 
  private:
   ConvGeometry geometry_;
