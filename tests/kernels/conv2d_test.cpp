@@ -229,6 +229,9 @@ TEST_CASE("only 2x2 windows without a rest are pooled with a convolution") {
   CHECK_FALSE(kernels::can_max_pool(three, ConvGeometry::square(2, 1), {1, 4, 6, 6}));
   CHECK_FALSE(kernels::can_max_pool(three, ConvGeometry::square(3, 2, 1), {1, 4, 6, 6}));
   CHECK_FALSE(kernels::can_max_pool(three, ConvGeometry::square(2, 2, 1), {1, 4, 6, 6}));
+  ConvGeometry wider = halves;
+  wider.extra_right = 2;
+  CHECK_FALSE(kernels::can_max_pool(three, wider, {1, 4, 6, 6}));
   CHECK_FALSE(kernels::can_max_pool(make(ConvGeometry::square(1)), halves, {1, 4, 6, 6}));
   ConvGeometry grouped = ConvGeometry::square(3, 1, 1);
   grouped.groups = 2;

@@ -172,12 +172,8 @@ void multiply_batch(const PackedConv2d& conv, const Shape& output, std::size_t g
   for (std::size_t pixel = batch.first, t = 0; pixel < batch.end; pixel += height, ++t) {
     height = batch.height(pixel);
     const RowBlock where{pixel, group * conv.group_output_channels() + column, valid};
-    const TileInput tile{pointers,
-                         runs,
-                         conv.run_length(),
-                         share_ahead(next, weights.depth() * width, t, tiles),
-                         false,
-                         padded_pitch(conv, output, x, height)};
+    TileInput tile{pointers, runs, conv.run_length(), share_ahead(next, weights.depth() * width, t, tiles)};
+    tile.pitch = padded_pitch(conv, output, x, height);
     multiply_tile(height, std::min(height, batch.task_end - pixel), tile, weights.block(column), width,
                   conv.bias(group) + column, where, store);
     pointers += height * runs;
@@ -295,9 +291,11 @@ inline void conv2d(const PackedConv2d& conv, ConstTensorView input, TensorView o
 /// Whether `conv2d_max_pooled` can serve this convolution with an `output` of which `windows` are pooled:
 /// 2x2 pixels each, without a rest. Of 1x1 kernels rows are cut otherwise.
 inline bool can_max_pool(const PackedConv2d& conv, const ConvGeometry& windows, const Shape& output) {
+  const auto pooled = windows.output(output, output[3]);
   const bool halves = windows.kernel_h == 2 && windows.kernel_w == 2 && windows.stride_h == 2 &&
                       windows.stride_w == 2 && windows.dilation_h == 1 && windows.dilation_w == 1 &&
-                      windows.pad_h == 0 && windows.pad_w == 0 && output[1] % 2 == 0 && output[2] % 2 == 0;
+                      windows.pad_h == 0 && windows.pad_w == 0 && pooled && 2 * (*pooled)[1] == output[1] &&
+                      2 * (*pooled)[2] == output[2];
   return halves && conv.geometry().groups == 1 && !is_single_tap(conv.geometry()) &&
          max_rows * conv.runs() <= PackedConv2d::max_pointers;
 }
