@@ -5,7 +5,7 @@ For each cell (family, cut, seed): compensate.py trains, export.py writes the fi
 `evaluate` runs them over the test set. What it says is kept in --results, one file a cell; cells that have one are not
 run again, interrupted ones go on where they were. docs/study.md is made of these files by study_report.py.
 
-  study.sh            all cells, some 30 hours on two cores; --families, --cuts and --seeds choose
+  study.sh            all cells, some 38 hours on two cores; --families, --cuts and --seeds choose
   study.sh --quick    a cell of each family: the frozen QCNet after its reconstruction epochs, beside what is on record
 """
 
