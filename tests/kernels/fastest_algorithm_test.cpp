@@ -17,6 +17,8 @@ TEST_CASE("the algorithm follows the map's shape") {
   CHECK(chosen(14, 256, 3, 1) == ConvAlgorithm::winograd_4x4);
   CHECK(chosen(7, 512, 3, 1) == ConvAlgorithm::winograd_2x2);
   CHECK(chosen(7, 64, 3, 1) == ConvAlgorithm::winograd_4x4);
+  CHECK(chosen(56, 5, 3, 1) == ConvAlgorithm::winograd_4x4);
+  CHECK(chosen(56, 4, 3, 1) == ConvAlgorithm::direct);
   CHECK(chosen(4, 64, 3, 1) == ConvAlgorithm::winograd_2x2);
   CHECK(chosen(2, 64, 3, 1) == ConvAlgorithm::direct);
   CHECK(chosen(56, 64, 3, 2) == ConvAlgorithm::direct);
