@@ -51,7 +51,7 @@ tests_of() { ctest --test-dir "build/$1" --no-tests=error --output-on-failure -j
 # The whole test program, built for one instruction set and run.
 tests_for() { build "$1" && tests_of "$1"; }
 # Whether this processor runs what -march=LEVEL builds.
-runs() { /lib64/ld-linux-x86-64.so.2 --help 2>/dev/null | grep -q "$1 (supported"; }
+runs() { [[ $(/lib64/ld-linux-x86-64.so.2 --help 2>/dev/null) == *"$1 (supported"* ]]; }
 
 need g++ cmake ninja-build libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev libpugixml-dev python3
 step "native build" build native
