@@ -56,8 +56,9 @@ runs() { [[ $(/lib64/ld-linux-x86-64.so.2 --help 2>/dev/null) == *"$1 (supported
 need g++ cmake ninja-build libxsimd-dev doctest-dev libbenchmark-dev libstb-dev libcli11-dev libpugixml-dev python3
 step "native build" build native
 step "native tests" tests_of native
+beside "rules" tests/rules.sh
 step "programs" tests/examples/programs.sh build/native
-step "rules" tests/rules.sh
+joined "rules"
 
 if [ $all = 1 ]; then
   need clang clang-tidy clang-format libclang-rt-14-dev g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user git \
@@ -80,8 +81,9 @@ if [ $all = 1 ]; then
   joined "instruction sets that have no preset"
   step "clang build and tests" tests_for clang
   step "tests under sanitizers" tests_for sanitize
-  step "programs under sanitizers" tests/examples/programs.sh build/sanitize
-  step "clang-tidy" bash -c "echo examples/{evaluate,server}.cpp | xargs -n 1 -P 2 clang-tidy -p build/clang --quiet"
+  beside "programs under sanitizers" tests/examples/programs.sh build/sanitize
+  step "clang-tidy" clang-tidy -p build/sanitize --quiet examples/{evaluate,server}.cpp
+  joined "programs under sanitizers"
   beside "consumers" tests/consumers/run.sh
   step "README's code" bash -c "tests/readme.sh && tests/readme.sh docs/detection.md && tests/readme.sh docs/packets.md"
   step "training scripts" /usr/bin/python3 weights/selftest.py
