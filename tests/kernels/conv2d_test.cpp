@@ -183,36 +183,59 @@ TEST_CASE("conv2d gives the same bits for any number of threads") {
   }
 }
 
-TEST_CASE("a pooled convolution is a convolution, then pooling") {
+/// Whether a convolution of 3x3 that pools by 2x2 gives the values of one that is pooled after it, with any
+/// number of threads.
+void check_pooled(const Tensor& input, std::size_t cout, kernels::ConvAlgorithm algorithm,
+                  std::initializer_list<Activation> activations, std::uint32_t seed) {
   const ConvGeometry halves = ConvGeometry::square(2, 2), three = ConvGeometry::square(3, 1, 1);
+  const Shape size = input.shape();
+  const Tensor weights = random_tensor({cout, 3, 3, size[3]}, seed);
+  const auto bias = random_values(cout, seed + 1);
+  const auto conv = kernels::PackedConv2d::make(weights, bias, three, algorithm).value();
+  const Shape map_shape = conv.output_shape(size).value();
+  REQUIRE(kernels::can_max_pool(conv, halves, map_shape));
+  CAPTURE(cout);
+  CAPTURE(size.to_string());
+  Tensor map(map_shape), expected({size[0], size[1] / 2, size[2] / 2, cout}), pooled(expected.shape());
+  for (const Activation activation : activations)
+    for (const int count : {1, 2, 3}) {
+      const Threads threads(count);
+      kernels::conv2d(conv, input, map, activation);
+      kernels::max_pool(halves, map, expected);
+      std::fill(pooled.span().begin(), pooled.span().end(), std::numeric_limits<float>::quiet_NaN());
+      kernels::conv2d_max_pooled(conv, input, pooled, activation);
+      CHECK(std::equal(pooled.span().begin(), pooled.span().end(), expected.span().begin()));
+    }
+}
+
+constexpr kernels::ConvAlgorithm poolable[] = {kernels::ConvAlgorithm::direct,
+                                               kernels::ConvAlgorithm::winograd_2x2,
+                                               kernels::ConvAlgorithm::winograd_4x4};
+
+TEST_CASE("a pooled convolution is a convolution, then pooling") {
   std::uint32_t seed = 1;
-  for (const auto algorithm : {kernels::ConvAlgorithm::direct, kernels::ConvAlgorithm::winograd_2x2,
-                               kernels::ConvAlgorithm::winograd_4x4})
+  for (const auto algorithm : poolable)
     for (const std::size_t cin : Sizes{1, 3, 8, 33})
       for (const std::size_t cout : Sizes{1, 15, 16, 17, 40})
         for (const Shape& size : {Shape{0, 4, 4, cin}, Shape{1, 2, 2, cin}, Shape{2, 6, 10, cin},
                                   Shape{1, 36, 30, cin}, Shape{1, 4, 58, cin}}) {
-          const Tensor weights = random_tensor({cout, 3, 3, cin}, seed += 3),
-                       input = random_tensor(size, seed + 1);
-          const auto bias = random_values(cout, seed + 2);
-          const auto conv = kernels::PackedConv2d::make(weights, bias, three, algorithm).value();
-          const Shape map_shape = conv.output_shape(size).value();
-          REQUIRE(kernels::can_max_pool(conv, halves, map_shape));
-          CAPTURE(cin);
-          CAPTURE(cout);
-          CAPTURE(size.to_string());
-          Tensor map(map_shape), expected({size[0], size[1] / 2, size[2] / 2, cout}),
-              pooled(expected.shape());
-          for (const Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu})
-            for (const int count : {1, 2, 3}) {
-              const Threads threads(count);
-              kernels::conv2d(conv, input, map, activation);
-              kernels::max_pool(halves, map, expected);
-              std::fill(pooled.span().begin(), pooled.span().end(), std::numeric_limits<float>::quiet_NaN());
-              kernels::conv2d_max_pooled(conv, input, pooled, activation);
-              CHECK(std::equal(pooled.span().begin(), pooled.span().end(), expected.span().begin()));
-            }
+          seed += 3;
+          check_pooled(random_tensor(size, seed), cout, algorithm,
+                       {Activation::none, Activation::relu, Activation::leaky_relu}, seed + 1);
         }
+}
+
+TEST_CASE("two rows of a pooled convolution may need several tables of pointers") {
+  for (const Shape& size : {Shape{1, 4, 416, 3}, Shape{1, 2, 130, 33}})
+    check_pooled(random_tensor(size, 1), 17, kernels::ConvAlgorithm::direct, {Activation::leaky_relu}, 2);
+}
+
+TEST_CASE("NaN wins in no pooled convolution, but where there is nothing else") {
+  for (const auto algorithm : poolable) {
+    Tensor input = random_tensor({1, 12, 10, 3}, 1);
+    input.view().pixel(3 * 10 + 3)[1] = std::numeric_limits<float>::quiet_NaN();
+    check_pooled(input, 17, algorithm, {Activation::none, Activation::leaky_relu}, 2);
+  }
 }
 
 TEST_CASE("only 2x2 windows without a rest are pooled with a convolution") {

@@ -1,5 +1,8 @@
 #include "support.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <tuple>
 
 #include <qcnet/kernels/pool.hpp>
@@ -57,6 +60,22 @@ TEST_CASE("Darknet's pool of stride 1 sees the pixel, its right, lower and lower
   std::copy(std::begin(values), std::end(values), input.data());
   kernels::max_pool(ConvGeometry::darknet_pool(2, 1), input, output);
   CHECK(std::equal(std::begin(expected), std::end(expected), output.data()));
+}
+
+TEST_CASE("NaN never wins a max pool, wherever in a window it is") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const std::size_t channels : Sizes{1, 16, 19})
+    for (std::size_t which = 1; which < 16; ++which) {  // of four pixels
+      Tensor input = random_tensor({1, 2, 2, channels}, static_cast<std::uint32_t>(which));
+      for (std::size_t pixel = 0; pixel < 4; ++pixel)
+        if ((which >> pixel & 1) != 0) std::fill_n(input.view().pixel(pixel), channels, nan);
+      Tensor fast({1, 1, 1, channels}), plain(fast.shape());
+      kernels::max_pool(ConvGeometry::square(2, 2), input, fast);
+      reference::max_pool(ConvGeometry::square(2, 2), input, plain);
+      CAPTURE(which);
+      CHECK(identical(fast, plain));
+      CHECK(std::none_of(fast.span().begin(), fast.span().end(), [](float x) { return std::isnan(x); }));
+    }
 }
 
 TEST_CASE("padding never wins a max pool") {

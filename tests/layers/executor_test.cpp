@@ -209,6 +209,24 @@ TEST_CASE("a convolution whose map is only pooled never has that map in memory")
   }
 }
 
+TEST_CASE("a map without whole windows is pooled apart") {
+  const Tensor image = test::random_tensor({1, 33, 41, 5}, 3);
+  const ConvWeights weights{test::random_tensor({9, 3, 3, 5}, 1), test::random_values(9, 2)};
+  const ConvGeometry three = ConvGeometry::square(3, 1, 1);
+  for (const ConvGeometry& windows : {ConvGeometry::square(2, 2), ConvGeometry::darknet_pool(2, 2)}) {
+    Network network;
+    network.add("0", Conv2d::make(weights, "0", three, 5, Activation::relu).value(), {Network::input});
+    network.add("1", std::make_shared<const MaxPool>(windows), {network.output()});
+    Executor executor = Executor::make(network, image.shape(), {.fast = false}).value();
+    const ConstTensorView made = executor.run(image);
+    Tensor map({1, 33, 41, 9}), expected(made.shape);
+    kernels::conv2d(kernels::PackedConv2d::make(weights.weights, weights.bias, three).value(), image, map,
+                    Activation::relu);
+    kernels::max_pool(windows, map, expected);
+    CHECK(std::equal(expected.span().begin(), expected.span().end(), made.span().begin()));
+  }
+}
+
 TEST_CASE("activations share memory") {
   Executor executor = Executor::make(resnet("resnet_grouped"), {1, 64, 64, 3}, {.fast = false}).value();
   std::size_t all = 0, largest = 0;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 #include <qcnet/core/bitplane.hpp>
 #include <qcnet/core/parallel.hpp>
@@ -244,7 +245,8 @@ void conv2d(const PackedConv2d& conv, ConstTensorView input, const Shape& output
   if (pixels == 0 || blocks == 0) return;
   AlignedBuffer<float> own;
   scratch = enough(scratch, scratch_floats(conv, output), own);
-  if (is_single_tap(conv.geometry())) return multiply_pixels(conv, input, output, scratch, store);
+  if constexpr (!std::is_same_v<Store, StoreMaxPooled>)  // can_max_pool is false of single taps
+    if (is_single_tap(conv.geometry())) return multiply_pixels(conv, input, output, scratch, store);
   if (conv.copy_pitch() != 0) input = pad_input(conv, input, output, scratch);
   const auto work = std::uint64_t{pixels} * conv.output_channels() * conv.runs() * conv.run_length();
   const bool parallel = is_worth_threads(work);
@@ -301,7 +303,7 @@ inline bool can_max_pool(const PackedConv2d& conv, const ConvGeometry& windows, 
 }
 
 /// The same convolution, of which only the largest value of each 2x2 pixels is written: `output` has half
-/// the height and width. The map itself, four times as large, is never in memory.
+/// the height and width. The map itself, four times as large, is never in memory. For what `can_max_pool`.
 inline void conv2d_max_pooled(const PackedConv2d& conv, ConstTensorView input, TensorView output,
                               Activation activation = Activation::none, std::span<float> scratch = {}) {
   const Shape map{output.shape[0], 2 * output.shape[1], 2 * output.shape[2], output.shape[3]};

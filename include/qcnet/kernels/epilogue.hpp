@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include <qcnet/simd/vec.hpp>
 
@@ -107,9 +108,11 @@ struct StoreMaxPooled {
       float* const to = out + (y / 2 * (width / 2) + x / 2) * channels + block.column;
       for (std::size_t c = 0; c < block.valid; c += vec::size) {
         const std::size_t count = std::min(vec::size, block.valid - c);
-        vec largest = max(vec::load(sums + c), vec::load(sums + stride + c));
+        // As in max_pool, in this order of arguments NaN does not win.
+        const vec lowest = vec::broadcast(-std::numeric_limits<float>::infinity());
+        vec largest = max(vec::load(sums + stride + c), max(vec::load(sums + c), lowest));
         // No activation changes an order, so the largest sum's is the largest.
-        if (y % 2 == 1) largest = activate(max(StoreFloat::load(to + c, count), largest), activation);
+        if (y % 2 == 1) largest = activate(max(largest, StoreFloat::load(to + c, count)), activation);
         if (count == vec::size)
           largest.store(to + c);
         else

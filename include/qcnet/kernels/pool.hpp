@@ -51,11 +51,11 @@ void pool(const ConvGeometry& g, ConstTensorView input, TensorView output, float
 
 }  // namespace detail
 
-/// Largest value of each window of `[N, H, W, C]`; padding never wins. A NaN may hide behind a number.
+/// Largest value of each window of `[N, H, W, C]`; padding and NaN never win.
 inline void max_pool(const ConvGeometry& geometry, ConstTensorView input, TensorView output) {
   detail::pool(
       geometry, input, output, -std::numeric_limits<float>::infinity(),
-      [](vec a, vec b) { return max(a, b); }, [](vec value, std::size_t) { return value; });
+      [](vec largest, vec x) { return max(x, largest); }, [](vec value, std::size_t) { return value; });
 }
 
 /// Mean of each window of `[N, H, W, C]`. Padding counts as zeros if `count_padding` (PyTorch's default),

@@ -53,7 +53,7 @@ class Layer {
   virtual void forward_bits(std::span<const ConstTensorView>, std::span<const float> /*thresholds*/,
                             BitplaneView, std::span<float> /*scratch*/) const {}
 
-  /// The windows whose largest values are the output, if that is all this layer does; else null.
+  /// The windows whose largest values are the output, if that is all this layer does, of floats; else null.
   virtual const ConvGeometry* max_pool_windows() const { return nullptr; }
 
   /// Whether `forward_max_pooled` is there: a layer that can pool such windows of its output for these
