@@ -297,6 +297,7 @@ void multiply_tile(std::size_t height, std::size_t valid_rows, const TileInput& 
         height, input, w, width,
         {store.resumes ? out : bias, store.resumes ? store.channels : 0, out, store.channels});
   alignas(64) float sums[max_rows * block_columns];
+  if (store.resumes && !whole) std::fill_n(sums, height * width, 0.0f);  // a kernel reads all of a tile
   if (store.resumes) store.resume(block, valid_rows, sums, width);
   multiply_tile(height, input, w, width,
                 {store.resumes ? sums : bias, store.resumes ? width : 0, sums, width});
