@@ -100,14 +100,14 @@ SETTINGS = ("dataset", "limit", "size", "resize", "flips", "batch", "fp32", "cut
             "rate", "patch", "calibration")
 
 
-def keep_settings(a, models_read):
+def keep_settings(a, found):
     """Notes in --out the settings and, {"base": fingerprint, ...}, what was read. Exits if it holds results of others.
 
     Without --resume too: what a method goes on from is taken from there, and so is what results.json says.
     """
-    settings, path = {**{key: getattr(a, key) for key in SETTINGS}, **models_read}, a.out / "settings.json"
+    settings, path = {**{key: getattr(a, key) for key in SETTINGS}, **found}, a.out / "settings.json"
     if path.exists() and any(a.out.glob("*-seed*")):
-        before = {**models_read, **inputs.read_json(path)}  # files of before do not say what was read
+        before = {**found, **inputs.read_json(path)}  # files of before do not say what was read
         loop.check_settings(a.out, settings, before, "take another --out, or empty it")
     write_json(path, settings)
 
@@ -272,7 +272,8 @@ def main():
     read = {name: path and runtime.share(lambda: base.read(path, dataset))
             for name, path in (("base", arguments.base), ("teacher", arguments.teacher))}
     if runtime.is_main:
-        keep_settings(arguments, {name: model and base.fingerprint(model) for name, model in read.items()})
+        keep_settings(arguments, {"data": [dataset.count(split) for split in ("train", "validation", "test")],
+                                  **{name: model and base.fingerprint(model) for name, model in read.items()}})
     experiment = Experiment(runtime, dataset, arguments, read["base"], read["teacher"])
     baselines = experiment.baselines()
     runtime.print(json.dumps(baselines))

@@ -30,7 +30,7 @@ def checkpoint(path, *keys):
 
 def read_text(path):
     try:
-        return Path(path).read_text()
+        return path.read_text()
     except UnicodeDecodeError:
         raise FileError(f"{path}: is no text") from None
 

@@ -44,6 +44,8 @@ class Checkpoint:
             return []
         if "settings" in state:  # checkpoints of before have none
             check_settings(self.path, self.extra["settings"], state["settings"], "give the same again, or another --out")
+            if state.get("classes") != self.extra.get("classes"):
+                raise SystemExit(f"{self.path}: was trained for other classes; give the same --data again, or another --out")
         for name, part in self.parts.items():
             inputs.fill(self.path, part, state[name])
         return state["history"]

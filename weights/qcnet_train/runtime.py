@@ -4,6 +4,7 @@ import os
 import platform
 import random
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -49,7 +50,10 @@ class Runtime:
         """How many bytes there are where this process computes; on CPUs its share of them."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_properties(self.device).total_memory
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // self.world
+        limit = Path("/sys/fs/cgroup/memory.max")  # a container's
+        found = limit.read_text().strip() if limit.exists() else "max"
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return (there if found == "max" else min(there, int(found))) // self.world
 
     def autocast(self):
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)

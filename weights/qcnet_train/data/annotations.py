@@ -15,7 +15,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from ..inputs import FileError
+from ..inputs import FileError, read_text
 from .pictures import opened, rgb
 
 SPLITS = {"train": ("train",), "validation": ("val", "valid"), "test": ("test",)}
@@ -32,13 +32,6 @@ class Labelled:
     def read(self):
         """The picture, decoded, as RGB."""
         return rgb(self.path)
-
-
-def read_text(path):
-    try:
-        return path.read_text()
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path}: is no text: {error}") from None
 
 
 def labelled(path, boxes):

@@ -79,5 +79,8 @@ class FolderDataset:
 
 
 def load(path=None, limit=None, resize=None, size=None):
+    resize, size = resize or 256, size or 224
+    if resize < size:
+        raise SystemExit(f"--resize {resize} is less than --size {size}: what is cropped would be larger than the picture")
     root = locate.find(path, ("train",), ADVICE).parent
-    return FolderDataset(root, resize or 256, size or 224, limit)
+    return FolderDataset(root, resize, size, limit)
