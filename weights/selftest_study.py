@@ -1,6 +1,7 @@
 """Checks of the study's records and of what it finds in a folder, part of selftest.py."""
 
 import json
+import subprocess
 import tempfile
 import unittest
 import zipfile
@@ -56,10 +57,28 @@ class Study(unittest.TestCase):
         self.assertEqual(record.content["trained"], {"qat": {"test": 0.6}, "control": {"test": 0.5}})
 
     def test_differences_are_of_the_same_seeds(self):
-        rows, others = ([{"seed": seed, "percent": percent} for seed, percent in side]
+        rows, others = ([{"method": "qat", "seed": seed, "percent": percent} for seed, percent in side]
                         for side in (((0, 80.0), (1, 90.0)), ((0, 79.0), (2, 60.0))))
-        self.assertEqual(study_tables.difference(rows, others), "+1.00")
+        self.assertEqual(study_tables.difference(rows, others), "+1.00\u00b9")
         self.assertEqual(study_tables.difference(rows, others[1:]) + study_tables.difference(None, others), "")
+        untrained = [{"method": "4-bit", "seed": 0, "percent": 84.0}]  # would be the same with each seed
+        self.assertEqual(study_tables.difference(rows, untrained), "+1.00\u00b2")
+
+    def test_a_cell_says_how_many_seeds_it_has_if_not_three(self):
+        rows = [{"method": "qcnet", "percent": 80.0 + seed} for seed in range(3)]
+        self.assertEqual([study_tables.cell(rows[:count]) for count in range(4)],
+                         ["", "80.00\u00b9", "80.50 \u00b1 0.71\u00b2", "81.00 \u00b1 1.00"])
+        self.assertEqual(study_tables.cell([{"method": "lloyd-max", "percent": 80.0}]), "80.00")
+
+    def test_several_bits_of_fewer_features_are_another_way_where_they_take_no_more_bytes(self):
+        def row(method, percent, sent):
+            return [{"method": method, "seed": 0, "percent": percent, "bytes": sent}]
+        early, late = (study_tables.Place("resnet-cifar10", cut, 1, 1) for cut in ("layer1", "layer2"))
+        found = {early: {"lloyd-max": row("lloyd-max", 70.0, 200), "qat": row("qat", 80.0, 200), "2-bit": row("2-bit", 85.0, 400)},
+                 late: {"lloyd-max": row("lloyd-max", 71.0, 100), "2-bit": row("2-bit", 81.0, 200), "4-bit": row("4-bit", 84.0, 400)}}
+        self.assertEqual(list(study_tables.other_ways(found, early)), ["QAT", "2 bits, `layer2`"])
+        self.assertEqual(study_tables.best(study_tables.other_ways(found, early)), "2 bits, `layer2`")
+        self.assertEqual(study_tables.other_ways(found, late), {})
 
     def test_two_processes_do_not_work_on_one_cell(self):
         arguments = mock.Mock(work=self.folder)
@@ -69,6 +88,11 @@ class Study(unittest.TestCase):
             with self.assertRaisesRegex(SystemExit, "another process works on resnet-cifar10-layer1-seed0"):
                 with study.alone(self.cell, arguments):
                     self.fail("it was not kept out")
+            left = subprocess.Popen(["sleep", "60"], close_fds=False)  # what run() started, should the study be killed
+        with self.assertRaises(SystemExit), study.alone(self.cell, arguments):
+            self.fail("training goes on")
+        left.kill()
+        left.wait()
         with study.alone(self.cell, arguments):
             pass
 
@@ -105,20 +129,23 @@ class Study(unittest.TestCase):
         self.assertEqual(study_tables.cell(methods["unpartitioned"]), "81.00 ± 1.41")
 
     @unittest.skipUnless(study_report, "needs matplotlib")
-    def test_a_plot_takes_the_time_of_the_idle_machine(self):
-        drawn = []
+    def test_a_plot_takes_times_of_one_machine(self):
+        times, drawn = self.folder / "times", []
+        times.write_text(json.dumps({"processor": "one", "cells": [
+            {"family": "resnet-cifar10", "cut": "layer1", "options": "", "rows": [
+                {"method": "unpartitioned", "node_ms": node, "server_ms": 1.0} for node in (9.0, 4.0)]}]}))
         with mock.patch("matplotlib.axes.Axes.scatter", lambda axes, x, y, **style: drawn.append((x, y))):
-            study_report.plot(self.folder / "plot.svg", self.two_seeds(), lambda row: row["ms"], "ms")
-        self.assertEqual(drawn, [(3.0, 81.0)])
+            study_report.plot(self.folder / "plot.svg", study_tables.timed(self.two_seeds(), times), lambda row: row["node_ms"], "ms")
+        self.assertEqual(drawn, [(4.0, 81.0)])
 
     def test_bold_is_what_is_clearly_ahead_of_each_other_way_by_the_seeds_of_both(self):
         def rows(*percents):
-            return [{"seed": seed, "percent": percent} for seed, percent in enumerate(percents)]
+            return [{"method": "qat", "seed": seed, "percent": percent} for seed, percent in enumerate(percents)]
         place = study_tables.Place("vit-cifar10", "a", 1, 1)
         for components, bold in ((rows(81.0, 99.0), False), (rows(81.4, 60.0), True), ([], False)):
-            methods = {"qat": rows(81.0), "lloyd-max-finetuned": rows(80.0), "qcnet-finetuned": rows(80.5),
-                       "klt-qcnet-finetuned": components}
-            self.assertEqual("**" in study_tables.tuned_on_components(methods, place, place), bold, components)
+            others = {"QAT": rows(81.0), "dequantization": rows(80.0)}
+            methods = {"qcnet-finetuned": rows(80.5), "klt-qcnet-finetuned": components}
+            self.assertEqual("**" in study_tables.tuned_on_components(methods, others, place, place), bold, components)
 
     def test_tables_leave_out_what_is_not_on_record(self):
         study, readme = study_tables.pages(self.two_seeds()).values()

@@ -7,12 +7,15 @@ run again, interrupted ones go on where they were. docs/study.md is made of thes
 
   study.sh            all cells, some 38 hours on two cores; --families, --cuts and --seeds choose
   study.sh --quick    a cell of each family: the frozen QCNet after its reconstruction epochs, beside what is on record
+  study.sh --times    what each method on record takes here, of networks that are not trained: on a machine without other work
 """
 
 import argparse
 import contextlib
 import fcntl
 import os
+import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,9 +27,15 @@ from qcnet_train import inputs, numbers, safetensors
 from qcnet_train.data import detection, locate
 from qcnet_train.outputs import out_folder, write_json
 from qcnet_train.study import FAMILIES, METHODS, OF_COMPONENTS, SEEDS, Cell, percent
+from qcnet_train.study_tables import DOCS, Place
 
 WEIGHTS = Path(__file__).resolve().parent
 SHIPPED_SEED = 0
+# What each mode leaves of the options that choose.
+CHOICES = {"quick": {"families"}, "shipped": {"families", "cuts"}, "times": set()}
+FEW_PICTURES = ("--limit", 256)
+UNTRAINED = (*FEW_PICTURES, "--calibration", 256, "--reconstruction-epochs", 0, "--distillation-epochs", 0, "--epochs", 0)
+TIMED_PICTURES, TIMED_ROUNDS = 500, 2
 # dataset -> names of its pictures, what to do if there are none, further options of `evaluate`
 TEST_SETS = {"cifar10": (("cifar10-test.zip", "test"), "Give --data a folder with cifar10-train.zip and cifar10-test.zip, or "
                          "train/<class>/*.jpg and test/<class>/*.jpg, as unpack_cifar10.py makes it.", ()),
@@ -46,6 +55,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one row of each family, within 20 minutes on two cores")
     parser.add_argument("--shipped", action="store_true", help="measure the shipped files, train nothing")
+    parser.add_argument("--times", action="store_true", help="write docs/study-times.json, some 20 minutes")
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--cuts", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=numbers.seed, default=SEEDS)
@@ -59,13 +69,20 @@ def parse():
     parser.add_argument("--work", type=to_folder, default=WEIGHTS / "runs" / "study", help="folder for what is trained")
     parser.add_argument("--results", type=to_folder, default=WEIGHTS.parent / "docs" / "study", help="folder of the records")
     parser.add_argument("--threads", type=numbers.count, default=os.cpu_count(), help="of training")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for mode, kept in CHOICES.items():
+        for name in ("families", "cuts", "seeds", "rates", "patches", "methods") if getattr(arguments, mode) else ():
+            if name not in kept and getattr(arguments, name) != parser.get_default(name):
+                parser.error(f"--{mode} has no --{name}")
+    if arguments.data and not arguments.data.is_dir():
+        parser.error(f"argument --data: {arguments.data} is no folder")
+    return arguments
 
 
 def run(command):
     """Runs a command; it is printed first, as a user would type it."""
     print("$ " + shlex.join(map(str, command)), flush=True)
-    if subprocess.run([str(word) for word in command], cwd=WEIGHTS, check=False).returncode:
+    if subprocess.run([str(word) for word in command], cwd=WEIGHTS, check=False, close_fds=False).returncode:
         raise SystemExit(f"study.py: {command[1] if command[0] == sys.executable else command[0]} failed, see above; "
                          "the same command goes on from here")
 
@@ -88,20 +105,20 @@ def test_set(dataset, work):
     return [found, *options]
 
 
-def train(cell, methods, arguments):
-    """Trains what is not trained yet, and what that goes on from; the folder of the results."""
+def train(cell, methods, arguments, more=()):
+    """Trains what is not trained yet, and what that goes on from, with `more` options; the folder of the results."""
     out = arguments.work / cell.name
-    run([sys.executable, "compensate.py", *cell.options(), "--base", cell.base(WEIGHTS), "--seeds", cell.seed,
+    run([sys.executable, "compensate.py", *cell.options(), *more, "--base", cell.base(WEIGHTS), "--seeds", cell.seed,
          "--methods", *methods, "--threads", arguments.threads, "--out", out, "--resume"])
     return out
 
 
-def export(cell, methods, trained, arguments):
-    """Writes each method's files; {node's file: its servers'}."""
+def export(cell, methods, trained, arguments, more=()):
+    """Writes each method's files, with `more` options; {node's file: its servers'}."""
     out = arguments.work / "files" / cell.name
     if out.exists():
         shutil.rmtree(out)
-    run([sys.executable, "export.py", *cell.family.dataset.split(), "--base", cell.base(WEIGHTS), "--run", trained,
+    run([sys.executable, "export.py", *cell.family.dataset.split(), *more, "--base", cell.base(WEIGHTS), "--run", trained,
          "--name", cell.family.name, "--seed", cell.seed, "--methods", *methods, "--threads", arguments.threads,
          "--out", out])
     return pairs(out)
@@ -116,13 +133,13 @@ def pairs(folder, start=""):
     return nodes
 
 
-def measure(cell, files, arguments):
-    """What `evaluate` says of these files: bytes of each node's frames, and its rows."""
+def measure(cell, files, arguments, more=()):
+    """What `evaluate` says of these files, with `more` options: bytes of each node's frames, and its rows."""
     measured = []
     for node, servers in files.items():
         answer = arguments.work / f"{cell.name}.json"
         run([arguments.evaluate, *test_set(cell.family.data, arguments.work), node, *servers,
-             "--threads", 1, "--json", answer])
+             "--threads", 1, "--json", answer, *more])
         measured.append(inputs.read_json(answer))
     return measured
 
@@ -143,7 +160,8 @@ class Record:
                         "trained": {}, "measured": []}
         self.read()
         if self.content["options"] != shlex.join(cell.options()):
-            raise SystemExit(f"{self.path}: was trained with other options, {self.content['options']}; move it away")
+            raise SystemExit(f"{self.path}: was trained with other options, {self.content['options']}; move it away, and the "
+                             f"folder {cell.name} of --work")
 
     def read(self):
         """Takes what is in the file, if there is one."""
@@ -179,6 +197,7 @@ def alone(cell, arguments):
         except OSError:
             raise SystemExit(f"study.py: another process works on {cell.name}; let it end, or choose other --cuts or --seeds"
                              ) from None
+        os.set_inheritable(lock.fileno(), True)  # what is run holds it too, should this process end before
         yield
 
 
@@ -190,9 +209,10 @@ def run_cell(cell, methods, arguments):
 
 def run_alone(cell, methods, arguments):
     record = Record(cell, arguments.results)
-    missing = [method for method in cell.methods if method in methods and record.lacks(method)]
+    asked = [method for method in cell.methods if method in methods]
+    missing = [method for method in asked if record.lacks(method)]
     if not missing:
-        print(f"study.py: {cell.name} is on record", flush=True)
+        print(f"study.py: {cell.name} " + ("is on record" if asked else f"has no {', '.join(methods)}"), flush=True)
         return
     trained = train(cell, missing, arguments)
     deployed = [method for method in missing if method != "control"]
@@ -218,10 +238,13 @@ def run_shipped(family, arguments):
     """Measures what is shipped of a family and is not on record."""
     logged = inputs.read_json(WEIGHTS / "logs" / f"{family.name}.json")["cuts"]
     for cell, files in shipped(family):
-        record = Record(cell, arguments.results)
-        if not (arguments.cuts and cell.cut not in arguments.cuts or record.rows()):
-            trained = trained_figures(logged[cell.cut], cell.seed) if cell.cut in logged else {}
-            record.add(trained, measure(cell, files, arguments))
+        if arguments.cuts and cell.cut not in arguments.cuts:
+            continue
+        with alone(cell, arguments):
+            record = Record(cell, arguments.results)
+            if not record.rows():
+                trained = trained_figures(logged[cell.cut], cell.seed) if cell.cut in logged else {}
+                record.add(trained, measure(cell, files, arguments))
 
 
 def quick(cells, arguments):
@@ -229,8 +252,9 @@ def quick(cells, arguments):
     lines = []
     for cell in cells:
         record = Record(cell, arguments.results)
-        files = export(cell, ["qcnet"], train(cell, ["qcnet-mse"], arguments), arguments)
-        rows = {row["method"]: percent(row) for part in measure(cell, files, arguments) for row in part["rows"]}
+        with alone(cell, arguments):
+            files = export(cell, ["qcnet"], train(cell, ["qcnet-mse"], arguments), arguments)
+            rows = {row["method"]: percent(row) for part in measure(cell, files, arguments) for row in part["rows"]}
         known = {method: percent(row) for method, row in record.rows().items()}
         if of_log := record.content["trained"].get("qcnet-mse"):
             known["qcnet"] = 100 * of_log["test"]
@@ -238,6 +262,34 @@ def quick(cells, arguments):
                   for method, title in (("unpartitioned", "unpartitioned"), ("lloyd-max", "Lloyd-Max dequantization"),
                                         ("qcnet", "QCNet, reconstruction"))]
     print("\n".join(lines))
+
+
+def processor():
+    """This machine's, as it calls itself."""
+    about = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.*)", about.read_text(), re.M) if about.exists() else None
+    return found[1] if found else platform.machine()
+
+
+def times(arguments):
+    """Measures what nodes and servers of the methods on record take, first making files of all, then one after the other."""
+    arguments.work = arguments.work / "times"
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    made = []
+    for path in sorted(arguments.results.glob(f"*-seed{SHIPPED_SEED}.json")):
+        place = Place.of(inputs.read_json(path, "family", "cut", "options"))
+        cell = Cell(FAMILIES[place.family], place.cut, SHIPPED_SEED, place.rate, place.patch)
+        methods = [method for method in cell.methods if method in Record(cell, arguments.results).rows()]
+        with alone(cell, arguments):
+            made.append((cell, export(cell, methods, train(cell, methods, arguments, UNTRAINED), arguments, FEW_PICTURES)))
+    cells = [{"family": cell.family.name, "cut": cell.cut, "options": shlex.join(cell.options()), "rows": []} for cell, _ in made]
+    for _ in range(TIMED_ROUNDS):
+        for content, (cell, files) in zip(cells, made):
+            for node, server in ((node, server) for node, servers in files.items() for server in servers):  # of several caches are cold
+                for part in measure(cell, {node: [server]}, arguments, ("--limit", TIMED_PICTURES)):
+                    content["rows"] += [{key: row[key] for key in ("method", "node_ms", "server_ms")} for row in part["rows"]]
+    write_json(DOCS / "study-times.json", {"processor": processor(), "threads": 1, "cells": cells})
+    print(f"study.py: wrote {DOCS / 'study-times.json'}")
 
 
 def main():
@@ -259,10 +311,16 @@ def main():
         for family in families:
             run_shipped(family, arguments)
         return
-    for seed in arguments.seeds:
-        for cell in (cell for rate in arguments.rates for family in families for cell in family.cells(seed, rate)):
-            if cell.cut in (arguments.cuts or known) and cell.patch in (arguments.patches or (cell.patch,)):
-                run_cell(cell, arguments.methods, arguments)
+    if arguments.times:
+        times(arguments)
+        return
+    cells = [cell for seed in arguments.seeds for rate in arguments.rates for family in families
+             for cell in family.cells(seed, rate)
+             if cell.cut in (arguments.cuts or known) and cell.patch in (arguments.patches or (cell.patch,))]
+    if not cells:
+        raise SystemExit("study.py: no cell is all of that; see docs/study.md for the cuts, and their patches and rates")
+    for cell in cells:
+        run_cell(cell, arguments.methods, arguments)
 
 
 if __name__ == "__main__":

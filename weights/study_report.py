@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt  # noqa: E402: the backend comes first
 
 from qcnet_train import inputs
 from qcnet_train.study import FAMILIES
-from qcnet_train.study_tables import DOCS, TITLES, filled, gather, mean, pages
+from qcnet_train.study_tables import DOCS, TITLES, filled, gather, mean, pages, timed
 
 # Of 1.2 Mbit/s, as BLE 2M has it (docs/planner.md).
 SECONDS_PER_BYTE = 8 / 1.2e6
@@ -41,20 +41,17 @@ def style(method):
 
 
 def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
-    """Of each family the metric against x(row), a mark for each method and cut; of the picture as a file, `whole`(row).
-
-    Of several seeds x is the least: bytes are the same, and more milliseconds mean that the machine had other work.
-    """
+    """Of each family the metric against x(row), which seeds share, a mark for each method and cut; of the picture as a file, `whole`(row)."""
     families = [family for family in FAMILIES if any(place.family == family for place in found)]
     figure, all_axes = plt.subplots(1, len(families), figsize=(3.4 * len(families), 3.9), squeeze=False)
     for axes, family in zip(all_axes[0], families):
         for methods in (methods for place, methods in found.items() if place.family == family):
             for method, rows in methods.items():
                 if method not in hidden:
-                    axes.scatter(min(map(x, rows)), mean(rows, "percent"), label=TITLES[method].strip("*"),
+                    axes.scatter(x(rows[0]), mean(rows, "percent"), label=TITLES[method].strip("*"),
                                  zorder=2, **style(method))
                 if whole and method == "unpartitioned":
-                    axes.scatter(min(map(whole, rows)), mean(rows, "percent"), label="the picture's JPEG file",
+                    axes.scatter(whole(rows[0]), mean(rows, "percent"), label="the picture's JPEG file",
                                  marker="x", color="black")
         axes.set(title=family, xlabel=label, xscale="log")
         axes.grid(alpha=0.3)
@@ -76,8 +73,8 @@ def main():
     for path, text in [(path, filled(path, tables)) for path, tables in pages(found, arguments.page).items()]:
         path.write_text(text)
         print(f"study_report.py: wrote {path}")
-    plot(DOCS / "study-bytes.svg", found, lambda row: row["bytes"], "bytes a picture", lambda row: row["file"])
-    plot(DOCS / "study-latency.svg", found,
+    plot(arguments.page.with_name("study-bytes.svg"), found, lambda row: row["bytes"], "bytes a picture", lambda row: row["file"])
+    plot(arguments.page.with_name("study-latency.svg"), timed(found, DOCS / "study-times.json"),
          lambda row: row["node_ms"] + row["server_ms"] + 1000 * SECONDS_PER_BYTE * row["bytes"],
          "node + link (1.2 Mbit/s) + server, ms")
 

@@ -25,6 +25,10 @@ TITLES = {
     "klt-qcnet-finetuned": "**QCNet on principal components, tuned tail**", "control": "control: float map, tuned tail (PyTorch)"}
 # Other ways to spend one bit a feature, tuned; and what to call them in a cell.
 OTHERS = {"lloyd-max-finetuned": "dequantization", "autoencoder-finetuned": "autoencoder", "qat": "QAT"}
+# Several bits of each of fewer features, untrained.
+SEVERAL_BITS = {"2-bit": "2 bits", "4-bit": "4 bits", "8-bit": "8 bits"}
+UNTRAINED = {"unpartitioned", "uniform", "lloyd-max", "klt", *SEVERAL_BITS}  # the same with each seed
+FEW_SEEDS = {1: "\u00b9", 2: "\u00b2"}  # marks what is trained, but not with three
 # README's: a cut of each family that has components of as many bytes, and what to call the families.
 FRONT = {"resnet-cifar10": "layer2", "vit-cifar10": "encoder.layers.encoder_layer_1", "convnext-cifar10": "features.2",
          "yolo-bccd": "layers.5"}
@@ -69,7 +73,7 @@ def gather(folder):
         record = inputs.read_json(path, "family", "cut", "seed", "options", "trained", "measured")
         methods = found.setdefault(Place.of(record), {})
         if control := record["trained"].get("control"):
-            methods.setdefault("control", []).append({"percent": 100 * control["test"], "seed": record["seed"]})
+            methods.setdefault("control", []).append({"method": "control", "percent": 100 * control["test"], "seed": record["seed"]})
         for part in record["measured"]:
             for row in part["rows"]:
                 rows = methods.setdefault(row["method"], [])
@@ -80,8 +84,26 @@ def gather(folder):
     return found
 
 
+def timed(found, path):
+    """The same with a node's and a server's times of study.py --times, the least of its rounds: else the machine had other work."""
+    def least(rows):
+        return {key: min(row[key] for row in rows) for key in ("node_ms", "server_ms")}
+    times = {}
+    for cell in inputs.read_json(path, "processor", "cells")["cells"]:
+        for row in cell["rows"]:
+            times.setdefault(Place.of(cell), {}).setdefault(row["method"], []).append(row)
+    return {place: {method: [{**row, **least(times[place][method])} for row in rows]
+                    for method, rows in methods.items() if method in times.get(place, {})}
+            for place, methods in found.items()}
+
+
 def mean(rows, key):
     return statistics.mean(row[key] for row in rows)
+
+
+def few(rows, seeds=None):
+    """The mark of what is trained with fewer than three seeds."""
+    return "" if rows[0]["method"] in UNTRAINED else FEW_SEEDS.get(len(seeds or rows), "")
 
 
 def cell(rows):
@@ -89,8 +111,8 @@ def cell(rows):
     if not rows:
         return ""
     values = [row["percent"] for row in rows]
-    spread = f" ± {statistics.stdev(values):.2f}" if len(set(values)) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
+    spread = f" \u00b1 {statistics.stdev(values):.2f}" if len(set(values)) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}{few(rows)}"
 
 
 def table(family, found):
@@ -103,11 +125,9 @@ def table(family, found):
         rows = [methods.get(method, []) for methods in of_cuts.values()]
         if any(rows):
             lines.append(f"| {title} | " + " | ".join(map(cell, rows)) + " |")
-    seeds = [max(len({row["seed"] for row in rows}) for rows in methods.values()) for methods in of_cuts.values()]
     sent = [next((methods[of][0]["bytes"] for of in ("lloyd-max", "klt") if of in methods), "")
             for methods in of_cuts.values()]
-    return "\n".join([*lines, "| bytes of a frame of one bit a feature | " + " | ".join(map(str, sent)) + " |",
-                      "| most seeds of a method | " + " | ".join(map(str, seeds)) + " |"])
+    return "\n".join([*lines, "| bytes of a frame of one bit a feature | " + " | ".join(map(str, sent)) + " |"])
 
 
 def components(found):
@@ -117,8 +137,8 @@ def components(found):
              "control | unpartitioned |", "|---|---|---|---|---|---|---|---|---|---|"]
     for place, methods in sorted(found.items()):
         if "klt" in methods:
-            whole = next(of["unpartitioned"][:1] for other, of in found.items()
-                         if other.family == place.family and "unpartitioned" in of)
+            whole = next((of["unpartitioned"][:1] for other, of in found.items()
+                          if other.family == place.family and "unpartitioned" in of), [])
             control = next((of["control"] for other, of in found.items()
                             if (other.family, other.cut) == (place.family, place.cut) and "control" in of), [])
             cells = [cell(rows) for rows in (*(methods.get(name, []) for name in columns), control, whole)]
@@ -128,15 +148,19 @@ def components(found):
 
 
 def lead(rows, others):
-    """Of the means over the seeds that both have; None if there are none."""
-    seeds = {row["seed"] for row in rows or ()} & {row["seed"] for row in others or ()}
-    ours, theirs = ([row for row in side if row["seed"] in seeds] for side in (rows or (), others or ()))
-    return mean(ours, "percent") - mean(theirs, "percent") if seeds else None
+    """(points, seeds) of the means over the seeds that both have, all of ours if the others are untrained; None if there are none."""
+    if not rows or not others:
+        return None
+    seeds = {row["seed"] for row in rows}
+    if others[0]["method"] not in UNTRAINED:
+        seeds &= {row["seed"] for row in others}
+        others = [row for row in others if row["seed"] in seeds]
+    return seeds and (mean([row for row in rows if row["seed"] in seeds], "percent") - mean(others, "percent"), seeds)
 
 
 def difference(rows, others):
     found = lead(rows, others)
-    return "" if found is None else f"{found:+.2f}"
+    return f"{found[0]:+.2f}{few(rows, found[1])}" if found else ""
 
 
 def of_as_many_bytes(found, place):
@@ -146,69 +170,93 @@ def of_as_many_bytes(found, place):
     return {**found.get(place, {}), **of_components}, at
 
 
-def best_of_others(methods):
-    """Which of OTHERS has the best mean; None if there are none."""
-    return max((name for name in OTHERS if name in methods), key=lambda name: mean(methods[name], "percent"), default=None)
+def other_ways(found, place):
+    """{what to call it: rows} of what else sends no more bytes: one bit a feature at this cut, or several at another one."""
+    here = found.get(place, {})
+    ways = {title: here[name] for name, title in OTHERS.items() if name in here}
+    most = here["lloyd-max"][0]["bytes"] if ways and "lloyd-max" in here else 0
+    for other, methods in sorted(found.items()):
+        for name, title in SEVERAL_BITS.items() if other.family == place.family else ():
+            if name in methods and methods[name][0]["bytes"] <= most:
+                ways[f"{title}, `{short(other.cut)}`"] = methods[name]
+    return ways
+
+
+def best(ways):
+    """The one of the best mean."""
+    return max(ways, key=lambda title: mean(ways[title], "percent"))
+
+
+def short(cut):
+    return cut.removeprefix("encoder.layers.")
 
 
 def named(place):
-    return f"{NAMES[place.family]}, `{place.cut.removeprefix('encoder.layers.')}`"
+    return f"{NAMES[place.family]}, `{short(place.cut)}`"
 
 
-def tuned_on_components(methods, at, place):
+def tuned_on_components(methods, others, at, place):
     """A cell: in bold where it is clearly ahead, with the cut where it is another."""
     rows = methods.get("klt-qcnet-finetuned", [])
-    leads = [lead(rows, methods[name]) for name in (*OTHERS, "qcnet-finetuned") if name in methods]
-    bold = "**" if all(found is not None and found > CLEARLY[place.family] for found in leads) else ""
+    leads = [lead(rows, other) for other in (*others.values(), methods.get("qcnet-finetuned"))]
+    bold = "**" if all(found and found[0] > CLEARLY[place.family] for found in leads) else ""
     return f"{bold}{cell(rows)}{bold}" + (f" (`{at.cut}`)" if rows and at != place else "")
 
 
 def front(found):
     """README's first table: what crosses a cut of each family, and what comes of it."""
-    lines = ["| model, cut after | float map, bytes | frame, bytes | unpartitioned | dequantization | **QCNet, frozen** | best other way, tuned | "
+    lines = ["| model, cut after | float map, bytes | frame, bytes | unpartitioned | dequantization | **QCNet, frozen** | best other way | "
              "**QCNet on components, tuned** |", "|---|---|---|---|---|---|---|---|"]
     for place in (Place(family, cut, 1, 1) for family, cut in FRONT.items()):
         methods, at = of_as_many_bytes(found, place)
-        best = best_of_others(methods)
-        if not best or not {"unpartitioned", "lloyd-max", "qcnet"} <= methods.keys():
+        others = other_ways(found, place)
+        if not others or not {"unpartitioned", "lloyd-max", "qcnet"} <= methods.keys():
             continue
+        first = best(others)
         sent = [f"{methods[name][0]['bytes']:,}" for name in ("unpartitioned", "lloyd-max")]
         cells = [named(place), *sent, *(cell(methods[name]) for name in ("unpartitioned", "lloyd-max")),
-                 cell(methods["qcnet"]), f"{cell(methods[best])} ({OTHERS[best]})", tuned_on_components(methods, at, place)]
+                 cell(methods["qcnet"]), f"{cell(others[first])} ({first})", tuned_on_components(methods, others, at, place)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def ways(found):
-    """README's second one: every way to spend a frame's bytes, tuned."""
-    lines = ["| % | bytes | dequantization | autoencoder | quantization-aware training | QCNet on channels | QCNet on components | "
-             "control |", "|---|---|---|---|---|---|---|---|"]
+    """README's second one: every way to spend a frame's bytes."""
+    lines = ["| % | bytes | dequantization | autoencoder | quantization-aware training | several bits at another cut, untrained | "
+             "QCNet on channels | QCNet on components | control |", "|---|---|---|---|---|---|---|---|---|"]
     for place in (Place(family.name, cut, 1, 1) for family in FAMILIES.values() for cut in family.cuts):
         methods, at = of_as_many_bytes(found, place)
-        if best_of_others(methods) and "lloyd-max" in methods:
+        others = other_ways(found, place)
+        if others and "lloyd-max" in methods:
+            several = {title: rows for title, rows in others.items() if title not in OTHERS.values()}
+            most = f"{cell(several[best(several)])} ({best(several)})" if several else ""
             cells = [named(place), f"{methods['lloyd-max'][0]['bytes']:,}",
-                     *(cell(methods.get(name, [])) for name in (*OTHERS, "qcnet-finetuned")),
-                     tuned_on_components(methods, at, place), cell(methods.get("control", []))]
+                     *(cell(others.get(title, [])) for title in OTHERS.values()), most,
+                     cell(methods.get("qcnet-finetuned", [])), tuned_on_components(methods, others, at, place),
+                     cell(methods.get("control", []))]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def margins(found):
     """How far the QCNet is ahead of the other methods that send as many bytes, at every cut."""
-    lines = ["| model, cut | frozen: QCNet less dequantization | less autoencoder | on components, less autoencoder | tuned: best other method | "
+    lines = ["| model, cut | frozen: QCNet less dequantization | less autoencoder | on components, less autoencoder | tuned: best other way | "
              "QCNet, less that | on components, less that | less control |", "|---|---|---|---|---|---|---|---|"]
     for family in FAMILIES.values():
         for place in (Place(family.name, cut, 1, 1) for cut in family.cuts):
             of, at = of_as_many_bytes(found, place)
-            best = best_of_others(of)
-            if not best:
+            others = other_ways(found, place)
+            if not others:
                 continue
+            first = best(others)
             tuned = of.get("klt-qcnet-finetuned", [])
+            control = next((m["control"] for p, m in found.items() if tuned and (p.family, p.cut) == (at.family, at.cut) and "control" in m),
+                           of.get("control"))
             where = "" if at == place or not tuned else f" (`{at.cut}`)"
             cells = [difference(of.get("qcnet"), of.get("lloyd-max")), difference(of.get("qcnet"), of.get("autoencoder")),
-                     difference(of.get("klt-qcnet"), of.get("autoencoder")), f"{OTHERS[best]} {cell(of[best])}",
-                     difference(of.get("qcnet-finetuned"), of[best]), difference(tuned, of[best]) + where,
-                     difference(tuned or of.get("qcnet-finetuned"), of.get("control"))]
+                     difference(of.get("klt-qcnet"), of.get("autoencoder")), f"{first} {cell(others[first])}",
+                     difference(of.get("qcnet-finetuned"), others[first]), difference(tuned, others[first]) + where,
+                     difference(tuned or of.get("qcnet-finetuned"), control)]
             lines.append(f"| {place.family}, `{place.cut}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -217,7 +265,7 @@ def errors(found):
     """Relative error of the reconstruction beside the accuracy that it gives the same frozen tail."""
     lines = ["| model, cut | Lloyd-Max: error | accuracy | QCNet, frozen: error | accuracy |", "|---|---|---|---|---|"]
     for place, methods in sorted(found.items()):
-        cells = [f"{mean(methods[name], 'reconstruction_error'):.3f} | {mean(methods[name], 'percent'):.2f}"
+        cells = [f"{mean(methods[name], 'reconstruction_error'):.3f} | {cell(methods[name])}"
                  for name in ("lloyd-max", "qcnet") if name in methods]
         if len(cells) == 2:
             lines.append(f"| {place.family}, `{place.cut}` | " + " | ".join(cells) + " |")
