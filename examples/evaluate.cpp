@@ -9,6 +9,7 @@
 #include "common/pair.hpp"
 #include "common/program.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <iomanip>
@@ -379,18 +380,25 @@ int main(int argc, char** argv) {
       ->check(above_zero());
   app.add_option("--packet-loss", loss, "Send frames in packets, of which each is lost with this probability")
       ->check(from_zero_to_one());
-  app.add_option("--mtu", mtu, "Most bytes of such a packet")->capture_default_str();
+  app.add_option("--mtu", mtu, "Most bytes of such a packet")->check(above_zero())->capture_default_str();
   add_entropy_option(app, entropy, "Also say what frames take by it");
-  app.add_option("--json", json, "Also write the figures to this file");
-  app.add_option("--predictions", predictions, "Also write what each picture was taken for to this file");
+  app.add_option("--json", json, "Also write the figures to this file")->check(named());
+  app.add_option("--predictions", predictions, "Also write what each picture was taken for to this file")
+      ->check(named());
   add_bf16_option(app, bf16);
   add_threads_option(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
+    const auto place = [](const std::string& path) {
+      return std::filesystem::weakly_canonical(std::filesystem::absolute(path));
+    };
+    if (place(json) == place(predictions) && json != "/dev/null")
+      return Error(json + ": cannot take both --json and --predictions");
+    for (auto server = servers.begin(); server != servers.end(); ++server)
+      if (std::any_of(servers.begin(), server, [&](auto& other) { return place(other) == place(*server); }))
+        return Error(*server + ": is named twice");
     QCNET_TRY(Evaluation evaluation,
               Evaluation::open(dataset, split, node, servers, entropy, loss, mtu, bf16));
-    if (json == predictions && json != "/dev/null")
-      return Error(json + ": cannot take both --json and --predictions");
     QCNET_TRY(OutputFile json_file, OutputFile::open(json));  // now, not after minutes of work
     QCNET_TRY(OutputFile predictions_file, OutputFile::open(predictions));
     QCNET_CHECK(evaluation.run(limit));

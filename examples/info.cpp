@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <filesystem>
 #include <fstream>
 #include <iomanip>
 #include <sstream>
@@ -171,6 +172,9 @@ Result<void> describe_weights(std::ostream& out, const std::string& path, const 
   QCNET_TRY(const Safetensors file, Safetensors::open(path));
   const std::string role(file.metadata("qcnet.role").value_or("state_dict"));
   const auto title = [&](const std::string& what) { out << path << ": " << what << '\n'; };
+  if (role == "node" || role == "server" || role == "entropy") {
+    QCNET_CHECK(options.check_not_given(path));
+  }
   if (role == "node") {
     QCNET_TRY(const qcnet::Node node, qcnet::Node::load(path));
     title("node of " + model_name(node.deployment()));
@@ -260,6 +264,10 @@ Result<void> describe_frames(std::ostream& out, const std::string& path, bool st
 }
 
 Result<void> describe(std::ostream& out, const std::string& path, const PreprocessOptions& options) {
+  std::error_code error;
+  if (const auto type = std::filesystem::status(path, error).type();
+      type == std::filesystem::file_type::fifo || type == std::filesystem::file_type::character)
+    return qcnet::Error(path + ": is no regular file; write what comes out of it to one first");
   char start[8] = {};
   std::ifstream(path, std::ios::binary).read(start, sizeof start);
   const std::string_view magic(start, sizeof start);

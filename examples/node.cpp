@@ -7,6 +7,7 @@
 #include "common/stream.hpp"
 
 #include <csignal>
+#include <cstdint>
 #include <optional>
 
 #include <qcnet/node.hpp>
@@ -55,6 +56,7 @@ int main(int argc, char** argv) {
   std::string weights, output, split, entropy;
   std::vector<std::string> paths;
   std::size_t limit = 0, mtu = 0;
+  std::uint64_t first = 1;
   bool compress = false, quiet = false, bf16 = false;
   app.add_option("NODE", weights, "The node's file (.node.safetensors)")->required();
   app.add_option("INPUT", paths,
@@ -62,7 +64,11 @@ int main(int argc, char** argv) {
                  "(...images-idx3-ubyte), or pictures")
       ->required();
   app.add_option("--split", split, "Of a folder of pictures with boxes only train, val or test");
-  app.add_option("-o,--output", output, "File for the frames instead of stdout");
+  app.add_option("-o,--output", output, "File for the frames instead of stdout")->check(named());
+  app.add_option("--number-from", first,
+                 "The first frame's number: above the last one's, if the server's connection saw others")
+      ->check(above_zero())
+      ->capture_default_str();
   app.add_option("--limit", limit, "Stop after this many pictures")->check(above_zero());
   auto* compressed = app.add_flag("--compress", compress,
                                   "Send fewer bytes, for some more work; the server need not be told");
@@ -85,6 +91,7 @@ int main(int argc, char** argv) {
       return Error("stdout is a terminal, which frames would upset; pipe them into server or use -o FILE");
     QCNET_TRY(qcnet::Node node,
               qcnet::Node::load(weights, qcnet::Verify::yes, {.fast = false, .bf16 = bf16}));
+    node.number_from(first);
     QCNET_TRY(const Pictures pictures, Pictures::open(paths, split));
     const std::size_t count = limit == 0 ? pictures.size() : std::min(limit, pictures.size());
     QCNET_TRY(const auto models, open_entropy_models(entropy, node.deployment()));

@@ -63,12 +63,12 @@ def main():
         plan = json.load(arguments.plan)
         if not plan["ways"]:
             raise ValueError("no ways in it")
+        figure, (times, choice) = plt.subplots(1, 2, figsize=(14, 2 + 0.28 * len(plan["ways"])))
+        plot_times(times, plan["ways"])
+        plot_choice(choice, plan)
+        figure.suptitle(f"{plan['model'] or 'the model'} over {plan['link']['name']}")
     except (ValueError, TypeError, KeyError) as wrong:
         parser.error(f"{arguments.plan.name}: is not what `plan --json FILE` writes ({wrong})")
-    figure, (times, choice) = plt.subplots(1, 2, figsize=(14, 2 + 0.28 * len(plan["ways"])))
-    plot_times(times, plan["ways"])
-    plot_choice(choice, plan)
-    figure.suptitle(f"{plan['model'] or 'the model'} over {plan['link']['name']}")
     figure.tight_layout()
     try:
         figure.savefig(arguments.output)

@@ -8,6 +8,7 @@
 #include "common/program.hpp"
 #include "common/stream.hpp"
 
+#include <csignal>
 #include <optional>
 
 #include <qcnet/server.hpp>
@@ -145,7 +146,9 @@ int main(int argc, char** argv) {
   CLI::Option* of_labels =
       app.add_option("--labels", labels, "The dataset the node sends, to count right answers");
   app.add_option("--split", split, "Of a detector's dataset only train, val or test")->needs(of_labels);
-  app.add_option("--max-bytes", longest, "Longest frame or packet to accept")->capture_default_str();
+  app.add_option("--max-bytes", longest, "Longest frame or packet to accept")
+      ->check(above_zero())
+      ->capture_default_str();
   add_entropy_option(app, entropy, "By which the node codes its bits, if it does");
   app.add_flag("--strict", strict, "Stop at the first bad frame");
   app.add_flag("--quiet", quiet, "No statistics at the end");
@@ -155,6 +158,7 @@ int main(int argc, char** argv) {
 
   std::ios::sync_with_stdio(false);  // else std::cin takes an error for the end
   return run(app, argc, argv, [&]() -> Result<void> {
+    std::signal(SIGPIPE, SIG_IGN);  // a reader that is gone gives a write error, with a sentence
     QCNET_TRY(qcnet::Server server, qcnet::Server::load(weights, {.arithmetic = {.bf16 = bf16}}));
     std::optional<Referee> referee;
     if (!labels.empty()) {

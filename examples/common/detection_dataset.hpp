@@ -61,7 +61,9 @@ class DetectionDataset {
     } else {
       QCNET_CHECK(dataset.open_yolo(root, split));
     }
-    if (dataset.items_.empty()) return qcnet::Error(path + ": there are no pictures in it");
+    if (dataset.items_.empty())
+      return qcnet::Error(path +
+                          ": there are no pictures in it; of a YOLO folder's splits name one, --split test");
     return dataset;
   }
 

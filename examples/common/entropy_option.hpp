@@ -12,7 +12,7 @@
 namespace examples {
 
 inline CLI::Option* add_entropy_option(CLI::App& app, std::string& path, const std::string& what) {
-  return app.add_option("--entropy-model", path, what + " (.entropy.safetensors)");
+  return app.add_option("--entropy-model", path, what + " (.entropy.safetensors)")->check(named());
 }
 
 /// Those in the file at `path`, if there is one, for the files of `deployment`.

@@ -34,6 +34,11 @@ inline CLI::Validator from_zero_to_one() {
   return number_that([](double n) { return n >= 0 && n <= 1; }, "from 0 to 1");
 }
 
+/// Of an option that names a file: an empty name is an unset variable of a script.
+inline CLI::Validator named() {
+  return {[](const std::string& text) { return text.empty() ? "the name is empty" : std::string(); }, ""};
+}
+
 /// Adds --threads, which holds from then on. One thread is the default: it is what a small node has, and
 /// small models gain nothing from more.
 inline void add_threads_option(CLI::App& app) {

@@ -30,8 +30,8 @@ inline qcnet::Result<void> write_message(std::ostream& stream, std::span<const s
 }
 
 /// The next message; nothing at the end of the stream. Error: the stream cannot be read, ends within a
-/// message, or announces one of more than `longest` bytes, behind which no next message can be found. Memory
-/// grows with what comes, not with what is announced.
+/// message, or announces one of no byte or of more than `longest`, behind which no next message can be found.
+/// Memory grows with what comes, not with what is announced.
 inline qcnet::Result<std::optional<std::vector<std::byte>>> read_message(std::istream& stream,
                                                                          std::size_t longest) {
   char length[4];
@@ -42,8 +42,8 @@ inline qcnet::Result<std::optional<std::vector<std::byte>>> read_message(std::is
   const qcnet::Error cut_off("the stream ends within a frame; was its sender stopped?");
   if (stream.gcount() != sizeof length) return cut_off;
   const std::size_t size = qcnet::load_le<std::uint32_t>(length);
-  if (size > longest)
-    return qcnet::Error("the next frame claims " + std::to_string(size) + " bytes, at most " +
+  if (size == 0 || size > longest)
+    return qcnet::Error("the next frame claims " + std::to_string(size) + " bytes; at least 1 and at most " +
                         std::to_string(longest) + " are allowed; is this a stream of frames?");
   std::vector<std::byte> bytes;
   while (bytes.size() < size) {

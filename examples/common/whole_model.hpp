@@ -2,6 +2,8 @@
 // or Darknet's own file of a YOLOv3-Tiny.
 #pragma once
 
+#include "program.hpp"
+
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -35,6 +37,7 @@ struct PreprocessOptions {
                     ->delimiter(',')
                     ->allow_extra_args(false)};
     for (CLI::Option* option : options_) option->capture_default_str()->group(group);
+    for (CLI::Option* pixels : {options_[0], options_[1]}) pixels->check(from_zero());
   }
 
   /// For the file at `path`, which says it itself. Error: one of the options was given.

@@ -264,7 +264,19 @@ cp all-frames frames
 bad 1 "cannot be read" "$bin/server" "$server" --quiet <.
 bad 1 "stdout: cannot be written" bash -c '"$0" "$1" --quiet <frames >/dev/full' "$bin/server" "$server"
 bad 1 "holds packets" "$bin/info" packet-frames
-bad 1 "cannot take both" "$bin/evaluate" pictures "$node" "$server" --json table.json --predictions table.json
+bad 1 "stdout: cannot be written" bash -c '"$0" "$1" --quiet <frames | true; exit ${PIPESTATUS[0]}' "$bin/server" "$server"
+bad 1 "cannot be written" bash -c 'ulimit -f 4; exec "$0" "$1" pictures -o new-frames' "$bin/node" "$node"
+bad 1 "claims 0 bytes" "$bin/server" "$server" --quiet </dev/zero
+bad 1 "no regular file" "$bin/info" /dev/stdin < <(cat frames)
+bad 1 "says itself how pictures are prepared" "$bin/info" "$node" --size 8
+bad 2 "--max-bytes" "$bin/server" "$server" --max-bytes -1
+bad 2 "--mtu" "$bin/evaluate" pictures "$node" "$server" --mtu -1
+bad 2 "the name is empty" "$bin/node" "$node" pictures -o ""
+bad 2 "the name is empty" "$bin/evaluate" pictures "$node" "$server" --json ""
+bad 1 "is named twice" "$bin/evaluate" pictures "$node" "$server" "./$(realpath --relative-to . "$server")"
+bad 1 "cannot take both" "$bin/evaluate" pictures "$node" "$server" --json table.json --predictions ./table.json
+bad 1 "takes a new connection" bash -c '"$0" "$1" pictures/0/0.png --quiet | cat frames - | "$2" "$3" --strict --quiet >/dev/null' "$bin/node" "$node" "$bin/server" "$server"
+good "101 frames answered" bash -c '"$0" "$1" pictures/0/0.png --quiet --number-from 101 | cat frames - | "$2" "$3"' "$bin/node" "$node" "$bin/server" "$server"
 ln -s linked-table link
 good "unpartitioned" "$bin/evaluate" pictures "$node" "$server" --limit 2 --json link
 [ -L link ] && grep -q unpartitioned linked-table || wrong "a link is written through"

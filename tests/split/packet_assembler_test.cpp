@@ -137,7 +137,9 @@ TEST_CASE("assembler: a newer frame waits until the one begun is finished, an ol
   const auto first = cut(random_frame(small, 5), 36), second = cut(random_frame(small, 9), 36),
              third = cut(random_frame(small, 10), 36);
   CHECK(said(assembler, second[0]).empty());
-  CHECK(said(assembler, first[0]) == "a packet of frame 5 comes after frame 9: it was replayed or overtaken");
+  CHECK(said(assembler, first[0]) ==
+        "a packet of frame 5 comes after frame 9: it was replayed or overtaken, or its node began anew, "
+        "which takes a new connection");
   CHECK(said(assembler, third[0]) == "newer");
   CHECK(said(assembler, second[1]).empty());
   CHECK(assembler.missing() == 4);

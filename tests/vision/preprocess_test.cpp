@@ -97,6 +97,11 @@ TEST_CASE("Settings and images that make no sense are refused") {
   CHECK(message({8, 8, 8, {0}, {1, 1, 1}}).find("found 1 and 3") != std::string::npos);
   CHECK(message({8, 8, 8, {0}, {0}}) == "preprocessing: a standard deviation is not positive");
   CHECK(message({8, 8, 8, {0}, {NAN}}) == "preprocessing: a standard deviation is not positive");
+  using Scale = std::pair<float, float>;  // mean and deviation
+  for (const Scale& scale :
+       {Scale{NAN, 1.0f}, {INFINITY, 1.0f}, {0.0f, INFINITY}, {1e38f, 1e-3f}, {0.0f, 1e-40f}})
+    CHECK(message({8, 8, 8, {scale.first}, {scale.second}}) ==
+          "preprocessing: with this mean and standard deviation pixels would be no numbers");
 
   const Preprocess preprocess{8, 8, 8, mean, deviation};
   CHECK(preprocess(Image{}).error().message() == "the image [0, 0, 0] has no pixels");

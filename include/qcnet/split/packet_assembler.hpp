@@ -50,7 +50,8 @@ class PacketAssembler {
       return Error("a packet of frame " + std::to_string(packet.sequence) + what);
     };
     if (newest_ && packet.sequence < *newest_)
-      return wrong(" comes after frame " + std::to_string(*newest_) + ": it was replayed or overtaken");
+      return wrong(" comes after frame " + std::to_string(*newest_) +
+                   ": it was replayed or overtaken, or its node began anew, which takes a new connection");
     const bool same = newest_ && packet.sequence == *newest_;
     if (same && !begun()) return wrong(" comes after that frame was finished");
     if (begun() && !same) return Added::newer;

@@ -18,7 +18,7 @@ class ReplayGuard {
   Result<void> accept(std::uint64_t sequence) {
     if (last_ && sequence <= *last_)
       return Error("frame " + std::to_string(sequence) + " comes after frame " + std::to_string(*last_) +
-                   ": it was replayed or overtaken");
+                   ": it was replayed or overtaken, or its node began anew, which takes a new connection");
     last_ = sequence;
     return {};
   }

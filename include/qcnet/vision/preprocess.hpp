@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -49,8 +50,11 @@ struct Preprocess {
                    std::to_string(mean.size()) + " and " + std::to_string(std.size()));
     if (letterbox && resize != 0)
       return Error("preprocessing: a letterbox takes no resize, found " + std::to_string(resize));
-    for (const float value : std)
-      if (!(value > 0)) return Error("preprocessing: a standard deviation is not positive");
+    for (std::size_t c = 0; c < mean.size(); ++c) {
+      if (!(std[c] > 0)) return Error("preprocessing: a standard deviation is not positive");
+      if (!std::isfinite(std[c]) || !std::isfinite(mean[c] / std[c]) || !std::isfinite(1 / std[c]))
+        return Error("preprocessing: with this mean and standard deviation pixels would be no numbers");
+    }
     return {};
   }
 
