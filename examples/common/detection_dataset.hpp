@@ -62,8 +62,8 @@ class DetectionDataset {
       QCNET_CHECK(dataset.open_yolo(root, split));
     }
     if (dataset.items_.empty())
-      return qcnet::Error(path +
-                          ": there are no pictures in it; of a YOLO folder's splits name one, --split test");
+      return qcnet::Error(path + ": there are no pictures in it" +
+                          (split.empty() ? "; if they are in splits, name one: --split test" : ""));
     return dataset;
   }
 

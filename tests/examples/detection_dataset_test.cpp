@@ -104,7 +104,8 @@ TEST_CASE("A YOLO folder") {
 
   folder.write("labels/val/a.txt", "2 0.5 0.5 1 1");
   CHECK(dataset.get(0).error().message() == labels + ": line 1: the class is not a whole number from 0 to 1");
-  CHECK(detection_problem(folder.path) == folder.path + ": there are no pictures in it");
+  CHECK(detection_problem(folder.path) ==
+        folder.path + ": there are no pictures in it; if they are in splits, name one: --split test");
   CHECK(detection_problem(folder.path, "dev").starts_with(folder.path + "/images/dev: cannot be listed: "));
   folder.write("classes.txt", "\n");
   CHECK(detection_problem(folder.path, "val") == folder.path + "/classes.txt: names no class");
