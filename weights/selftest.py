@@ -796,7 +796,7 @@ class EndToEnd(unittest.TestCase):
                     torch.testing.assert_close(value, saved["model"][key], rtol=0, atol=0 if exact else 1e-3)
             with self.assertRaisesRegex(SystemExit, "base.pt is of another model: give --architecture vit --model small "
                                                     "--set size=32 patch=4 depth=1 heads=2 width=32"):
-                self.train_here(*vit[:6], "--epochs", 0, "--pretrained", root / "base.pt", "--out", root / "again.pt")
+                self.train_here(*vit[:4], "--epochs", 0, "--pretrained", root / "base.pt", "--out", root / "again.pt")
 
     def test_a_pretrained_detector_keeps_its_anchors(self):
         with tempfile.TemporaryDirectory() as scratch:

@@ -31,8 +31,8 @@ def checkpoint(path, *keys):
 def read_text(path):
     try:
         return path.read_text()
-    except UnicodeDecodeError:
-        raise FileError(f"{path}: is no text") from None
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: is no text: {error}") from None
 
 
 def read_json(path, *keys):
