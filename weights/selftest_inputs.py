@@ -144,6 +144,10 @@ class Files(unittest.TestCase):
         self.assertIn(f"{path}: is of another model: ", self.says(checkpoint.load))
         checkpoint.parts["optimizer"] = None
         self.assertIn("which has model, optimizer, history", self.says(checkpoint.load))
+        torch.save({"settings": {}, "classes": ["a", "b"], "history": []}, path)
+        checkpoint = loop.Checkpoint(Runtime(bf16=False), path, True, {"settings": {}, "classes": ["a", "c"]})
+        with self.assertRaisesRegex(SystemExit, "was trained for other classes; give the same --data again"):
+            checkpoint.load()
         safetensors.save(self.root / "file.safetensors", {}, {"qcnet.role": "model"})
         file = self.root / "file.safetensors"
         self.assertIn("which has qcnet.specification, qcnet.input", self.says(base.read, file, dataset))
@@ -228,7 +232,8 @@ class Datasets(unittest.TestCase):
 
     def test_options_that_a_dataset_does_not_have(self):
         for name, options, says in (("cifar10", {"size": 224, "resize": 256}, "has no --size, --resize"),
-                                    ("bccd", {"resize": 256, "size": 416}, "has no --resize;")):
+                                    ("bccd", {"resize": 256, "size": 416}, "has no --resize;"),
+                                    ("folder", {"resize": 100}, "--resize 100 is less than --size 224")):
             with self.assertRaisesRegex(SystemExit, says):
                 data.load(name, self.root, **options)
 

@@ -1,5 +1,7 @@
 """Checks of the study's records and of what it finds in a folder, part of selftest.py."""
 
+import contextlib
+import io
 import json
 import subprocess
 import tempfile
@@ -95,6 +97,16 @@ class Study(unittest.TestCase):
         left.wait()
         with study.alone(self.cell, arguments):
             pass
+
+    def test_options_that_a_mode_leaves_out_are_refused(self):
+        for options, says in ((["--quick", "--cuts", "layer1"], "--quick has no --cuts"),
+                              (["--shipped", "--seeds", "0"], "--shipped has no --seeds"),
+                              (["--data", str(self.folder / "none")], "none is no folder")):
+            said = io.StringIO()
+            with mock.patch("sys.argv", ["study.py", "--evaluate", "evaluate", *options]), \
+                    contextlib.redirect_stderr(said), self.assertRaises(SystemExit):
+                study.parse()
+            self.assertIn(says, said.getvalue())
 
     def test_a_test_set_is_unpacked_by_several_at_once(self):
         with zipfile.ZipFile(self.folder / "cifar10-test.zip", "w") as archive:
