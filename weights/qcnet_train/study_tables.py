@@ -130,6 +130,12 @@ def table(family, found):
     return "\n".join([*lines, "| bytes of a frame of one bit a feature | " + " | ".join(map(str, sent)) + " |"])
 
 
+def control_at(found, place):
+    """The control's rows of a cut: it is the same with any patch and rate."""
+    return next((methods["control"] for other, methods in found.items()
+                 if (other.family, other.cut) == (place.family, place.cut) and "control" in methods), [])
+
+
 def components(found):
     """Principal components at every cut, size of patches and rate."""
     columns = ("klt", "klt-qcnet", "klt-finetuned", "klt-qcnet-finetuned")
@@ -139,9 +145,7 @@ def components(found):
         if "klt" in methods:
             whole = next((of["unpartitioned"][:1] for other, of in found.items()
                           if other.family == place.family and "unpartitioned" in of), [])
-            control = next((of["control"] for other, of in found.items()
-                            if (other.family, other.cut) == (place.family, place.cut) and "control" in of), [])
-            cells = [cell(rows) for rows in (*(methods.get(name, []) for name in columns), control, whole)]
+            cells = [cell(rows) for rows in (*(methods.get(name, []) for name in columns), control_at(found, place), whole)]
             lines.append(f"| {place.family}, `{place.cut}` | {place.patch}x{place.patch} | {place.rate:g} | "
                          f"{methods['klt'][0]['bytes']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -240,8 +244,8 @@ def ways(found):
 
 def margins(found):
     """How far the QCNet is ahead of the other methods that send as many bytes, at every cut."""
-    lines = ["| model, cut | frozen: QCNet less dequantization | less autoencoder | on components, less autoencoder | tuned: best other way | "
-             "QCNet, less that | on components, less that | less control |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| model, cut | frozen: QCNet less dequantization | less autoencoder | on components, less autoencoder | best other way | "
+             "tuned QCNet, less that | on components, less that | less control |", "|---|---|---|---|---|---|---|---|"]
     for family in FAMILIES.values():
         for place in (Place(family.name, cut, 1, 1) for cut in family.cuts):
             of, at = of_as_many_bytes(found, place)
@@ -250,13 +254,11 @@ def margins(found):
                 continue
             first = best(others)
             tuned = of.get("klt-qcnet-finetuned", [])
-            control = next((m["control"] for p, m in found.items() if tuned and (p.family, p.cut) == (at.family, at.cut) and "control" in m),
-                           of.get("control"))
             where = "" if at == place or not tuned else f" (`{at.cut}`)"
             cells = [difference(of.get("qcnet"), of.get("lloyd-max")), difference(of.get("qcnet"), of.get("autoencoder")),
                      difference(of.get("klt-qcnet"), of.get("autoencoder")), f"{first} {cell(others[first])}",
                      difference(of.get("qcnet-finetuned"), others[first]), difference(tuned, others[first]) + where,
-                     difference(tuned or of.get("qcnet-finetuned"), control)]
+                     difference(tuned or of.get("qcnet-finetuned"), control_at(found, at if tuned else place))]
             lines.append(f"| {place.family}, `{place.cut}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
