@@ -1,4 +1,5 @@
 // What is in this file? Models, nodes, servers, state_dicts and recorded frames; runs their check inputs.
+#include "common/entropy_option.hpp"
 #include "common/measure.hpp"
 #include "common/program.hpp"
 #include "common/stream.hpp"
@@ -9,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
+#include <optional>
 #include <sstream>
 
 #include <qcnet/qcnet.hpp>
@@ -237,11 +239,12 @@ void describe_frame(std::ostream& out, const Frame& frame) {
 }
 
 /// One frame, or a stream of them as node writes it.
-Result<void> describe_frames(std::ostream& out, const std::string& path, bool stream) {
+Result<void> describe_frames(std::ostream& out, const std::string& path, bool stream,
+                             const qcnet::ExpectedFrame& expected) {
   std::ifstream file(path, std::ios::binary);
   if (!stream) {
     QCNET_TRY(const auto mapped, qcnet::io::MappedFile::open(path));
-    const auto frame = Frame::parse(mapped.bytes());
+    const auto frame = Frame::parse(mapped.bytes(), expected);
     if (!frame) return frame.error().in(path);
     out << path << ": frame " << frame.value().sequence() << ", " << mapped.bytes().size() << " bytes\n";
     describe_frame(out, frame.value());
@@ -254,7 +257,7 @@ Result<void> describe_frames(std::ostream& out, const std::string& path, bool st
     const auto message = read_message(file, Frame::max_bytes);
     if (!message) return message.error().in(where);
     if (!message->has_value()) break;
-    const auto frame = Frame::parse(**message);
+    const auto frame = Frame::parse(**message, expected);
     if (!frame) return frame.error().in(where);
     if (count == 0) describe_frame(first, frame.value());
     bytes += message->value().size();
@@ -263,7 +266,8 @@ Result<void> describe_frames(std::ostream& out, const std::string& path, bool st
   return {};
 }
 
-Result<void> describe(std::ostream& out, const std::string& path, const PreprocessOptions& options) {
+Result<void> describe(std::ostream& out, const std::string& path, const PreprocessOptions& options,
+                      const qcnet::ExpectedFrame& expected) {
   std::error_code error;
   if (const auto type = std::filesystem::status(path, error).type();
       type == std::filesystem::file_type::fifo || type == std::filesystem::file_type::character)
@@ -271,8 +275,8 @@ Result<void> describe(std::ostream& out, const std::string& path, const Preproce
   char start[8] = {};
   std::ifstream(path, std::ios::binary).read(start, sizeof start);
   const std::string_view magic(start, sizeof start);
-  if (magic.starts_with("QCNF")) return describe_frames(out, path, false);
-  if (magic.ends_with("QCNF")) return describe_frames(out, path, true);
+  if (magic.starts_with("QCNF")) return describe_frames(out, path, false, expected);
+  if (magic.ends_with("QCNF")) return describe_frames(out, path, true, expected);
   if (magic.starts_with("QCNP") || magic.ends_with("QCNP"))
     return qcnet::Error(path + ": holds packets of frames, which server reads");
   return describe_weights(out, path, options);
@@ -286,15 +290,21 @@ int main(int argc, char** argv) {
       "info");
   app.footer("Example: info resnet-cifar10-layer1.node.safetensors resnet50.safetensors frames.bin");
   std::vector<std::string> files;
+  std::string entropy;
   PreprocessOptions preprocess;
   app.add_option("FILES", files, "A model, a node, a server, a torchvision state_dict or frames of node")
       ->required();
+  add_entropy_option(app, entropy, "By which bits of frames are coded, if they are");
   preprocess.add_to(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
+    std::optional<qcnet::EntropyModels> models;
+    if (!entropy.empty()) {
+      QCNET_TRY(models, qcnet::EntropyModels::load(entropy));
+    }
     for (const std::string& file : files) {
       std::ostringstream out;  // a file that turns out bad is not half described
-      QCNET_CHECK(describe(out, file, preprocess));
+      QCNET_CHECK(describe(out, file, preprocess, {.models = models ? &*models : nullptr}));
       std::cout << out.str();
     }
     return {};

@@ -9,6 +9,7 @@
 #include "common/trial_pictures.hpp"
 #include "common/ways.hpp"
 
+#include <cmath>
 #include <filesystem>
 #include <iomanip>
 #include <sstream>
@@ -18,6 +19,15 @@ namespace {
 using namespace examples;
 using qcnet::Error, qcnet::Result;
 using Sends = Way::Sends;
+
+/// Of an option that takes all names behind it.
+CLI::Validator no_weights() {
+  return {[](const std::string& name) {
+            return name.ends_with(".safetensors") ? name + " is a file of weights: name it before the options"
+                                                  : std::string();
+          },
+          ""};
+}
 
 /// All of the command line but files.
 struct Options {
@@ -60,6 +70,7 @@ struct Options {
     group = "Pictures";
     app.add_option("--pictures", pictures,
                    "Pictures, or a dataset as node takes it: what to send, and what to compress")
+        ->check(no_weights())
         ->group(group);
     app.add_option("--split", split, "Of a folder of pictures with boxes only train, val or test")
         ->group(group);
@@ -95,6 +106,8 @@ class Planner {
   static Result<Planner> make(const std::vector<std::string>& files, const PreprocessOptions& preprocess,
                               const Options& options, const std::vector<std::string>& results) {
     QCNET_TRY(auto model, CuttableModel::load(files, preprocess));
+    if (options.bounds.accuracy && !model.knows_accuracy && results.empty())
+      return Error("--min-accuracy: no accuracy is known; give deployments, or --results of evaluate --json");
     QCNET_TRY(auto pictures,
               TrialPictures::open(options.pictures, options.split, options.limit, model.preprocess));
     Planner planner(std::move(model), options, std::move(pictures));
@@ -118,9 +131,10 @@ class Planner {
     }
     plan.ways.insert(plan.ways.end(), on_node.begin(), on_node.end());
 
+    for (const Way& way : plan.ways)
+      if (!std::isfinite(way.total_ms() + way.millijoules))
+        return Error("a time or an energy is beyond all numbers: check the link's options and the scales");
     const bool known = std::ranges::any_of(plan.ways, [](const Way& w) { return w.accuracy.has_value(); });
-    if (options_.bounds.accuracy && !known)
-      return Error("--min-accuracy: no accuracy is known; give deployments, or --results of evaluate --json");
     plan.goal = !options_.goal.empty() ? options_.goal : known ? "accuracy" : "latency";
     const Goal goal = static_cast<Goal>(std::ranges::find(goals, plan.goal) - std::begin(goals));
     plan.best = best(plan.ways, options_.bounds, goal);
@@ -376,8 +390,8 @@ int main(int argc, char** argv) {
   PreprocessOptions preprocess;
   app.add_option("FILES", files, "A whole model, or nodes and servers of deployments of one model")
       ->required();
-  app.add_option("--results", results,
-                 "What evaluate --json measured: accuracies, instead of the files' own");
+  app.add_option("--results", results, "What evaluate --json measured: accuracies, instead of the files' own")
+      ->check(no_weights());
   app.add_option("--json", json_path, "Also write all figures to this file, for plan.py to plot");
   add_threads_option(app);
   options.add_to(app);

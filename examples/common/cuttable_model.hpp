@@ -44,6 +44,7 @@ struct CuttableModel {
   bool finds_boxes;
   std::string metric = "accuracy";
   std::optional<double> accuracy = {};  ///< percent, uncut
+  bool knows_accuracy = false;          ///< that, or a method's
   std::function<qcnet::Result<UncutModel>(const qcnet::Arithmetic&)> uncut = {};
   /// Each makes a cut: not all at once, as each has weights packed for its maps.
   std::vector<std::function<qcnet::Result<TriableCut>()>> cuts = {};
@@ -135,6 +136,7 @@ inline qcnet::Result<CuttableModel> load_whole(const std::string& path, const Pr
   CuttableModel model{whole.about.name, preprocess, whole.about.anchors.has_value()};
   model.metric = qcnet::io::detail::printable(file.metadata("qcnet.metric").value_or(model.metric));
   QCNET_TRY(model.accuracy, percent(file, path, "qcnet.accuracy.unpartitioned"));
+  model.knows_accuracy = model.accuracy.has_value();
   model.uncut = [layers, preprocess](const qcnet::Arithmetic& arithmetic) -> qcnet::Result<UncutModel> {
     QCNET_TRY(auto made, qcnet::Executor::make(layers, preprocess.output_shape(), arithmetic));
     const std::size_t bytes = bytes_of(made);
@@ -225,6 +227,9 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     }
     QCNET_TRY(auto node, qcnet::Node::load(path));
     const qcnet::Deployment& about = node.deployment();
+    for (const Deployed& cut : cuts)
+      if (cut.node->deployment().hash == about.hash)
+        return qcnet::Error(path + ": is the same node as " + cut.path + "; name it once");
     if (!cuts.empty() && about.name != model.name)
       return qcnet::Error(path + ": is of the model " + about.name + ", the files before it are of " +
                           model.name);
@@ -233,6 +238,7 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     model.finds_boxes = about.anchors.has_value();
     model.metric = qcnet::io::detail::printable(file.metadata("qcnet.metric").value_or(model.metric));
     QCNET_TRY(model.accuracy, percent(file, path, "qcnet.accuracy.unpartitioned"));
+    model.knows_accuracy = model.knows_accuracy || model.accuracy;
     cuts.push_back({std::make_shared<qcnet::Node>(std::move(node)), path});
   }
   for (const std::string& path : server_paths) {
@@ -240,6 +246,7 @@ inline qcnet::Result<CuttableModel> load_deployments(const std::vector<std::stri
     QCNET_TRY(Deployed* const owner, owner_of(path, server.deployment().hash, cuts));
     QCNET_TRY(const auto file, qcnet::io::Safetensors::open(path));
     QCNET_TRY(const auto accuracy, percent(file, path, "qcnet.accuracy"));
+    model.knows_accuracy = model.knows_accuracy || accuracy;
     owner->methods.push_back({std::make_shared<qcnet::Server>(std::move(server)), path, accuracy});
   }
   for (const std::string& path : entropy_paths) {

@@ -48,21 +48,23 @@ class Unfinished {
 };
 
 /// Writes to a file of its own beside `path` until `commit` renames it; without `commit` nothing remains.
-/// What is no regular file (a pipe, /dev/null, a link) is written directly.
+/// A file that was there before leaves its permissions. What is no regular file (a pipe, /dev/null, a link)
+/// is written directly.
 class OutputFile {
  public:
   static qcnet::Result<OutputFile> open(const std::string& path) {
     OutputFile file;
     std::error_code error;
     if (std::filesystem::is_directory(path, error)) return qcnet::Error(path + ": is a folder");
-    const auto type = std::filesystem::symlink_status(path, error).type();
-    const bool replace =
-        type == std::filesystem::file_type::not_found || type == std::filesystem::file_type::regular;
+    const auto before = std::filesystem::symlink_status(path, error);
+    const bool exists = before.type() == std::filesystem::file_type::regular;
+    const bool replace = exists || before.type() == std::filesystem::file_type::not_found;
     file.path_ = path;
     file.part_ = replace ? path + "." + std::to_string(getpid()) + ".part" : path;
     file.stream_.open(file.part_, std::ios::binary);
     if (!file.stream_) return qcnet::Error(path + ": cannot be created; may this folder be written?");
     if (replace) Unfinished::add(file.part_);
+    if (exists) std::filesystem::permissions(file.part_, before.permissions(), error);
     return file;
   }
 

@@ -44,6 +44,16 @@ TEST_CASE("A file appears whole, or stays what it was") {
   CHECK(files_in(folder) == 2);
 }
 
+TEST_CASE("A file that is written anew keeps its permissions") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("old", "old");
+  const auto mode = std::filesystem::perms{0640};
+  std::filesystem::permissions(path, mode);
+  auto file = OutputFile::open(path).value();
+  CHECK(file.commit().ok());
+  CHECK(std::filesystem::status(path).permissions() == mode);
+}
+
 TEST_CASE("Two processes that write one file leave the one's or the other's, whole") {
   const TemporaryFolder folder;
   const std::string path = folder.path + "/file";

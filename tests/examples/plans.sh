@@ -77,6 +77,9 @@ bad 2 "--latency: -1 is not a number from 0 on" plan "${deployments[@]}" --laten
 bad 2 "--link, or --goodput with --energy-per-byte" "$bin/plan" "${deployments[@]}" --goodput 1000
 bad 2 "--link" "$bin/plan" "${deployments[@]}" --link pigeon
 bad 2 "--node-scale" plan "${deployments[@]}" --node-scale 0
+bad 2 "--pictures: $server is a file of weights: name it before the options" plan "$node" --pictures pictures "$server"
+bad 1 "is the same node as" plan "$node" "$node" "$server"
+bad 1 "beyond all numbers" plan "$node" "$server" --node-power 1e308 --node-scale 1e308
 bad 1 "no file of a server" plan "$node"
 bad 1 "the file of its node" plan "$server"
 bad 1 "the file of its node" plan "$node" "$server" server-hash.safetensors

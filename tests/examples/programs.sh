@@ -118,6 +118,8 @@ receive --entropy-model "$entropy" >from-file && cmp -s piped from-file || wrong
 bad 1 "the file that its node was given" "$bin/server" "$server" --strict <frames
 bad 1 "the file that its node was given" "$bin/info" frames
 good "16 channels, 6 neighbors" "$bin/info" "$entropy"
+good "compressed" "$bin/info" frames --entropy-model "$entropy"
+bad 1 "holds entropy models, expected a node file" "$bin/node" "$entropy" pictures -o new-frames
 good "by its entropy model" evaluate pictures "$node" "$server" --entropy-model "$entropy"
 good "coded" "$bin/plan" "$node" "$server" "$entropy" --pictures pictures --limit 2 --link ble
 bad 1 "of another node" "$bin/node" "$other" pictures --entropy-model "$entropy" -o new-frames

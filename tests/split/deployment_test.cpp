@@ -86,6 +86,8 @@ TEST_CASE("a wrong role or version is an error that says which") {
         "deployment format 2 is not supported, this build reads format 1");
   CHECK(read(WeightsFile::golden("resnet_basic"), "node").error().message() ==
         "metadata \"qcnet.format\" is missing; is this a file made by qcnet's export?");
+  CHECK(read(WeightsFile().set_metadata("qcnet.role", "entropy"), "node").error().message() ==
+        "holds entropy models, expected a node file");
 }
 
 TEST_CASE("what a hostile file says about itself reaches the terminal without its control characters") {

@@ -226,6 +226,8 @@ inline Result<void> check_patch(const Deployment& d) {
 
 inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::string_view role) {
   const detail::MetadataReader metadata(file);
+  if (file.metadata("qcnet.role") == "entropy")  // which is of no format
+    return Error("holds entropy models, expected a " + std::string(role) + " file");
   QCNET_TRY(const std::string_view format, metadata.text("qcnet.format"));
   if (format != "1")
     return Error("deployment format " + io::detail::printable(format) +
