@@ -184,6 +184,11 @@ TEST_CASE("what is wrong with a resnet's file is said by the tensor's name") {
   CHECK(error_of(WeightsFile(good).poke("bn1.running_var", 1, -0.5f)) ==
         "bn1.running_var: a variance is negative");
 
+  CHECK(error_of(WeightsFile(good).set("layer1.0.se.fc1.weight", {4, 4, 1, 1})) ==
+        "layer1.0.se.fc1.weight: no block of a ResNet has this; is it another network?");
+  CHECK(
+      contains(error_of(WeightsFile(good).keep({"fc."}).set("conv1.0.weight", {24, 3, 3, 3})),  // ShuffleNet
+               "holds a model of no known family"));
   CHECK(contains(error_of(WeightsFile(good).keep({"golden"}).set_metadata("qcnet.architecture", "resnet")),
                  "holds no ResNet"));
   CHECK(contains(error_of(WeightsFile(good).keep({"golden"})),

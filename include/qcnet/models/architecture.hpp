@@ -1,6 +1,7 @@
 // The model families, by the name a file gives itself.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -17,8 +18,14 @@ inline std::string_view architecture(const io::Safetensors& weights) {
   for (const char* part : {"block.0.weight", "layer_scale"})  // EfficientNet has features.1.0.block, too
     if (weights.find(std::string("features.1.0.") + part) != nullptr) return "convnext";
   if (weights.find("layers.0.conv.weight") != nullptr) return "yolov3-tiny";
-  for (const char* part : {"conv1.", "layer1.", "layer2.", "layer3.", "layer4.", "fc."})
+  if (weights.find("conv1.weight") != nullptr) return "resnet";
+  for (const char* part : {"layer1.", "layer2.", "layer3.", "layer4."})
     if (holds_any(weights, part)) return "resnet";
+  // Many families end in fc: it counts where there is nothing else.
+  const bool classifier_alone = std::ranges::all_of(weights.tensors(), [](const auto& tensor) {
+    return tensor.first.starts_with("fc.") || tensor.first.starts_with("qcnet.");
+  });
+  if (classifier_alone && holds_any(weights, "fc.")) return "resnet";
   return {};
 }
 

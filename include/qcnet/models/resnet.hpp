@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <string>
@@ -119,8 +120,23 @@ class ResNetBuilder {
     return {};
   }
 
+  /// A relative's block has more (SE-ResNet, say): without it, it would be another network.
+  Result<void> check_modules(const std::string& block) const {
+    static constexpr std::string_view known[] = {"conv1", "bn1", "conv2",     "bn2",
+                                                 "conv3", "bn3", "downsample"};
+    for (auto at = file_.tensors().lower_bound(block + "."); at != file_.tensors().end(); ++at) {
+      const std::string_view name = at->first;
+      if (!name.starts_with(block + ".")) break;
+      const std::string_view rest = name.substr(block.size() + 1);
+      if (std::ranges::find(known, rest.substr(0, rest.find('.'))) == std::end(known))
+        return Error(io::detail::printable(name) + ": no block of a ResNet has this; is it another network?");
+    }
+    return {};
+  }
+
   /// Bottleneck if there is a third convolution, else basic.
   Result<void> block(const std::string& name, std::size_t stride) {
+    QCNET_CHECK(check_modules(name));
     const bool bottleneck = has(name + ".conv3.weight");
     const Network::Value entry = network_.output();
     if (channels_ == 0) QCNET_CHECK(read_channels(name + ".conv1.weight"));
