@@ -136,6 +136,17 @@ TEST_CASE("entropy_model: coding allocates nothing, and the largest sums that ma
 }
 
 TEST_CASE("entropy_model: what cannot be is said") {
+  {
+    const EntropyModel model = random_parts(9, 2, 1).model();
+    Bitplane map({1, 2, 2, 8});
+    Bytes code(64);
+    bits::RangeEncoder encoder(code);
+    CHECK_THROWS_WITH(encode_bits(map, &model, encoder),
+                      "an entropy model of 9 channels cannot code a map [1, 2, 2, 8]");
+    bits::RangeDecoder decoder(code);
+    CHECK_THROWS_WITH(decode_bits(decoder, &model, map),
+                      "an entropy model of 9 channels cannot code a map [1, 2, 2, 8]");
+  }
   const Parts good = random_parts(3, 2, 1);
   Parts bad = good;
   bad.neighbors[1] = {0, 1};

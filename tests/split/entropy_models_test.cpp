@@ -197,13 +197,17 @@ TEST_CASE("entropy_models: what is wrong with a file is said") {
   bad = good;
   CHECK(models_error(bad.set("layer2.bias", {4, 9})).find("layer2.bias: expected shape [5, 9]") == 0);
   bad = good;
+  CHECK(models_error(bad.set("layer2.bias", {45})) == "layer2.bias: expected 2 dimensions, found shape [45]");
+  bad = good;
+  CHECK(models_error(bad.set("\x1b[2J.bias", {5, 9})) == "?[2J.bias: there is no map of that name");
+  bad = good;
   CHECK(models_error(bad.set("layer2.own", {9, 8})).find("layer2.own: expected shape [9, 9]") == 0);
   bad = good;
   CHECK(models_error(bad.poke("layer2.own", 1, 0.5f)) ==
-        "layer2.own: must be whole numbers of 16 bits, found 0.500000");
+        "layer2.own: must be whole numbers from -32767 to 32767, found 0.500000");
   bad = good;
   CHECK(models_error(bad.poke("layer2.weights", 1, 40000)) ==
-        "layer2.weights: must be whole numbers of 16 bits, found 40000.000000");
+        "layer2.weights: must be whole numbers from -32767 to 32767, found 40000.000000");
   bad = good;
   CHECK(models_error(bad.poke("layer2.weights", 1, std::numeric_limits<float>::quiet_NaN())).find("NaN") !=
         std::string::npos);

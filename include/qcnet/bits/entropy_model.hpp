@@ -183,7 +183,11 @@ template <class Byte, class Coder>
 class ModeledMapCoder {
  public:
   ModeledMapCoder(const BitView<Byte>& map, const EntropyModel& model, Coder& coder)
-      : map_(map), model_(model), coder_(coder), odds_(model) {}
+      : map_(map), model_(model), coder_(coder), odds_(model) {
+    if (map.shape.channels() != model.channels())
+      raise(Error("an entropy model of " + std::to_string(model.channels()) + " channels cannot code a map " +
+                  map.shape.to_string()));
+  }
 
   void run() {
     const CodingGrid grid = CodingGrid::of(map_.shape);
@@ -236,8 +240,9 @@ class ModeledMapCoder {
 
 namespace qcnet::inline QCNET_ABI {
 
-/// Codes the bits of a map `[N, H, W, C]` or `[N, T, C]` with a model of C channels; with none, by what is
-/// learned on the way. Allocates nothing; takes 16 KB of stack.
+/// Codes the bits of a map `[N, H, W, C]` or `[N, T, C]`, whose padding bits are zero, with a model of C
+/// channels; with none, by what is learned on the way. Raises if the model has others. Allocates nothing;
+/// takes 16 KB of stack.
 inline void encode_bits(ConstBitplaneView map, const bits::EntropyModel* model, bits::RangeEncoder& encoder) {
   if (model == nullptr) return encode_bits(map, encoder);
   bits::ModeledMapCoder<const std::uint8_t, bits::RangeEncoder>(map, *model, encoder).run();

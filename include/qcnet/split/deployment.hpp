@@ -149,7 +149,7 @@ class MetadataReader {
   /// The name of a map that a frame can carry.
   Result<std::string> name(std::string_view key) const {
     QCNET_TRY(const std::string_view value, text(key));
-    if (!is_name(value)) return must_be(key, "a name of " + name_rule(), value);
+    if (!MapSpec::is_name(value)) return must_be(key, "a name of " + name_rule(), value);
     return std::string(value);
   }
 
@@ -157,7 +157,7 @@ class MetadataReader {
   Result<std::vector<std::string>> names(std::string_view key) const {
     const std::string_view value = file_.metadata(key).value_or("");
     auto found = split_at(' ', value);
-    if (!std::all_of(found.begin(), found.end(), is_name))
+    if (!std::all_of(found.begin(), found.end(), MapSpec::is_name))
       return must_be(key, "names separated by single spaces, each of " + name_rule(), value);
     return found;
   }
@@ -198,10 +198,6 @@ class MetadataReader {
   }
 
  private:
-  static bool is_name(std::string_view text) {
-    return !text.empty() && text.size() <= MapSpec::max_name &&
-           text.find_first_not_of(MapSpec::name_characters) == std::string_view::npos;
-  }
   static std::string name_rule() {
     return "1 to " + std::to_string(MapSpec::max_name) + " letters, digits, '_', '.' and '-'";
   }

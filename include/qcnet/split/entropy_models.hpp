@@ -15,6 +15,7 @@
 #include <qcnet/bits/entropy_model.hpp>
 #include <qcnet/core/crc32c.hpp>
 #include <qcnet/layers/weights.hpp>
+#include <qcnet/split/map_spec.hpp>
 #include <qcnet/split/model_hash.hpp>
 
 namespace qcnet::inline QCNET_ABI {
@@ -56,6 +57,8 @@ class EntropyModels {
       models.checksum_ = crc32c(tensor.data, models.checksum_);
       if (!name.ends_with(ending)) continue;
       const std::string map = name.substr(0, name.size() - ending.size());
+      if (!MapSpec::is_name(map))
+        return Error(io::detail::printable(name) + ": there is no map of that name");
       QCNET_TRY(bits::EntropyModel model, load_map(file, map));
       maps.emplace(map, std::move(model));
     }
@@ -88,10 +91,8 @@ class EntropyModels {
   EntropyModels() = default;
 
   static Result<bits::EntropyModel> load_map(const io::Safetensors& file, const std::string& map) {
-    const io::TensorInfo& bias = *file.find(map + ".bias");
-    const std::size_t channels = bias.shape.rank() == 2 ? bias.shape.channels() : 0;
-    const io::TensorInfo* found = file.find(map + ".neighbors");
-    const std::size_t count = found != nullptr && found->shape.rank() == 2 ? found->shape[0] : 0;
+    QCNET_TRY(const std::size_t channels, dimension(file, map + ".bias", 1));
+    QCNET_TRY(const std::size_t count, dimension(file, map + ".neighbors", 0));
     if (channels > bits::EntropyModel::max_channels || count > bits::EntropyModel::max_neighbors)
       return Error(map + ": an entropy model of " + std::to_string(channels) + " channels and " +
                    std::to_string(count) + " neighbors is too large");
@@ -106,6 +107,15 @@ class EntropyModels {
     return model;
   }
 
+  /// Of a tensor of two.
+  static Result<std::size_t> dimension(const io::Safetensors& file, const std::string& name, std::size_t i) {
+    const io::TensorInfo* found = file.find(name);
+    if (found == nullptr) return Error(name + ": there is no such tensor");
+    if (found->shape.rank() != 2)
+      return Error(name + ": expected 2 dimensions, found shape " + found->shape.to_string());
+    return found->shape[i];
+  }
+
   static Result<std::vector<std::int16_t>> integers(const io::Safetensors& file, const std::string& name,
                                                     const Shape& shape) {
     QCNET_TRY(const Tensor tensor, load_tensor(file, name, shape));
@@ -113,7 +123,7 @@ class EntropyModels {
     values.reserve(tensor.span().size());
     for (const float x : tensor.span()) {
       if (std::trunc(x) != x || std::fabs(x) > INT16_MAX)
-        return Error(name + ": must be whole numbers of 16 bits, found " + std::to_string(x));
+        return Error(name + ": must be whole numbers from -32767 to 32767, found " + std::to_string(x));
       values.push_back(static_cast<std::int16_t>(x));
     }
     return values;

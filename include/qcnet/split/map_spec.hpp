@@ -7,6 +7,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <qcnet/core/endian.hpp>
@@ -17,12 +18,14 @@ namespace qcnet::inline QCNET_ABI {
 
 /// Name of a cut ("layer2") and the shape of its map, channels last.
 struct MapSpec {
-  /// What a name is made of.
-  static constexpr const char* name_characters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
   static constexpr std::size_t max_name = 64, max_rank = 4;
   std::string name;
   Shape shape;
+
+  /// Whether a map can be called so.
+  static bool is_name(std::string_view text) {
+    return !text.empty() && text.size() <= max_name && has_name_characters(text);
+  }
 
   /// Writes it behind `bytes`. Error: what would not fit its field; the rest `take` judges.
   Result<void> append_to(std::vector<std::uint8_t>& bytes) const {
@@ -49,7 +52,7 @@ struct MapSpec {
     if (rest.size() < name_size) return ends_early;
     MapSpec map{std::string(reinterpret_cast<const char*>(rest.data()), name_size), {}};
     rest = rest.subspan(name_size);
-    if (map.name.find_first_not_of(name_characters) != std::string::npos)
+    if (!has_name_characters(map.name))
       return Error("its name has characters other than letters, digits, '_', '.' and '-'");
     if (!take(rest, rank)) return ends_early;
     if (rank == 0 || rank > max_rank)
@@ -64,6 +67,11 @@ struct MapSpec {
   }
 
  private:
+  static bool has_name_characters(std::string_view text) {
+    return text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") ==
+           std::string_view::npos;
+  }
+
   template <class T>
   static bool take(std::span<const std::byte>& rest, T& number) {
     if (rest.size() < sizeof(T)) return false;
