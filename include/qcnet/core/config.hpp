@@ -3,6 +3,10 @@
 
 #include <qcnet/simd/isa.hpp>
 
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "qcnet: build without -ffast-math and -Ofast: they round bits otherwise, and let NaN pass every check"
+#endif
+
 #define QCNET_VERSION_MAJOR 0
 #define QCNET_VERSION_MINOR 1
 #define QCNET_VERSION_PATCH 0
