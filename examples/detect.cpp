@@ -8,8 +8,12 @@
 #include "common/whole_model.hpp"
 #include "common/write_png.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include <qcnet/qcnet.hpp>
 
@@ -48,17 +52,60 @@ Result<Finder> split(const std::string& node_path, const std::string& server_pat
                 pair.server->deployment().classes};
 }
 
-/// What kind of file MODEL is decides how it runs.
-Result<Finder> load(const std::string& model, const std::string& server, std::size_t size,
-                    const std::string& names) {
-  if (model.ends_with(".weights")) {
-    if (!server.empty()) return Error(model + ": is a whole model, which needs no --server");
+/// What Darknet's .weights do not say, but their cfg.
+struct Darknet {
+  std::size_t size = 416;
+  std::string names, anchors, masks;
+  std::vector<CLI::Option*> given = {};
+
+  void add_to(CLI::App& app) {
+    const auto add = [&](const char* name, auto& value, const char* text) {
+      given.push_back(app.add_option(name, value, text)
+                          ->group("For Darknet's .weights, which say nothing about themselves"));
+      return given.back();
+    };
+    add("--size", size, "Pixels of the square input, a multiple of 32")
+        ->check(CLI::Range(32, 4096))
+        ->capture_default_str();
+    add("--names", names, "Text file with the name of a class on each line (default: 80 unnamed)");
+    auto* const of_anchors =
+        add("--anchors", anchors,
+            "As the cfg has them: \"10,14, 23,27, ...\" (default: the published network's)");
+    auto* const of_masks =
+        add("--masks", masks, "The cfg's of the coarse map, then of the fine one: \"3,4,5, 1,2,3\"");
+    of_anchors->needs(of_masks);
+    of_masks->needs(of_anchors);
+  }
+
+  Result<WholeModel> load(const std::string& path) const {
     if (size % 32 != 0) return Error("--size " + std::to_string(size) + " is not a multiple of 32");
     std::vector<std::string> classes;
     if (!names.empty()) {
       QCNET_TRY(classes, read_class_names(names));
     }
-    QCNET_TRY(auto loaded, WholeModel::load_darknet(model, size, std::move(classes)));
+    if (anchors.empty())
+      return WholeModel::load_darknet(path, size, classes, qcnet::vision::Anchors::published());
+    auto parsed = qcnet::vision::Anchors::parse(spaced(anchors), spaced(masks));
+    if (!parsed) return parsed.error().in("--anchors and --masks");
+    return WholeModel::load_darknet(path, size, classes, *std::move(parsed));
+  }
+
+ private:
+  /// Numbers between commas, which may have spaces, as numbers between spaces.
+  static std::string spaced(std::string list) {
+    std::ranges::replace(list, ',', ' ');
+    std::istringstream in(list);
+    std::string out;
+    for (std::string number; in >> number;) out += (out.empty() ? "" : " ") + number;
+    return out;
+  }
+};
+
+/// What kind of file MODEL is decides how it runs.
+Result<Finder> load(const std::string& model, const std::string& server, const Darknet& darknet) {
+  if (model.ends_with(".weights")) {
+    if (!server.empty()) return Error(model + ": is a whole model, which needs no --server");
+    QCNET_TRY(auto loaded, darknet.load(model));
     return whole(std::move(loaded), model);
   }
   std::string role;
@@ -91,9 +138,9 @@ int main(int argc, char** argv) {
       "          detect yolo-bccd-layers.7.node.safetensors --server"
       " yolo-bccd-layers.7-qcnet.server.safetensors blood.jpg\n"
       "          detect yolov3-tiny.weights --names coco.names street.jpg");
-  std::string model, picture, output, server, names;
+  std::string model, picture, output, server;
   DetectionOptions options;
-  std::size_t size = 416;
+  Darknet darknet;
   app.add_option("MODEL", model, "A whole detector, a node's file, or Darknet's yolov3-tiny .weights")
       ->required();
   app.add_option("PICTURE", picture, "JPEG, PNG or BMP")->required();
@@ -101,23 +148,15 @@ int main(int argc, char** argv) {
   app.add_option("-o,--output", output, "PNG file for the picture with the boxes drawn in");
   add_detection_options(app, options);
   add_threads_option(app);
-  const std::string group = "For Darknet's .weights, which say nothing about themselves";
-  CLI::Option* of_size = app.add_option("--size", size, "Pixels of the square input, a multiple of 32")
-                             ->check(CLI::Range(32, 4096))
-                             ->capture_default_str()
-                             ->group(group);
-  CLI::Option* of_names =
-      app.add_option("--names", names,
-                     "Text file with the name of a class on each line (default: 80 unnamed)")
-          ->group(group);
+  darknet.add_to(app);
 
   return run(app, argc, argv, [&]() -> Result<void> {
     if (is_picture(output) && !output.ends_with(".png") && !output.ends_with(".PNG"))
       return Error(output + ": boxes are drawn into a PNG file; give it a name that ends in .png");
-    for (const CLI::Option* option : {of_size, of_names})
+    for (const CLI::Option* option : darknet.given)
       if (option->count() > 0 && !model.ends_with(".weights"))
         return Error(model + ": says that itself; leave out " + option->get_name());
-    QCNET_TRY(const Finder finder, load(model, server, size, names));
+    QCNET_TRY(const Finder finder, load(model, server, darknet));
     QCNET_TRY(auto image, qcnet::vision::read_image(picture));
     const auto found = finder.find(image, options);
     if (!found) return found.error().in(picture);

@@ -68,15 +68,16 @@ struct WholeModel {
   }
 
   /// Darknet's yolov3-tiny.weights for square inputs of `size` pixels and `classes`, 80 without names if that
-  /// is empty; its anchors are those of the published network.
+  /// is empty.
   static qcnet::Result<WholeModel> load_darknet(const std::string& path, std::size_t size,
-                                                std::vector<std::string> classes) {
+                                                std::vector<std::string> classes,
+                                                qcnet::vision::Anchors anchors) {
     QCNET_TRY(const auto file, qcnet::io::DarknetWeights::open(path));
     auto layers = qcnet::models::yolov3_tiny(file, classes.empty() ? 80 : classes.size());
     if (!layers) return layers.error().in(path);
     qcnet::Deployment about;
     about.preprocess = {0, size, size, {0, 0, 0}, {1, 1, 1}, true};
-    about.anchors = qcnet::vision::Anchors::published();
+    about.anchors = std::move(anchors);
     about.classes = std::move(classes);
     QCNET_TRY(auto network, qcnet::Executor::make(*std::move(layers), about.preprocess.output_shape()));
     return WholeModel{std::move(about), std::move(network), false};

@@ -145,6 +145,9 @@ done
 head -c 1000 /dev/zero >small.weights
 bad 1 "small.weights: yolov3-tiny of 80 classes" "$bin/detect" small.weights 1x1.png
 bad 1 "small.weights: yolov3-tiny of 3 classes" "$bin/detect" small.weights 1x1.png --names cells/yolo/classes.txt
+bad 2 "--masks" "$bin/detect" small.weights 1x1.png --anchors 10,14
+bad 1 "--anchors and --masks: metadata" "$bin/detect" small.weights 1x1.png --anchors "10,14,  23" --masks 0
+bad 1 "small.weights: yolov3-tiny of 80 classes" "$bin/detect" small.weights 1x1.png --anchors "10,14,  23,27" --masks "0,1"
 bad 1 "--size 100 is not a multiple of 32" "$bin/detect" small.weights 1x1.png --size 100
 for option in "--names cells/yolo/classes.txt" "--size 64"; do
   bad 1 "$yolo.safetensors: says that itself; leave out ${option% *}" "$bin/detect" "$yolo.safetensors" 1x1.png $option
