@@ -260,15 +260,16 @@ class Evaluation {
 
     QCNET_TRY(auto restored, load_uniform_maps(node_path));
     const auto uniform = std::make_shared<std::vector<UniformMap>>(std::move(restored));
-    QCNET_CHECK(add_row(
-        "uniform", server,
-        [=](const Maps& maps, const PartialFrame& arrived) {
-          Maps rebuilt;
-          for (std::size_t i = 0; i < maps.size(); ++i)
-            rebuilt.push_back((*uniform)[i](maps[i], arrived.received.bits(i)));
-          return run_tail(rebuilt, arrived);
-        },
-        [uniform](std::size_t map) -> ConstTensorView { return (*uniform)[map].restored; }));
+    const auto run_uniform = [=](const Maps& maps, const PartialFrame& arrived) {
+      Maps rebuilt;
+      for (std::size_t i = 0; i < maps.size(); ++i)
+        rebuilt.push_back((*uniform)[i](maps[i], arrived.received.bits(i)));
+      return run_tail(rebuilt, arrived);
+    };
+    if (!uniform->empty())
+      QCNET_CHECK(add_row("uniform", server, run_uniform, [uniform](std::size_t map) -> ConstTensorView {
+        return (*uniform)[map].restored;
+      }));
 
     QCNET_TRY(Server loaded, Server::load(path, {.compensate = false, .arithmetic = of_servers_}));
     return add_server_row("lloyd-max", std::make_shared<Server>(std::move(loaded)));
@@ -286,9 +287,11 @@ class Evaluation {
       return restored;
     }
   };
+  /// None of a file that says no range.
   Result<std::vector<UniformMap>> load_uniform_maps(const std::string& node_path) const {
     QCNET_TRY(const auto file, qcnet::io::Safetensors::open(node_path));
     std::vector<UniformMap> loaded;
+    if (file.find("qcnet.range") == nullptr) return loaded;
     for (const qcnet::CutMap& map : node_.deployment().maps()) {
       auto levels = qcnet::load_uniform(file, map.shape.channels(), map.suffix);
       if (!levels) return levels.error().in(node_path);

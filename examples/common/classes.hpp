@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <qcnet/core/result.hpp>
+#include <qcnet/io/safetensors.hpp>
 
 namespace examples {
 
@@ -43,7 +44,8 @@ inline qcnet::Result<std::vector<std::size_t>> match_classes(const std::vector<s
     if (by_name)
       number = static_cast<std::size_t>(std::find(model.begin(), model.end(), name) - model.begin());
     if (number >= (by_name ? model.size() : outputs))
-      return qcnet::Error("the model knows no class \"" + name + "\" of the dataset");
+      return qcnet::Error("the model knows no class \"" + qcnet::io::detail::printable(name) +
+                          "\" of the dataset");
     numbers.push_back(number);
   }
   return numbers;

@@ -119,7 +119,7 @@ class Executor {
     return output();
   }
 
-  /// An output of the last run, valid until the next one.
+  /// An output of the last run, valid until the next one; of `run_bits` not the first, which was never made.
   ConstTensorView output(std::size_t output = 0) const { return value(outputs_[output]); }
 
   /// Whether the last layer makes the (first) output and thresholds in its epilogue; if not, the float output

@@ -31,7 +31,7 @@ class Server {
     bool compensate = true;       ///< false: the file's dequantization alone, as if it held no QCNet
     Verify verify = Verify::yes;  ///< if the file holds a check, and compensates
     Arithmetic arithmetic = {};
-    models::Loader* family = nullptr;  ///< builds the tail of a model family of your own
+    models::Loader* family = nullptr;  ///< builds the tail of a classifier of your own family
   };
 
   Server(Server&&) = default;  // no copies: load it again

@@ -43,8 +43,8 @@ struct Preprocess {
   Result<void> check() const {
     if (height == 0 || width == 0 || std::max({resize, height, width}) > max_size)
       return Error("preprocessing: crop " + std::to_string(height) + " x " + std::to_string(width) +
-                   " and resize " + std::to_string(resize) + " must be between 1 and " +
-                   std::to_string(max_size));
+                   " must be from 1, resize " + std::to_string(resize) + " from 0 to " +
+                   std::to_string(max_size) + " pixels");
     if ((mean.size() != 1 && mean.size() != 3) || std.size() != mean.size())
       return Error("preprocessing: expected 1 or 3 means and as many standard deviations, found " +
                    std::to_string(mean.size()) + " and " + std::to_string(std.size()));
