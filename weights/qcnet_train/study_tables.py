@@ -175,12 +175,12 @@ def of_as_many_bytes(found, place):
 
 
 def other_ways(found, place):
-    """{what to call it: rows} of what else sends no more bytes: one bit a feature at this cut, or several at another one."""
+    """{what to call it: rows} of what else sends no more bytes: one bit a feature at this cut, one or several at another."""
     here = found.get(place, {})
     ways = {title: here[name] for name, title in OTHERS.items() if name in here}
     most = here["lloyd-max"][0]["bytes"] if ways and "lloyd-max" in here else 0
     for other, methods in sorted(found.items()):
-        for name, title in SEVERAL_BITS.items() if other.family == place.family else ():
+        for name, title in {**OTHERS, **SEVERAL_BITS}.items() if other.family == place.family and other != place else ():
             if name in methods and methods[name][0]["bytes"] <= most:
                 ways[f"{title}, `{short(other.cut)}`"] = methods[name]
     return ways
@@ -226,14 +226,14 @@ def front(found):
 
 def ways(found):
     """README's second one: every way to spend a frame's bytes."""
-    lines = ["| % | bytes | dequantization | autoencoder | quantization-aware training | several bits at another cut, untrained | "
+    lines = ["| % | bytes | dequantization | autoencoder | quantization-aware training | best at another cut | "
              "QCNet on channels | QCNet on components | control |", "|---|---|---|---|---|---|---|---|---|"]
     for place in (Place(family.name, cut, 1, 1) for family in FAMILIES.values() for cut in family.cuts):
         methods, at = of_as_many_bytes(found, place)
         others = other_ways(found, place)
         if others and "lloyd-max" in methods:
-            several = {title: rows for title, rows in others.items() if title not in OTHERS.values()}
-            most = f"{cell(several[best(several)])} ({best(several)})" if several else ""
+            elsewhere = {title: rows for title, rows in others.items() if title not in OTHERS.values()}
+            most = f"{cell(elsewhere[best(elsewhere)])} ({best(elsewhere)})" if elsewhere else ""
             cells = [named(place), f"{methods['lloyd-max'][0]['bytes']:,}",
                      *(cell(others.get(title, [])) for title in OTHERS.values()), most,
                      cell(methods.get("qcnet-finetuned", [])), tuned_on_components(methods, others, at, place),
