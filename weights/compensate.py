@@ -234,7 +234,7 @@ class Experiment:
                     round_to_half(getattr(parts, part))
             figures = self.measure(methods.deployed(self.cut, parts.eval()))
             loop.save(path, {**methods.state(method, parts),
-                             "result": {"method": name, "seed": seed, **figures, "history": history}})
+                             "result": {"method": name, "seed": seed, **figures, "versions": versions(), "history": history}})
             path.with_suffix(".running").unlink(missing_ok=True)
             print(name, "seed", seed, figures, flush=True)
         self.runtime.barrier()

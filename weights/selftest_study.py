@@ -77,7 +77,8 @@ class Study(unittest.TestCase):
             return [{"method": method, "seed": 0, "percent": percent, "bytes": sent}]
         early, late = (study_tables.Place("resnet-cifar10", cut, 1, 1) for cut in ("layer1", "layer2"))
         found = {early: {"lloyd-max": row("lloyd-max", 70.0, 200), "qat": row("qat", 80.0, 200), "2-bit": row("2-bit", 85.0, 400)},
-                 late: {"lloyd-max": row("lloyd-max", 71.0, 100), "qat": row("qat", 79.0, 100), "2-bit": row("2-bit", 81.0, 200), "4-bit": row("4-bit", 84.0, 400)}}
+                 late: {"lloyd-max": row("lloyd-max", 71.0, 100), "qat": row("qat", 79.0, 100), "2-bit": row("2-bit", 81.0, 200),
+                        "4-bit": row("4-bit", 84.0, 400)}}
         self.assertEqual(list(study_tables.other_ways(found, early)), ["QAT", "QAT, `layer2`", "2 bits, `layer2`"])
         self.assertEqual(study_tables.best(study_tables.other_ways(found, early)), "2 bits, `layer2`")
         self.assertEqual(list(study_tables.other_ways(found, late)), ["QAT"])
@@ -200,10 +201,11 @@ class Study(unittest.TestCase):
         self.assertIn("convnext-cifar10-features.2-qcnet.server.safetensors", found["convnext-cifar10-features.2-seed0"])
 
     def test_what_was_trained_is_told_seed_by_seed(self):
-        runs = [{"method": "qcnet", "seed": seed, "validation": 0.1, "test": seed, "history": [{"seconds": 1.4}, {"seconds": 2}]}
+        runs = [{"method": "qcnet", "seed": seed, "validation": 0.1, "test": seed, "versions": {"torch": "1"},
+                 "history": [{"seconds": 1.4}, {"seconds": 2}]}
                 for seed in (0, 1)]
         self.assertEqual(study.trained_figures({"runs": runs}, 1),
-                         {"qcnet": {"validation": 0.1, "test": 1, "seconds": 3}})
+                         {"qcnet": {"validation": 0.1, "test": 1, "versions": {"torch": "1"}, "seconds": 3}})
 
     def test_every_family_has_a_base_its_cuts_and_records_of_them(self):
         for family in FAMILIES.values():

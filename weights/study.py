@@ -145,9 +145,10 @@ def measure(cell, files, arguments, more=()):
 
 
 def trained_figures(log, seed):
-    """PyTorch's own figures in a log of compensate.py, and how long training took."""
+    """PyTorch's own figures in a log of compensate.py, what made them, and how long that took."""
     return {run["method"]: {"validation": run["validation"], "test": run["test"],
-                            "seconds": round(sum(epoch["seconds"] for epoch in run["history"]))}
+                            "seconds": round(sum(epoch["seconds"] for epoch in run["history"])),
+                            **({"versions": run["versions"]} if "versions" in run else {})}
             for run in log["runs"] if run["seed"] == seed}
 
 

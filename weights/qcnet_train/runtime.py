@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -99,5 +100,11 @@ def seed_everything(seed):
 
 
 def versions():
+    """Of all that has a part in what is trained; of this code the commit, where it is a clone."""
+    try:
+        commit = subprocess.run(["git", "-C", Path(__file__).parent, "rev-parse", "--short=12", "HEAD"],
+                                capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = None
     return {"python": platform.python_version(), "torch": torch.__version__,
-            "torchvision": torchvision.__version__}
+            "torchvision": torchvision.__version__, "commit": commit}
