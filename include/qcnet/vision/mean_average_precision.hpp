@@ -68,8 +68,8 @@ class MeanAveragePrecision {
     return scores(all);
   }
 
-  /// Over these pictures, numbered from 0 in the order in which they were added, all of them numbers of some;
-  /// one that is named twice counts twice, so that bootstrap samples can be drawn.
+  /// Over these of the pictures, numbered from 0 in the order in which they were added; one that is named
+  /// twice counts twice, so that bootstrap samples can be drawn.
   Scores scores(std::span<const std::size_t> pictures) const {
     Scores scores;
     double at50 = 0, mean = 0, count = 0;
