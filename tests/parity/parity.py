@@ -10,6 +10,7 @@
 """
 
 import argparse
+import functools
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "weights"))
 
 from qcnet_train import data, deployment, models, safetensors, tasks  # noqa: E402
+from qcnet_train.data import locate  # noqa: E402
 from qcnet_train.detection.head import detect  # noqa: E402
 from qcnet_train.maps import each, members  # noqa: E402
 from qcnet_train.sender import Comparison  # noqa: E402
@@ -154,25 +156,27 @@ def check_deployment(program, node, servers, pictures, report, scratch):
                      f"{server.name}: {metric} {score[0]:.4f} of {len(images)} images, in PyTorch {score[1]:.4f}")
 
 
+@functools.cache
+def pictures_of(name, size, limit):
+    """The test pictures of a dataset, or None where it is not on this machine; any other fault of it fails."""
+    key = {"Fashion-MNIST": "fashion-mnist", "CIFAR-10": "cifar10", "BCCD": "bccd"}.get(name)
+    try:
+        return Pictures(data.load(key, size=size if "size" in data.OPTIONS.get(key, ()) else None), limit)
+    except locate.NotFound as reason:
+        print(f"skipped: deployments for {name}: {reason}")
+
+
 def check_shipped(program, folder, limit, report, scratch):
     nodes = sorted(folder.glob("*.node.safetensors"))
     if not nodes:
         print(f"skipped: there are no deployments in {folder}")
-    loaded = {}
     for node in nodes:
         about = safetensors.load(node)[1]
-        name, size = about["qcnet.dataset"], int(about["qcnet.input"].split()[0])
-        key = {"Fashion-MNIST": "fashion-mnist", "CIFAR-10": "cifar10", "BCCD": "bccd"}.get(name)
-        if name not in loaded:
-            try:
-                loaded[name] = Pictures(data.load(key, size=size), limit)
-            except SystemExit as reason:
-                loaded[name] = None
-                print(f"skipped: deployments for {name}: {reason}")
+        pictures = pictures_of(about["qcnet.dataset"], int(about["qcnet.input"].split()[0]), limit)
         servers = sorted(path for pattern in ("-*.server", ".server")  # methods that share a node, a node's own
                          for path in folder.glob(node.name.replace(".node", pattern)))
-        if loaded[name] and servers:
-            check_deployment(program, node, servers, loaded[name], report, scratch)
+        if pictures and servers:
+            check_deployment(program, node, servers, pictures, report, scratch)
 
 
 def main():

@@ -11,6 +11,10 @@ from ..inputs import FileError
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
+class NotFound(SystemExit):
+    """A dataset lies at none of its places."""
+
+
 def roots(path):
     if path:
         return [Path(path)]
@@ -26,7 +30,7 @@ def find(path, names, advice):
             tried.append(candidate)
             if candidate.name in names and candidate.exists():
                 return candidate
-    raise SystemExit("dataset not found, looked for:\n  " + "\n  ".join(map(str, tried)) + "\n" + advice)
+    raise NotFound("dataset not found, looked for:\n  " + "\n  ".join(map(str, tried)) + "\n" + advice)
 
 
 @contextlib.contextmanager
