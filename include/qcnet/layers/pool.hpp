@@ -20,12 +20,8 @@ class MaxPool final : public Layer {
     if (inputs.size() != 1) return Error("a pooling layer takes one input");
     const ConvGeometry& g = geometry_;
     QCNET_TRY(const Shape output, g.output(inputs[0], inputs[0].channels()));
-    bool empty = false;  // a window
-    for (std::size_t y = 0; y < output[1]; ++y)
-      empty |= TapRange::of(y, g.stride_h, g.pad_h, g.dilation_h, g.kernel_h, inputs[0][1]).size() == 0;
-    for (std::size_t x = 0; x < output[2]; ++x)
-      empty |= TapRange::of(x, g.stride_w, g.pad_w, g.dilation_w, g.kernel_w, inputs[0][2]).size() == 0;
-    if (empty)
+    if (!all_meet(output[1], g.stride_h, g.pad_h, g.dilation_h, g.kernel_h, inputs[0][1]) ||
+        !all_meet(output[2], g.stride_w, g.pad_w, g.dilation_w, g.kernel_w, inputs[0][2]))
       return Error("a pooling layer has windows with nothing but padding, which has no largest value");
     return output;
   }
@@ -35,6 +31,15 @@ class MaxPool final : public Layer {
   const ConvGeometry* max_pool_windows() const override { return &geometry_; }
 
  private:
+  // Whether every window meets the image along an axis. It returns at the first that does not: a loop over
+  // all was vectorized, divisions too, to 100 KB of code by Clang 14.
+  static bool all_meet(std::size_t outputs, std::size_t stride, std::size_t pad, std::size_t dilation,
+                       std::size_t kernel, std::size_t size) {
+    for (std::size_t i = 0; i < outputs; ++i)
+      if (TapRange::of(i, stride, pad, dilation, kernel, size).size() == 0) return false;
+    return true;
+  }
+
   ConvGeometry geometry_;
 };
 
