@@ -263,6 +263,20 @@ TEST_CASE("frame: bits that coding makes no shorter are sent as they are") {
   CHECK(Frame::parse(frame.bytes()).value().sequence() == 2);
 }
 
+TEST_CASE("frame: what parsing refuses cannot be sealed, in either form") {
+  const MapSpec maps[] = {{"a", {1, 2, 2, 9}}};
+  for (const auto coding : {qcnet::Coding::none, qcnet::Coding::context}) {
+    Frame frame = Frame::make(1, maps, coding).value();
+    CHECK_THROWS_WITH(frame.seal(1, {640, 0}),
+                      "the frame's picture has a width or a height of 0 pixels, not both");
+    frame.bits(0).pixel(3)[1] = 2;  // a tenth channel
+    CHECK_THROWS_WITH(frame.seal(1), "map 'a' of the frame has padding bits that are not zero");
+    frame.bits(0).pixel(3)[1] = 1;
+    frame.seal(1);
+    CHECK(Frame::parse(frame.bytes()).ok());
+  }
+}
+
 TEST_CASE("frame: a parsed frame can be sealed again, in the form it came in") {
   Frame frame = Frame::parse(coded_map().bytes()).value();
   frame.seal(1, {640, 480});

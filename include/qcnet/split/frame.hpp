@@ -145,12 +145,13 @@ class Frame {
   }
 
   /// Writes the sequence number, the picture's size and the checksum. Numbers must rise from frame to frame
-  /// of a connection (ReplayGuard); of the size neither side may be 0, or both. Codes the bits if `make` was
-  /// asked to. Allocates nothing.
+  /// of a connection (ReplayGuard). Codes the bits if `make` was asked to. Allocates nothing. Raises what
+  /// `parse` refuses: a picture with one side of 0 pixels, padding bits that are not zero.
   void seal(std::uint64_t sequence, PictureSize picture = {}) {
     store_le(bytes_.data() + sequence_at, sequence);
     store_le(bytes_.data() + picture_at, picture.width);
     store_le(bytes_.data() + picture_at + 2, picture.height);
+    if (const auto content = check_content(); !content.ok()) raise(content.error());
     coded_size_ = coded_.empty() ? 0 : write_coded();
     if (coded_size_ == 0) write_checksum(bytes_);
   }
