@@ -37,5 +37,10 @@ TEST_CASE("positions of nothing are refused before their square is looked for") 
 TEST_CASE("tokens put together by hand must fit") {
   CHECK_NOTHROW(Tokens(Tensor({1, 1, 8}), Tensor({1, 5, 8})));
   CHECK_THROWS_WITH(Tokens(Tensor({1, 1, 9}), Tensor({1, 5, 8})),
-                    "tokens: a class token [1, 1, 9] and positions [1, 5, 8] do not fit each other");
+                    "tokens: expected a class token [1, 1, C] and positions [1, 1 + S S, C], found "
+                    "[1, 1, 9] and [1, 5, 8]");
+  for (const Shape& positions : {Shape{2, 5, 8}, Shape{1, 4, 8}, Shape{1, 0, 8}, Shape{5, 8}}) {
+    CAPTURE(positions.to_string());
+    CHECK_THROWS(Tokens(Tensor({1, 1, 8}), Tensor(positions)));
+  }
 }

@@ -67,3 +67,13 @@ TEST_CASE("a linear layer multiplies the last dimension") {
         "a linear layer takes one input and at most one residual");
   CHECK(load_linear(6).error().message() == "l.weight: expected shape [out, 6], found [3, 5]");
 }
+
+TEST_CASE("a linear layer takes no convolution that looks at more than a pixel") {
+  const Tensor pixel({3, 1, 1, 5}), window({3, 3, 3, 5});
+  const auto packed = [](const Tensor& weights, const ConvGeometry& geometry) {
+    return kernels::PackedConv2d::make(weights, {}, geometry).value();
+  };
+  CHECK_NOTHROW(Linear(packed(pixel, ConvGeometry::square(1))));
+  CHECK_THROWS(Linear(packed(pixel, ConvGeometry::square(1, 2))));
+  CHECK_THROWS(Linear(packed(window, ConvGeometry::square(3, 1, 1))));
+}

@@ -99,6 +99,8 @@ TEST_CASE("A choice of pictures is as if no others had been added") {
   CHECK(a.mean->at50 == b.mean->at50);
   CHECK(a.mean->at50 != whole.mean->at50);
   CHECK_FALSE(all.scores({}).mean);
+  choice.push_back(pictures);
+  CHECK_THROWS_WITH(all.scores(choice), doctest::Contains("they are numbered from 0"));
 }
 
 TEST_CASE("A thousand boxes in one picture") {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,13 +55,14 @@ class SelfAttention final : public Layer {
 /// row by row, each with its position's embedding added.
 class Tokens final : public Layer {
  public:
-  /// Raises unless these are `[1, 1, C]` and `[1, T, C]`.
+  /// Raises unless these are `[1, 1, C]` and `[1, 1 + S S, C]`.
   Tokens(Tensor class_token, Tensor positions)
       : class_token_(std::move(class_token)), positions_(std::move(positions)) {
-    if (positions_.shape().rank() != 3 || class_token_.shape() != Shape{1, 1, positions_.shape()[2]})
-      raise(Error("tokens: a class token " + class_token_.shape().to_string() + " and positions " +
-                  positions_.shape().to_string() + " do not fit each other"));
-    while (side_ * side_ + 1 < positions_.shape()[1]) ++side_;
+    const Shape& s = positions_.shape();
+    if (s.rank() != 3 || s[0] != 1 || !side_of(s[1]) || class_token_.shape() != Shape{1, 1, s[2]})
+      raise(Error("tokens: expected a class token [1, 1, C] and positions [1, 1 + S S, C], found " +
+                  class_token_.shape().to_string() + " and " + s.to_string()));
+    side_ = *side_of(s[1]);
   }
 
   /// Reads `class_token` `[1, 1, channels]` and `encoder.pos_embedding` `[1, T, channels]`.
@@ -73,11 +75,10 @@ class Tokens final : public Layer {
     if (s.rank() != 3 || s[0] != 1 || s[2] != channels)
       return Error(name + ": expected shape [1, T, " + std::to_string(channels) + "], found " +
                    s.to_string());
-    auto tokens = std::make_shared<const Tokens>(std::move(class_token), std::move(positions));
-    if (tokens->side_ * tokens->side_ + 1 != s[1])
+    if (!side_of(s[1]))
       return Error(name + ": " + std::to_string(s[1]) +
                    " positions are not those of a class token and a square of patches");
-    return tokens;
+    return std::make_shared<const Tokens>(std::move(class_token), std::move(positions));
   }
 
   std::string_view kind() const override { return "tokens"; }
@@ -109,6 +110,13 @@ class Tokens final : public Layer {
   }
 
  private:
+  /// Patches in a row, if these are the positions of a class token and a square of patches.
+  static std::optional<std::size_t> side_of(std::size_t positions) {
+    std::size_t side = 0;
+    while (side * side + 1 < positions) ++side;
+    return side * side + 1 == positions ? std::optional(side) : std::nullopt;
+  }
+
   Tensor class_token_, positions_;
   std::size_t side_ = 0;  // patches in a row
 };

@@ -24,8 +24,12 @@ class Linear final : public Layer {
  public:
   enum class Then : std::uint8_t { nothing, gelu };
 
+  /// Raises unless `packed` has a kernel of one pixel, stride 1 and no padding.
   explicit Linear(kernels::PackedConv2d packed, Then then = Then::nothing)
-      : packed_(std::move(packed)), then_(then) {}
+      : packed_(std::move(packed)), then_(then) {
+    if (!kernels::is_pointwise(packed_.geometry()))
+      raise(Error("a linear layer takes the weights of a 1x1 convolution of stride 1 without padding"));
+  }
 
   static Result<std::shared_ptr<const Linear>> make(const LinearWeights& linear, Then then = Then::nothing) {
     QCNET_TRY(auto packed, kernels::pack_linear(linear.weights, linear.bias.span()));

@@ -69,8 +69,12 @@ class MeanAveragePrecision {
   }
 
   /// Over these of the pictures, numbered from 0 in the order in which they were added; one that is named
-  /// twice counts twice, so that bootstrap samples can be drawn.
+  /// twice counts twice, so that bootstrap samples can be drawn. Raises where there is no such picture.
   Scores scores(std::span<const std::size_t> pictures) const {
+    for (const std::size_t picture : pictures)
+      if (picture >= pictures_.size())
+        raise(Error("mAP: there is no picture " + std::to_string(picture) +
+                    ", they are numbered from 0 and " + std::to_string(pictures_.size()) + " were added"));
     Scores scores;
     double at50 = 0, mean = 0, count = 0;
     for (std::size_t k = 0; k < classes_; ++k) {
