@@ -168,15 +168,19 @@ def pictures_of(name, size, limit):
 
 def check_shipped(program, folder, limit, report, scratch):
     nodes = sorted(folder.glob("*.node.safetensors"))
-    if not nodes:
-        print(f"skipped: there are no deployments in {folder}")
+    report.check(nodes, f"{folder}: {len(nodes)} nodes of deployments")
+    served = set()
     for node in nodes:
         about = safetensors.load(node)[1]
         pictures = pictures_of(about["qcnet.dataset"], int(about["qcnet.input"].split()[0]), limit)
         servers = sorted(path for pattern in ("-*.server", ".server")  # methods that share a node, a node's own
                          for path in folder.glob(node.name.replace(".node", pattern)))
-        if pictures and servers:
+        report.check(servers, f"{node.name}: {len(servers)} servers")
+        served.update(servers)
+        if pictures:
             check_deployment(program, node, servers, pictures, report, scratch)
+    rest = [path.name for path in sorted(set(folder.glob("*.server.safetensors")) - served)]
+    report.check(not rest, f"servers without a node: {', '.join(rest) or 'none'}")
 
 
 def main():
