@@ -39,7 +39,8 @@ done < <(grep -rnE '#include <qcnet/[a-z0-9_]+/' include --include='*.hpp')
 
 # Nothing of a server in a node.
 flags=(-std=c++20 -march=native -I include)
-if server=$("${CXX:-c++}" "${flags[@]}" -M include/qcnet/node.hpp | tr ' ' '\n' |
+includes=$("${CXX:-c++}" "${flags[@]}" -M include/qcnet/node.hpp 2>&1) || complain "node.hpp compiles" "$includes"
+if server=$(tr ' ' '\n' <<<"$includes" |
   grep -E 'qcnet/(server\.hpp|split/(server|detector|packet_assembler|partial_frame|code_dequantizer|compensator|conv_compensator|token_compensator|linear_dequantizer)\.hpp|bits/lookup)'); then
   complain "a node includes no server code" "$server"
 fi
@@ -62,11 +63,12 @@ said=$(find include -name '*.hpp' -not -path '*/arch/*' -print0 | sort -z |
 sets=(-mssse3 -msse4.2 -mavx '-mavx -mfma' -mavx2 '-mavx2 -mfma' '-mavx512f -mfma' -march=x86-64-v4
   -march=sapphirerapids -DQCNET_SCALAR '-DQCNET_SCALAR -mavx' '-DQCNET_SCALAR -mavx2 -mfma' -fno-exceptions)
 [ "$(uname -m)" = x86_64 ] || sets=(-DQCNET_SCALAR -fno-exceptions)
-same=$(for set in -O2 "${sets[@]}"; do  # -O2: the compiler's own
+names=$(for set in -O2 "${sets[@]}"; do  # -O2: the compiler's own
   read -ra set <<<"$set"
   "${CXX:-c++}" -std=c++20 -I include "${set[@]}" -E -P -x c++ - <<<$'#include <qcnet/simd/isa.hpp>\nQCNET_ABI' | tail -n 1
-done | sort | uniq -d)
-[ -z "$same" ] || complain "one namespace for each instruction set" "twice: $same"
+done | sort)
+[ "$(uniq <<<"$names" | wc -l)" = $((${#sets[@]} + 1)) ] ||
+  complain "one namespace for each of $((${#sets[@]} + 1)) instruction sets" "$names"
 
 if git rev-parse --verify --quiet HEAD >/dev/null; then
   todo=$(git grep -nIE '\b(TODO|FIXME|XXX)\b' -- . ':!tests/rules.sh')
