@@ -109,6 +109,7 @@ good "3 pictures" evaluate thousand "$yolo_node" "$yolo_server"
 rm -f table.json predictions.tsv
 detect cells/JPEGImages/c.png -o boxed.png >out
 detect cells/JPEGImages/c.png -o none.png --score 0.999 >out  # finds nothing
+[ -s none.png ] || wrong "nothing was written where nothing is found"
 cmp -s boxed.png none.png && wrong "nothing was drawn"
 [ "$(head -c 4 boxed.png | tail -c 3)" = PNG ] || wrong "no PNG was written"
 rm -f boxed.png none.png

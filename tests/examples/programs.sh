@@ -3,6 +3,7 @@
 # other than 0, exactly one line on stderr that says why, and no half-written file.
 #   tests/examples/programs.sh BUILD [WEIGHTS]      BUILD was made by cmake; WEIGHTS default to weights/shipped
 set -uo pipefail
+ulimit -f $((1 << 20)) -t 600  # a program that writes or computes without end fails, and fills no disk
 root=$(cd "$(dirname "$0")/../.." && pwd)
 [ -x "${1:-}/examples/node" ] || { echo "programs.sh: name a build folder that holds examples/node" >&2; exit 2; }
 bin=$(cd "$1/examples" && pwd) weights=$(realpath "${2:-$root/weights/shipped}")
@@ -283,9 +284,9 @@ ln -s linked-table link
 good "unpartitioned" "$bin/evaluate" pictures "$node" "$server" --limit 2 --json link
 [ -L link ] && grep -q unpartitioned linked-table || wrong "a link is written through"
 
-. "$root/tests/examples/detectors.sh"
-. "$root/tests/examples/families.sh"
-. "$root/tests/examples/plans.sh"
+for part in detectors families plans; do
+  . "$root/tests/examples/$part.sh" || wrong "$part.sh did not run to its end"
+done
 
 echo "programs.sh: $checks checks, $failures failed"
 [ $failures = 0 ]
