@@ -39,8 +39,8 @@ namespace qcnet::inline QCNET_ABI::bits::popcount {
 //   load_input            a pixel's step for all lanes
 //   in_register           the same value; GCC 12 would load it again for every use, or copy it around
 //   add_mismatches        sums + the number of bits in which input and weights differ, lane by lane
-//   subtract_twice        to[i] = from[i] - 2 sums[i], over the lanes of a register, or of a row of them at
-//   once add_to                adds each lane to a wider sum, before it overflows
+//   subtract_twice        to[i] = from[i] - 2 sums[i], over the lanes of a register, or of a row of them
+//   add_to                adds each lane to a wider sum, before it overflows
 
 /// Output channels of a block, and the number that all blocks' are a multiple of: bits fill whole bytes.
 inline constexpr std::size_t block_columns = block_vectors * lanes;
