@@ -99,6 +99,7 @@ class Methods(unittest.TestCase):
                 far = (parts.restore(parts.send(z)) - plain).abs() > 1e-5
                 self.assertLess(float(far.float().mean()), 1e-3, name)
 
+    @mock.patch.object(Runtime, "spare_memory", lambda runtime: 1 << 40)
     def test_what_is_trained_on_are_the_maps_of_a_node(self):
         torch.manual_seed(1)
         head, images = torch.nn.Conv2d(3, 4, 3), torch.rand(2, 3, 8, 8)
@@ -138,7 +139,9 @@ class Methods(unittest.TestCase):
             with self.assertRaisesRegex(SystemExit, "--patch: patches of pixels are for cuts that one map crosses"):
                 models.basis.Patches(2)(z)
 
-    def test_outputs_are_kept_where_maps_leave_off(self):
+    @mock.patch.object(Runtime, "spare_memory")
+    def test_outputs_are_kept_where_maps_leave_off(self, spare_memory):
+        spare_memory.return_value = 1 << 40
         frozen = Frozen(Runtime(), torch.nn.Identity(), torch.nn.Linear(64, 2))
         images = torch.rand(2, 64)
         frozen.most = 3 * images.nelement() * 4
@@ -148,6 +151,8 @@ class Methods(unittest.TestCase):
         frozen.outputs(images, Deferred(lambda: self.fail("what is kept needs no map")), (4,))
         frozen.forget()
         frozen.map(images, (7,))
+        spare_memory.return_value = frozen.most  # others use the rest
+        frozen.map(images, (8,))
         self.assertEqual(list(frozen.kept), [("map", 7)])
 
     def test_what_trains_its_head_trains_what_a_node_computes(self):

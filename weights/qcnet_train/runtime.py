@@ -56,6 +56,15 @@ class Runtime:
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return (there if found == "max" else min(there, int(found))) // self.world
 
+    def spare_memory(self):
+        """How many of them nothing uses; on CPUs what the machine can still give, to other processes too."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        meminfo = Path("/proc/meminfo")
+        if not meminfo.exists():
+            return self.memory()
+        return next(1024 * int(line.split()[1]) for line in meminfo.open() if line.startswith("MemAvailable:"))
+
     def autocast(self):
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 

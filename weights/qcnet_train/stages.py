@@ -45,7 +45,7 @@ class Frozen:
     """What never changes while a cut is trained: the head's maps, and the unpartitioned model's or `teacher`'s outputs.
 
     Batches depend on (seed, epoch, index) only, so the methods of one seed see the same ones: results
-    are kept, in up to a quarter of the memory, and computed once for all methods.
+    are kept, in up to a quarter of the memory while another quarter is in nobody's use, and computed once for all methods.
     """
 
     MAPS = 15 / 16  # of what may be kept, so that the outputs, which are small and cost a whole tail, are kept as well
@@ -66,7 +66,7 @@ class Frozen:
         with torch.autocast(members(inputs)[0].device.type, dtype=torch.bfloat16, enabled=bf16):
             result = module(inputs)
         size = sum(part.nelement() * part.element_size() for part in members(result))
-        if self.bytes + size <= share * self.most:
+        if self.bytes + size <= share * self.most and self.runtime.spare_memory() > self.most:
             self.kept[key] = result
             self.bytes += size
         return as_float(result)
