@@ -114,6 +114,9 @@ TEST_CASE("what a detector's file lacks or contradicts is said plainly") {
   for (const char* letterbox : {static_cast<const char*>(nullptr), "0"})
     CHECK(said("qcnet.letterbox", letterbox) ==
           "metadata \"qcnet.letterbox\" is not 1, but a detector needs letterboxed pictures");
+  for (const char* input : {"80 96 3", "64 80 3"})
+    CHECK(contains(said("qcnet.input", input),
+                   "metadata \"qcnet.input\": a detector's height and width are multiples of 32, found "));
   // 16 channels are 2 anchors of 5 and 3 classes; as 3 anchors they are nothing, as 1 they are 11 classes.
   CHECK(said("qcnet.masks", "1 2 3 0 1 2") ==
         "layers.15: the detection map [1, 2, 3, 16] does not have 5 channels and its classes for 3 anchors");

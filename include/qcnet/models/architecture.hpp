@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,9 @@ inline std::string_view architecture(const io::Safetensors& weights) {
 inline bool finds_boxes(std::string_view architecture) {
   return architecture == "yolov3-tiny";
 }
+
+/// What a detector's input must be a multiple of, high and wide, for its maps to fit each other.
+inline constexpr std::size_t detector_stride = 32;
 
 /// What builds a network of a file: `load`, which knows all families, or the function of one (`resnet`), with
 /// which a program holds no other family's code.

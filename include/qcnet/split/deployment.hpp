@@ -251,6 +251,10 @@ inline Result<Deployment> Deployment::read(const io::Safetensors& file, std::str
     QCNET_TRY(d.anchors, vision::Anchors::read(file));
     if (!d.preprocess.letterbox)
       return Error("metadata \"qcnet.letterbox\" is not 1, but a detector needs letterboxed pictures");
+    if (input[1] % models::detector_stride != 0 || input[2] % models::detector_stride != 0)
+      return Error("metadata \"qcnet.input\": a detector's height and width are multiples of " +
+                   std::to_string(models::detector_stride) + ", found " + std::to_string(input[1]) + " and " +
+                   std::to_string(input[2]));
   }
   d.classes = detail::split_at('\n', file.metadata("qcnet.classes").value_or(""));
   for (std::string& class_name : d.classes) class_name = io::detail::printable(class_name);
