@@ -311,7 +311,8 @@ TEST_CASE("what is wrong with a QCNet's weights is said by the tensor's name") {
   CHECK(said(WeightsFile(good).poke(prefix + "scale", 2, 1e38f).poke(prefix + "output.bias", 2, 1e38f)) ==
         prefix + "scale: folding it into the layer before it gives a weight that is not finite");
   CHECK(load_conv(good, {1, 17, 9}).error().message() ==
-        prefix + "input: this QCNet is for feature maps, the map is [1, 17, 9]");
+        prefix + "input: this QCNet is for feature maps, the map is [1, 17, 9]; one for tokens has " +
+            prefix + "positions");
   CHECK(said(WeightsFile(good).poke(prefix + "blocks.0.bn.running_var", 0, -1)) ==
         prefix + "blocks.0.bn.running_var: a variance is negative");
 }

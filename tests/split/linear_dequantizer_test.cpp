@@ -209,6 +209,7 @@ TEST_CASE("codes of different numbers of bits cross from node to server") {
     add_qcnet(pair.server, pair.map, pair.sent.channels());
     CHECK(pair.load_server().error().message() ==
           "a QCNet of codes needs a linear dequantizer, but there is no tensor qcnet.dequantizer.weight");
+    CHECK(pair.load_server({.compensate = false}).value().compensator().kind() == "dequantizer of codes");
 
     // A linear dequantization, in the tail's, alone and with a QCNet.
     add_dequantizer(pair.server, pair.map, pair.sent.channels(), pair.map.channels());

@@ -50,7 +50,8 @@ class ConvCompensator final : public Compensator {
                                                    const Arithmetic& arithmetic = {}) {
     const std::string start = prefix(suffix);
     if (map.rank() != 4)
-      return Error(start + "input: this QCNet is for feature maps, the map is " + map.to_string());
+      return Error(start + "input: this QCNet is for feature maps, the map is " + map.to_string() +
+                   "; one for tokens has " + start + "positions");
     const std::size_t channels = map.channels();
     QCNET_TRY(auto dequantizer, load_dequantizer(file, map, sent, suffix));
 

@@ -1,6 +1,7 @@
 // The thresholds a node compares with, and the levels that bits stand for.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -68,6 +69,10 @@ inline Result<CodePlanes> load_code_planes(const io::Safetensors& file, const Sh
                                            const std::vector<std::size_t>& planes,
                                            const std::string& suffix = {}) {
   QCNET_TRY(Quantizer levels, load_lloyd_max(file, map, suffix));
+  for (std::size_t i = 0; i < levels.low.size(); ++i)
+    if (!std::isfinite(levels.high[i] - levels.low[i]))
+      return Error("qcnet.levels" + suffix + ": the lowest and the highest of feature " + std::to_string(i) +
+                   " are further apart than a float can say");
   return CodePlanes(planes, map.channels(), std::move(levels.low), levels.high);
 }
 

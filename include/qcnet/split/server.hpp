@@ -173,7 +173,8 @@ class Server {
                                                         const Options& options) const {
     const Shape sent = deployment_.sent(map);
     if (deployment_.codes && !LinearDequantizer::is_in(file, map.suffix)) {
-      if (TokenCompensator::is_in(file, map.suffix) || ConvCompensator::is_in(file, map.suffix))
+      if (options.compensate &&
+          (TokenCompensator::is_in(file, map.suffix) || ConvCompensator::is_in(file, map.suffix)))
         return Error("a QCNet of codes needs a linear dequantizer, but there is no tensor qcnet.dequantizer" +
                      map.suffix + ".weight");
       QCNET_TRY(CodePlanes codes, load_code_planes(file, map.shape, map.planes, map.suffix));
