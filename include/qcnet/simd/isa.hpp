@@ -34,8 +34,8 @@
 #define QCNET_ISA scalar
 #endif
 
-// 1 where a fused multiply-add is one instruction. SSE2 and the NEON of old 32-bit ARM (Cortex-A8, A9) have
-// none: there, and only there, fma() rounds twice.
+// 1 where a fused multiply-add is one instruction. SSE2 alone and the NEON of old 32-bit ARM (Cortex-A8, A9)
+// have none: there, and only there, fma() rounds twice.
 #if QCNET_ISA_AVX512 || QCNET_ISA_AVX2 || (QCNET_ISA_NEON && defined(__aarch64__)) || \
     defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF)
 #define QCNET_HAS_FMA 1

@@ -1,4 +1,4 @@
-// SSE2: 4 floats, no fused multiply-add.
+// SSE2: 4 floats; a fused multiply-add only where the compiler has one (-mavx -mfma).
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,11 @@ inline void store_partial(float* p, Register x, std::size_t count) {
 }
 
 inline Register fma(Register a, Register b, Register c) {
+#if QCNET_HAS_FMA
+  return _mm_fmadd_ps(a, b, c);
+#else
   return a * b + c;
+#endif
 }
 inline Register min(Register a, Register b) {
   return _mm_min_ps(a, b);
