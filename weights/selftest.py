@@ -48,6 +48,7 @@ from qcnet_train.runtime import Runtime
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
 TORCHRUN = ("--redirects", "1", "--tee", "1", "--master_port", "29517")
 HERE = Path(__file__).resolve().parent
+INFO = os.environ.get("QCNET_INFO") and Path(os.environ["QCNET_INFO"]).resolve()  # the library's program that checks files
 DETECTOR = ("--architecture", "yolov3-tiny", "--set", "width=2", "--optimizer", "adamw", "--lr", 3e-3)
 SMALL = {"architecture": "resnet", "name": "small", "depths": (1, 2, 1, 1), "width": 8}
 
@@ -544,6 +545,12 @@ class EndToEnd(unittest.TestCase):
         self.assertEqual(done.returncode, int(refused), done.stdout + done.stderr)
         return done.stderr if refused else done.stdout
 
+    def check_in_library(self, folder):
+        """The library loads what was exported, and finds for the check inputs in it what PyTorch found."""
+        for path in sorted(folder.glob("*.safetensors")) if INFO else ():
+            done = subprocess.run([INFO, path], text=True, capture_output=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
     def forget_settings(self, checkpoint):
         """So that a run of more epochs goes on, as if it had been interrupted: checkpoints of before have no settings."""
         kept = torch.load(checkpoint)
@@ -588,6 +595,7 @@ class EndToEnd(unittest.TestCase):
             said = self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny",
                                    "--whole", "--out", out, "--predictions", root)
             self.assertIn(f"tiny-{cut}-qcnet-finetuned", said)
+            self.check_in_library(out)
             node, about = safetensors.load(out / f"tiny-{cut}.node.safetensors")
             self.assertEqual((about["qcnet.role"], about["qcnet.cut"]), ("node", cut))
             server, about = safetensors.load(out / f"tiny-{cut}-qcnet.server.safetensors")
@@ -636,6 +644,7 @@ class EndToEnd(unittest.TestCase):
                 # Each export verifies its files against the figures of the run.
                 self.run_script("export.py", *data, "--base", base, "--run", run, "--name", "tiny", "--out", out,
                                 "--methods", *asked)
+                self.check_in_library(out)
                 nodes = {method: f"tiny-{cut}.{methods.node_of(method)}.node.safetensors" for method in asked}
                 servers = [f"tiny-{cut}.{method}.server.safetensors" for method in asked]
                 self.assertEqual(sorted(path.name for path in out.iterdir()), sorted({*nodes.values(), *servers}))
@@ -692,6 +701,7 @@ class EndToEnd(unittest.TestCase):
                             "--cut", "features.2", "--epochs", 1, "--reconstruction-epochs", 1,
                             "--distillation-epochs", 1, "--calibration", 64, "--out", run)
             self.run_script("export.py", *data, "--base", binary, "--run", run, "--name", "tiny", "--out", out)
+            self.check_in_library(out)
             node, about = safetensors.load(out / "tiny-features.2.node.safetensors")
             self.assertEqual((about["qcnet.architecture"], about["qcnet.binary.strides"]), ("convnext", "2 1 2"))
             self.assertEqual(sorted(name for name in node if not name.startswith("qcnet.")), [

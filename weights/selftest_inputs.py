@@ -18,7 +18,7 @@ from PIL import Image
 
 import train
 from qcnet_train import base, data, deployment, inputs, loop, models, outputs, safetensors
-from qcnet_train.data import pictures
+from qcnet_train.data import locate, pictures
 from qcnet_train.runtime import Runtime
 from selftest_detection import write_voc
 
@@ -92,6 +92,13 @@ class Options(unittest.TestCase):
         with mock.patch("torch.save", side_effect=RuntimeError("the disk is full")), \
                 self.assertRaisesRegex(SystemExit, "o: cannot be written: the disk is full"):
             loop.save(root / "o", {})
+
+    def test_a_mistyped_folder_of_data_is_not_passed_over(self):
+        with mock.patch.dict("os.environ", QCNET_DATA="/nowhere"):
+            with self.assertRaisesRegex(inputs.FileError, r"^\$QCNET_DATA: there is no /nowhere; unset it to look in /"):
+                locate.find(None, ("cifar10.tar.gz",), "advice")
+            with self.assertRaisesRegex(locate.NotFound, "/else/cifar10.tar.gz"):
+                locate.find("/else", ("cifar10.tar.gz",), "advice")
 
 
 class Files(unittest.TestCase):

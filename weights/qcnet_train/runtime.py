@@ -109,10 +109,12 @@ def seed_everything(seed):
 
 
 def versions():
-    """Of all that has a part in what is trained; of this code the commit, where it is a clone."""
+    """Of all that has a part in what is trained; of this code the commit, where it is a clone, and whether it has changed since."""
+    git = ["git", "-C", Path(__file__).resolve().parents[1]]
     try:
-        commit = subprocess.run(["git", "-C", Path(__file__).parent, "rev-parse", "--short=12", "HEAD"],
-                                capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        if subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True).returncode != 0:
+            commit += "+changed"
     except (OSError, subprocess.CalledProcessError):
         commit = None
     return {"python": platform.python_version(), "torch": torch.__version__,

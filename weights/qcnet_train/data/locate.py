@@ -19,6 +19,9 @@ def roots(path):
     if path:
         return [Path(path)]
     places = [Path(os.environ["QCNET_DATA"])] if os.environ.get("QCNET_DATA") else []
+    for place in places:
+        if not place.exists():  # no other data in its place
+            raise FileError(f"$QCNET_DATA: there is no {place}; unset it to look in {CHECKOUT.parent / 'shared' / 'data'}")
     return places + [CHECKOUT.parent / "shared" / "data"]
 
 
