@@ -15,7 +15,7 @@ if [ $# -gt 1 ]; then  # as many at a time as there are processors
 fi
 target=$1
 seeds=$root/tests/corpus/$target longest=8192
-if [ "$target" = deployment ]; then seeds=$root/tests/golden longest=65536; fi
+if [ "$target" = deployment ]; then seeds=$root/tests/golden longest=262144; fi
 mkdir -p "$build/$target.found"
 "${FUZZ_CXX:-clang++-14}" -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
   -I "$root/include" -I "$root/examples" -I "$root/tests" -DQCNET_TEST_DATA="\"$root/tests\"" \

@@ -1,11 +1,18 @@
 #include "support.hpp"
 
 #include <limits>
+#include <string>
 
 #include <qcnet/simd/vec.hpp>
 
 using namespace qcnet;
 using namespace qcnet::test;
+
+#ifdef QCNET_TEST_ISA
+TEST_CASE("the instruction set is the one that this build is meant to test") {
+  CHECK(std::string(isa_name) == QCNET_TEST_ISA);
+}
+#endif
 
 TEST_CASE("loads and stores, whole and partial, touch just what they say") {
   const auto values = random_values(vec::size, 1);
