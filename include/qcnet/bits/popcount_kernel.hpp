@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <qcnet/core/unroll.hpp>
 #include <qcnet/simd/vec.hpp>
 
 #if QCNET_HAS_VPOPCNT
@@ -67,11 +68,6 @@ inline void split_halves(const std::uint8_t* __restrict bytes, std::size_t count
     halves[2 * i] = static_cast<std::uint8_t>(bytes[i] << 4);
     halves[2 * i + 1] = bytes[i] & 0xF0;
   }
-}
-
-template <std::size_t... I, class F>
-[[gnu::always_inline]] inline void unroll(std::index_sequence<I...>, [[maybe_unused]] F f) {
-  (f(std::integral_constant<std::size_t, I>{}), ...);
 }
 
 /// subtract_twice over a row of registers.

@@ -6,16 +6,11 @@
 #include <cstddef>
 #include <utility>
 
+#include <qcnet/core/unroll.hpp>
 #include <qcnet/kernels/gemm.hpp>
 #include <qcnet/simd/vec.hpp>
 
 namespace qcnet::inline QCNET_ABI::kernels::detail {
-
-/// Calls f with each number as a constant: where a loop's index must be one.
-template <std::size_t... I, class F>
-[[gnu::always_inline]] inline void unroll(std::index_sequence<I...>, [[maybe_unused]] F f) {
-  (f(std::integral_constant<std::size_t, I>{}), ...);
-}
 
 /// F(M, 3): M outputs of a 3-tap filter from M + 2 inputs by M + 2 products, one a point. The points are 0,
 /// pairs +p and -p, and infinity; this order is also that of the products. Every p is so short a binary
