@@ -21,7 +21,11 @@ arm32=(arm-linux-gnueabihf-g++ -Wno-psabi)
 if [ "$(uname -m)" = x86_64 ]; then
   check ssse3 build/isa/bits.cpp "" g++ -march=x86-64-v2
   check sse2-with-fma build/isa/bits.cpp "" g++ -mavx -mfma
-  if grep -qw avx512vl /proc/cpuinfo; then check avx512-without-vpopcntdq build/isa/bits.cpp "" g++ -march=x86-64-v4; fi
+  if grep -qw avx512vl /proc/cpuinfo; then
+    check avx512-without-vpopcntdq build/isa/bits.cpp "" g++ -march=x86-64-v4
+  else
+    echo "skipped: AVX-512 without VPOPCNTDQ, as this processor has no AVX-512"
+  fi
 fi
 check neon-without-fma build/isa/bits.cpp qemu-arm "${arm32[@]}" -static -march=armv7-a+neon
 check neon-with-bf16 tests/kernels/bf16_test.cpp "qemu-aarch64 -cpu max" aarch64-linux-gnu-g++ -static -march=armv8.6-a

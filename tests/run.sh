@@ -79,7 +79,7 @@ if [ $all = 1 ]; then
   step "tests on aarch64 under qemu" tests_for aarch64
   step "tests on armv7 under qemu" tests_for armv7
   joined "instruction sets that have no preset"
-  step "tests under Clang's sanitizers" tests_for sanitize
+  step "tests under sanitizers" tests_for sanitize
   beside "programs under sanitizers" tests/examples/programs.sh build/sanitize
   step "clang-tidy" clang-tidy -p build/sanitize --quiet examples/{evaluate,server}.cpp
   joined "programs under sanitizers"

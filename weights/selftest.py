@@ -878,4 +878,7 @@ class EndToEnd(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[a for a in sys.argv if a != "--all"])
+    run = unittest.main(argv=[a for a in sys.argv if a != "--all"], exit=False).result
+    for test, reason in run.skipped:
+        print(f"skipped: {test.id()}: {reason}")
+    sys.exit(not run.wasSuccessful())

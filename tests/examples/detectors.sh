@@ -77,9 +77,9 @@ for layout in cells cells/yolo; do
 done
 # The same of the pair: one process or two, each frame says its picture's size.
 "$bin/node" "$yolo_node" cells --split test --quiet >frames || wrong "node"
-"$bin/server" "$yolo_server" --score 0.4 --quiet <frames | sed 's/^1/a/; s/^2/b/; s/^3/c/' >piped
+"$bin/server" "$yolo_server" --score 0.4 --quiet <frames | sed 's/^1/a/; s/^2/b/; s/^3/c/' >piped || wrong "server"
 for name in a b c; do
-  "$bin/detect" "$yolo_node" --server "$yolo_server" cells/JPEGImages/$name.png --score 0.4 | sed "s/^/$name\t/"
+  "$bin/detect" "$yolo_node" --server "$yolo_server" cells/JPEGImages/$name.png --score 0.4 | sed "s/^/$name\t/" || wrong "detect $name" >&2
 done >found
 cmp -s found piped && [ -s piped ] || wrong "detect and node | server find different things"
 annotate pair <found
@@ -92,8 +92,8 @@ good "mAP@0.5 0.00 %" judge elsewhere
 
 # Nothing found, much found, and pictures of every shape.
 [ "$(detect cells/JPEGImages/a.png --score 0.999)" = "nothing found" ] || wrong "detect finds nothing"
-"$bin/server" "$yolo_server" --score 0.999 --quiet <frames >out 2>err
-printf '%s\tnothing found\n' 1 2 3 | cmp -s - out || wrong "server says that nothing was found"
+"$bin/server" "$yolo_server" --score 0.999 --quiet <frames >out 2>err &&
+  printf '%s\tnothing found\n' 1 2 3 | cmp -s - out || wrong "server says that nothing was found"
 [ "$(detect cells/JPEGImages/c.png --score 0 --iou 1 --most 1000 | wc -l)" -gt 150 ] || wrong "detect finds many boxes"
 [ "$(detect cells/JPEGImages/c.png --score 0 --most 7 | wc -l)" = 7 ] || wrong "--most"
 for name in 1x1 wide; do

@@ -84,10 +84,10 @@ print(next("%.2f" % r["accuracy"] for r in json.load(open("table.json"))["rows"]
 for name in tiny-vit tiny-conv_proj tiny-convnext; do
   pair=("$name.node.safetensors" "$name-qcnet.server.safetensors")
   # PyTorch's answers, line by line.
-  "$bin/classify" "${pair[@]}" $name.png --top 7 >out 2>err
-  cmp -s out $name.classify || wrong "$name: classify does not answer what PyTorch does"
-  "$bin/node" "${pair[0]}" $name.png --quiet | "$bin/server" "${pair[1]}" --quiet >out 2>err
-  cmp -s out $name.server || wrong "$name: node | server do not answer what PyTorch does"
+  "$bin/classify" "${pair[@]}" $name.png --top 7 >out 2>err &&
+    cmp -s out $name.classify || wrong "$name: classify does not answer what PyTorch does"
+  "$bin/node" "${pair[0]}" $name.png --quiet | "$bin/server" "${pair[1]}" --quiet >out 2>err &&
+    cmp -s out $name.server || wrong "$name: node | server do not answer what PyTorch does"
   good "the recorded input gives the recorded output" "$bin/info" "${pair[@]}"
   good "whole model, the classifier $name" "$bin/info" $name.safetensors
   # The whole model's answers as labels: it is always right, and so many times is the pair, by one program or by three.
@@ -113,10 +113,10 @@ done
 # Methods with a node of their own: PyTorch's answers, and a row of evaluate. The bytes are those of the bits.
 own() {
   local name=$1 method=$2 title=$3 bytes=$4 pair=("$golden/$1.node.safetensors" "$golden/$1-$2.server.safetensors")
-  "$bin/classify" "${pair[@]}" $name.png --top 7 >out 2>err
-  cmp -s out $name.classify || wrong "$name: classify does not answer what PyTorch does"
-  "$bin/node" "${pair[0]}" $name.png --quiet | "$bin/server" "${pair[1]}" --quiet >out 2>err
-  cmp -s out $name.server || wrong "$name: node | server do not answer what PyTorch does"
+  "$bin/classify" "${pair[@]}" $name.png --top 7 >out 2>err &&
+    cmp -s out $name.classify || wrong "$name: classify does not answer what PyTorch does"
+  "$bin/node" "${pair[0]}" $name.png --quiet | "$bin/server" "${pair[1]}" --quiet >out 2>err &&
+    cmp -s out $name.server || wrong "$name: node | server do not answer what PyTorch does"
   good "the recorded input gives the recorded output" "$bin/info" "${pair[@]}"
   good "$bytes bytes of bits" "$bin/info" "${pair[@]}"
   mkdir -p $name-set/one && cp $name.png $name-set/one
