@@ -71,6 +71,8 @@ TEST_CASE("what is wrong with files of several bits is one sentence") {
   CHECK(node_said(WeightsFile(node).drop({"qcnet.levels"})) == "qcnet.levels: there is no such tensor");
   CHECK(node_said(WeightsFile(node).set("qcnet.levels", {2, 6})) ==
         "qcnet.levels: expected shape [2, 7], found [2, 6]");
+  CHECK(node_said(WeightsFile(node).poke("qcnet.levels", 2, 2e38f).poke("qcnet.levels", 7 + 2, 3e38f)) ==
+        "no error");
   CHECK(node_said(WeightsFile(node).poke("qcnet.levels", 2, -3e38f).poke("qcnet.levels", 7 + 2, 3e38f)) ==
         "qcnet.levels: the lowest and the highest of feature 2 are further apart than a float can say");
   CHECK(server_said(WeightsFile(server).set_metadata("qcnet.bits", "2")) ==

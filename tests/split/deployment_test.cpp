@@ -77,6 +77,10 @@ TEST_CASE("maps that cross beside the cut's own have keys with their names behin
     CHECK(contains(said(),
                    "metadata \"qcnet.beside\" must be names separated by single spaces, each of 1 to 64"));
   }
+  std::string many = "a";
+  for (std::size_t i = 0; i < Frame::max_maps; ++i) many += " a";
+  file.set_metadata("qcnet.beside", many);
+  CHECK(said() == "metadata \"qcnet.beside\" names more maps than a frame carries, 255");
 }
 
 TEST_CASE("a wrong role or version is an error that says which") {

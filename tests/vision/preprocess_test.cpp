@@ -99,8 +99,12 @@ TEST_CASE("Settings and images that make no sense are refused") {
   CHECK(message({8, 8, 8, {0}, {0}}) == "preprocessing: a standard deviation is not positive");
   CHECK(message({8, 8, 8, {0}, {NAN}}) == "preprocessing: a standard deviation is not positive");
   using Scale = std::pair<float, float>;  // mean and deviation
-  for (const Scale& scale :
-       {Scale{NAN, 1.0f}, {INFINITY, 1.0f}, {0.0f, INFINITY}, {1e38f, 1e-3f}, {0.0f, 1e-40f}})
+  for (const Scale& scale : {Scale{NAN, 1.0f},
+                             {INFINITY, 1.0f},
+                             {0.0f, INFINITY},
+                             {1e38f, 1e-3f},
+                             {0.0f, 1e-40f},
+                             {-3.5f, 1.2e-38f}})
     CHECK(message({8, 8, 8, {scale.first}, {scale.second}}) ==
           "preprocessing: with this mean and standard deviation pixels would be no numbers");
 

@@ -131,7 +131,7 @@ class CodePlanes {
   void add_steps(std::size_t i, float high) {
     const std::size_t channel = i % channels_;
     const float range = high - low_[i];
-    if (channel >= coded()) low_[i] = 0.5f * (low_[i] + high);
+    if (channel >= coded()) low_[i] = 0.5f * low_[i] + 0.5f * high;
     const float steps = channel < coded() ? last_[channel] : 0.0f;
     per_step_.push_back(range > 0 ? steps / range : 0.0f);
     steps_.push_back(steps > 0 ? range / steps : 0.0f);

@@ -98,7 +98,7 @@ inline void expand_into(ConstBitplaneView bits, ConstBitplaneView received, std:
       if (c % 8 == 0 && received.pixel(p)[c / 8] == 0xff)
         c += 7;  // most of what is sent arrives
       else if (!received.get(p, c))
-        out.pixel(p)[c] = 0.5f * (low[first + c] + high[first + c]);
+        out.pixel(p)[c] = 0.5f * low[first + c] + 0.5f * high[first + c];
   }
 }
 

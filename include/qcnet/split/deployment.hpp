@@ -156,6 +156,9 @@ class MetadataReader {
   /// The same for several, separated by spaces; none if the key is missing.
   Result<std::vector<std::string>> names(std::string_view key) const {
     const std::string_view value = file_.metadata(key).value_or("");
+    if (std::count(value.begin(), value.end(), ' ') >= static_cast<std::ptrdiff_t>(Frame::max_maps))
+      return Error("metadata \"" + std::string(key) + "\" names more maps than a frame carries, " +
+                   std::to_string(Frame::max_maps));
     auto found = split_at(' ', value);
     if (!std::all_of(found.begin(), found.end(), MapSpec::is_name))
       return must_be(key, "names separated by single spaces, each of " + name_rule(), value);

@@ -58,7 +58,7 @@ inline Result<Quantizer> load_lloyd_max(const io::Safetensors& file, const Shape
   for (std::size_t i = 0; i < count; ++i) {
     quantizer.low.push_back(levels[i]);
     quantizer.high.push_back(levels[count + i]);
-    quantizer.thresholds.push_back((levels[i] + levels[count + i]) / 2);
+    quantizer.thresholds.push_back(0.5f * levels[i] + 0.5f * levels[count + i]);
   }
   return quantizer;
 }
@@ -81,7 +81,7 @@ inline Result<CodePlanes> load_code_planes(const io::Safetensors& file, const Sh
 inline Result<Quantizer> load_uniform(const io::Safetensors& file, std::size_t channels,
                                       const std::string& suffix = {}) {
   QCNET_TRY(const Tensor range, load_tensor(file, "qcnet.range" + suffix, {2}));
-  return Quantizer{std::vector<float>(channels, (range[0] + range[1]) / 2),
+  return Quantizer{std::vector<float>(channels, 0.5f * range[0] + 0.5f * range[1]),
                    std::vector<float>(channels, range[0]), std::vector<float>(channels, range[1])};
 }
 

@@ -52,7 +52,8 @@ struct Preprocess {
       return Error("preprocessing: a letterbox takes no resize, found " + std::to_string(resize));
     for (std::size_t c = 0; c < mean.size(); ++c) {
       if (!(std[c] > 0)) return Error("preprocessing: a standard deviation is not positive");
-      if (!std::isfinite(std[c]) || !std::isfinite(mean[c] / std[c]) || !std::isfinite(1 / std[c]))
+      if (!std::isfinite(std[c]) || !std::isfinite((0.0f - mean[c]) / std[c]) ||
+          !std::isfinite((1.0f - mean[c]) / std[c]))
         return Error("preprocessing: with this mean and standard deviation pixels would be no numbers");
     }
     return {};
