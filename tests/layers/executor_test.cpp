@@ -443,6 +443,11 @@ TEST_CASE("a graph that was wired wrong is refused, and its step named") {
   CHECK(output.partition_at("cut").error().message() ==
         "the cut point \"cut\" is at no value of this network");
   CHECK(Executor::make(Network(0), std::span<const Shape>()).error().message() == "a network needs an input");
+
+  Network endless;
+  for (std::size_t i = 0; i <= Executor::most_steps; ++i)
+    endless.add("step", std::make_shared<Wish>(Shape{1, 1, 1, 1}, 0), {i});
+  CHECK(said(endless) == "the network has 16385 steps, of which 16384 are supported");
 }
 
 TEST_CASE("bits are made for maps and thresholds that are the output's") {

@@ -182,6 +182,21 @@ TEST_CASE("Maps that do not fit are refused") {
         "found 1 detection maps, there are anchors for 2");
 }
 
+TEST_CASE("More detections than memory should be asked for are refused") {
+  const std::size_t classes = vision::most_candidates + 1;
+  Tensor map(Shape{1, 1, 1, 5 + classes});
+  std::vector<Detection> found;
+  const auto decoded = [&](float threshold) {
+    return vision::decode_boxes_into(map, std::vector<Anchors::Size>{{8, 8}}, Letterbox::fit(32, 32, 32, 32),
+                                     threshold, found);
+  };
+  CHECK(decoded(0.3f).ok());
+  CHECK(found.empty());
+  CHECK(decoded(0.2f).error().message() ==
+        "more than 4194304 detections have a score above 0.200000; ask for a higher one");
+  CHECK(found.size() == vision::most_candidates);
+}
+
 TEST_CASE("Both maps together") {
   // The two heads see the same thing; only the better one answers.
   Tensor coarse(Shape{1, 1, 2, 3 * 7}), fine(Shape{1, 2, 4, 3 * 7});

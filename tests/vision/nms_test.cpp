@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -87,4 +88,15 @@ TEST_CASE("A hundred thousand boxes") {
       if (kept[i].label == kept[j].label && iou(kept[i].box, kept[j].box) > 0.45)
         FAIL_CHECK("an overlap is left");
     }
+}
+
+TEST_CASE("A box with a coordinate that is NaN is none, however many there are") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<Detection> detections;
+  for (std::size_t i = 0; i < 100; ++i) {  // without care an order with cycles: each is before the next
+    detections.push_back({0, 0.5f, {nan, 1, 9, 9}});
+    detections.push_back({0, 0.5f, {1, 0, 9, 9}});
+    detections.push_back({0, 0.5f, {0, 2, 9, nan}});
+  }
+  CHECK(non_maximum_suppression(detections, 0.5, 10) == std::vector<Detection>{{0, 0.5f, {1, 0, 9, 9}}});
 }

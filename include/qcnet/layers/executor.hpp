@@ -44,6 +44,8 @@ class Executor {
   /// Nor for minutes of all processors: multiply-adds of a pass, six times a ResNet50's over 4096 x 4096
   /// pixels.
   static constexpr std::uint64_t most_multiply_adds = std::uint64_t{1} << 43;
+  /// Nor for minutes of planning, which looks at all pairs of steps; a ViT-H has some 300.
+  static constexpr std::size_t most_steps = std::size_t{1} << 14;
 
   /// Plans for inputs of these shapes, with layers turned into what is fastest for them within the
   /// `arithmetic` allowed (Layer::faster_for). An Error names the step whose input does not fit, or that
@@ -151,6 +153,9 @@ class Executor {
   /// Of a network that someone wired by hand: every step has a layer, and reads what was made before.
   static Result<void> check_graph(const Network& network) {
     if (network.inputs() == 0) return Error("a network needs an input");
+    if (network.steps().size() > most_steps)
+      return Error("the network has " + std::to_string(network.steps().size()) + " steps, of which " +
+                   std::to_string(most_steps) + " are supported");
     for (std::size_t s = 0; s < network.steps().size(); ++s) {
       const Network::Step& step = network.steps()[s];
       if (step.layer == nullptr) return Error(step.name + ": has no layer");

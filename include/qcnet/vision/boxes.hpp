@@ -53,11 +53,16 @@ inline Result<std::size_t> classes_in(const Shape& map, std::size_t anchors, std
   return fields - 5;
 }
 
+/// Detections in a picture before those that overlap are dropped, so that no small file can ask for all the
+/// memory there is: those of 80 classes at every anchor of 1888 x 1888 pixels.
+inline constexpr std::size_t most_candidates = std::size_t{1} << 22;
+
 /// Appends what one raw detection map `[1, H, W, A * (5 + K)]` finds in the picture: for each of its A
 /// anchors a cell has x, y, w, h, objectness and K classes, all before their sigmoid or exp. Each class whose
 /// score, sigmoid(objectness) * sigmoid(class), is above `threshold` gives a detection, its box clipped to
 /// the picture. Boxes without area in the picture and NaN are dropped. Error: a map whose cells are no
-/// squares of the letterbox's input or whose channels do not fit the anchors.
+/// squares of the letterbox's input or whose channels do not fit the anchors, or more than `most_candidates`
+/// detections in all.
 inline Result<void> decode_boxes_into(ConstTensorView map, std::span<const Anchors::Size> anchors,
                                       const Letterbox& letterbox, float threshold,
                                       std::vector<Detection>& detections) {
@@ -77,7 +82,11 @@ inline Result<void> decode_boxes_into(ConstTensorView map, std::span<const Ancho
       if (area(box) == 0) continue;  // also if a coordinate is NaN
       for (std::size_t k = 0; k < classes; ++k) {
         const float score = objectness * detail::logistic(raw[5 + k]);
-        if (score > threshold) detections.push_back({k, score, box});
+        if (!(score > threshold)) continue;
+        if (detections.size() == most_candidates)
+          return Error("more than " + std::to_string(most_candidates) + " detections have a score above " +
+                       std::to_string(threshold) + "; ask for a higher one");
+        detections.push_back({k, score, box});
       }
     }
   return {};

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include <qcnet/io/safetensors.hpp>
 #include <qcnet/vision/image.hpp>
 #include <qcnet/vision/stb_image.hpp>
 
@@ -141,7 +142,7 @@ inline Result<void> check_jpeg(std::span<const std::byte> jpeg) {
   if (data.exhausted) return too_short;
   if (pixels == nullptr)
     return Error(std::string("the picture is corrupt, truncated or of an unsupported kind (stb_image: ") +
-                 stb::stbi_failure_reason() + ")");
+                 io::detail::printable(stb::stbi_failure_reason()) + ")");  // it may quote the file
   Image image{h, w, channels, std::vector<std::uint8_t>(h * w * channels)};
   convert_pixels_into(pixels.get(), static_cast<std::size_t>(stored_channels), h * w, channels,
                       image.pixels.data());
