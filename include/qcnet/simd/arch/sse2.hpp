@@ -1,8 +1,12 @@
-// SSE2: 4 floats; a fused multiply-add only where the compiler has one (-mavx -mfma).
+// SSE2: 4 floats; a fused multiply-add only where the compiler has one (-mavx -mfma, AMD's -mfma4).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#if defined(__FMA4__)
+#include <x86intrin.h>
+#endif
 
 #include <qcnet/core/config.hpp>
 #include <qcnet/simd/arch/lanes.hpp>
@@ -21,8 +25,10 @@ inline void store_partial(float* p, Register x, std::size_t count) {
 }
 
 inline Register fma(Register a, Register b, Register c) {
-#if QCNET_HAS_FMA
+#if QCNET_HAS_FMA && defined(__FMA__)
   return _mm_fmadd_ps(a, b, c);
+#elif QCNET_HAS_FMA && defined(__FMA4__)
+  return _mm_macc_ps(a, b, c);
 #else
   return a * b + c;
 #endif
