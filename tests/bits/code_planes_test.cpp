@@ -121,6 +121,14 @@ TEST_CASE(
   for (std::size_t i = 0; i < 6; ++i) CHECK(restored[i] == levels[i]);
 }
 
+TEST_CASE("codes: the middle of two levels is finite where their sum is not") {
+  CodePlanes codes({1}, 2, {0.0f, 2e38f}, {1.0f, 3e38f});
+  Tensor map({1, 2});
+  codes.decode_into(Bitplane({1, 1}), map);
+  CHECK(map[0] == 0.0f);
+  CHECK(map[1] == 2.5e38f);
+}
+
 TEST_CASE("codes: a value comes back as the level nearest to it") {
   const std::vector<float> low{-1, 0}, high{2, 7};
   CodePlanes codes({2, 2}, 2, low, high);

@@ -70,6 +70,13 @@ TEST_CASE("expand: bits that did not arrive give the middle of their levels, wha
                   std::runtime_error);
 }
 
+TEST_CASE("expand: the middle of two levels is finite where their sum is not") {
+  const std::vector<float> low = {2e38f}, high = {3e38f};
+  Tensor map({1, 1});
+  expand_into(Bitplane({1, 1}), Bitplane({1, 1}), low, high, map);
+  CHECK(map[0] == 2.5e38f);
+}
+
 TEST_CASE("expand: levels arrive untouched: -0, infinities and the payload of a NaN") {
   const std::uint32_t patterns[] = {0x80000000u, 0x7F800000u, 0xFF800000u,
                                     0x7FC12345u, 0x00000001u, 0xFFC54321u};

@@ -131,3 +131,13 @@ TEST_CASE("No cut of a picture crashes or passes for the whole") {
     CHECK(accepted <= 8);
   }
 }
+
+TEST_CASE("A chunk's name is no command to a terminal") {
+  std::string png = read_file(corpus + "good/rgb.png");
+  png.insert(33, std::string("\0\0\0\0\x1b"
+                             "cAA\0\0\0\0",
+                             12));  // behind IHDR, and critical
+  const std::string said = decode_image(as_bytes(png)).error().message();
+  CHECK(said.find("cAA PNG chunk not known") != std::string::npos);
+  CHECK(said.find('\x1b') == std::string::npos);
+}
