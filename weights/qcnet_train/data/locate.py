@@ -18,11 +18,13 @@ class NotFound(SystemExit):
 def roots(path):
     if path:
         return [Path(path)]
-    places = [Path(os.environ["QCNET_DATA"])] if os.environ.get("QCNET_DATA") else []
-    for place in places:
-        if not place.exists():  # no other data in its place
-            raise FileError(f"$QCNET_DATA: there is no {place}; unset it to look in {CHECKOUT.parent / 'shared' / 'data'}")
-    return places + [CHECKOUT.parent / "shared" / "data"]
+    shared = CHECKOUT.parent / "shared" / "data"
+    if not os.environ.get("QCNET_DATA"):
+        return [shared]
+    own = Path(os.environ["QCNET_DATA"])
+    if not own.exists():  # no other data in its place
+        raise FileError(f"$QCNET_DATA: there is no {own}; unset it to look in {shared}")
+    return [own, shared]
 
 
 def find(path, names, advice):
