@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include <qcnet/io/safetensors.hpp>
+#include <qcnet/io/printable.hpp>
 #include <qcnet/vision/image.hpp>
 #include <qcnet/vision/stb_image.hpp>
 
