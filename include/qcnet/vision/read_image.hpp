@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
-#include <qcnet/io/printable.hpp>
 #include <qcnet/vision/image.hpp>
+#include <qcnet/vision/mend_picture.hpp>
 #include <qcnet/vision/stb_image.hpp>
 
 namespace qcnet::inline QCNET_ABI::vision {
@@ -59,43 +59,6 @@ struct ByteSource {
   }
 };
 
-inline bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
-  return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
-}
-
-// Refuses what stb_image takes from a JPEG but should not. Huffman tables of more than 256 codes: before 2.28
-// (Debian 12 has 2.27) it writes them past the end of its arrays. Scans without end: each of ten bytes costs
-// it a pass over all pixels; progressive encoders write a dozen. The walk visits every segment that stb_image
-// can reach: it looks for markers in the same way, and stb_image gives up at segments that do not keep to
-// their length.
-inline Result<void> check_jpeg(std::span<const std::byte> jpeg) {
-  constexpr std::size_t most_scans = 64;
-  const auto byte = [&](std::size_t i) { return std::to_integer<std::size_t>(jpeg[i]); };
-  std::size_t at = 0, scans = 0;
-  while (at + 4 <= jpeg.size()) {
-    const std::size_t marker = byte(at + 1);
-    // No marker, a fill byte, or a marker without a segment: escaped data (0), restarts and start of image.
-    if (byte(at) != 0xFF || marker == 0xFF || marker <= 0x01 || (marker >= 0xD0 && marker <= 0xD8)) {
-      at += byte(at) == 0xFF && marker != 0xFF ? 2 : 1;
-      continue;
-    }
-    if (marker == 0xD9) break;  // end of image
-    if (marker == 0xDA && ++scans > most_scans)
-      return Error("the picture has more than " + std::to_string(most_scans) +
-                   " scans, the most that are read; save it again as a baseline JPEG");
-    const std::size_t end = std::min(at + 2 + byte(at + 2) * 256 + byte(at + 3), jpeg.size());
-    if (marker == 0xC4)
-      for (std::size_t table = at + 4; table < end;) {  // the last one may reach past the segment
-        std::size_t codes = 0;
-        for (std::size_t i = table + 1; i < std::min(table + 17, jpeg.size()); ++i) codes += byte(i);
-        if (codes > 256) return Error("the picture is corrupt: a Huffman table has more than 256 codes");
-        table += 17 + codes;
-      }
-    at = std::max(end, at + 4);
-  }
-  return {};
-}
-
 }  // namespace detail
 
 // These two are static because what they call is: an inline function must mean the same in every
@@ -113,9 +76,10 @@ inline Result<void> check_jpeg(std::span<const std::byte> jpeg) {
     return Error("not a JPEG, PNG or BMP picture; other formats are not read");
 
   const stb::stbi_io_callbacks callbacks = detail::ByteSource::callbacks();
-  const Error too_short("the picture is truncated or corrupt: its data ends too early");
+  const Error too_short(detail::picture_ends_early);
 
-  if (detail::starts_with(bytes, "\xFF\xD8")) QCNET_CHECK(detail::check_jpeg(bytes));
+  QCNET_TRY(const detail::Mended mended, detail::mend(bytes));
+  if (!mended.empty()) bytes = mended;
 
   stb::allocation_limit = (std::size_t{1} << 16) + 2 * bytes.size();  // buffers grow by doubling
   int width = 0, height = 0, stored_channels = 0;
@@ -140,9 +104,12 @@ inline Result<void> check_jpeg(std::span<const std::byte> jpeg) {
       stb::stbi_load_from_callbacks(&callbacks, &data, &width, &height, &stored_channels, 0),
       &stb::stbi_image_free);
   if (data.exhausted) return too_short;
-  if (pixels == nullptr)
-    return Error(std::string("the picture is corrupt, truncated or of an unsupported kind (stb_image: ") +
-                 io::detail::printable(stb::stbi_failure_reason()) + ")");  // it may quote the file
+  if (pixels == nullptr) {
+    const std::string why = stb::stbi_failure_reason();
+    // Some failures have no reason of their own; then it is what the decoder that was asked before had said.
+    return Error("the picture is corrupt, truncated or of an unsupported kind" +
+                 (why == "bad png sig" || why == "no SOI" ? "" : " (stb_image: " + why + ")"));
+  }
   Image image{h, w, channels, std::vector<std::uint8_t>(h * w * channels)};
   convert_pixels_into(pixels.get(), static_cast<std::size_t>(stored_channels), h * w, channels,
                       image.pixels.data());
