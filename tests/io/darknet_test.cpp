@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,9 @@ std::string header(std::int32_t major, std::int32_t minor) {
   return version + (major * 10 + minor >= 2 ? raw<std::uint64_t>({1ull << 40}) : raw<std::uint32_t>({77}));
 }
 
-std::vector<float> counted(std::size_t count) {
-  std::vector<float> numbers(count);
-  for (std::size_t i = 0; i < count; ++i) numbers[i] = static_cast<float>(i);
+std::vector<float> counted(std::uint64_t count) {
+  std::vector<float> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), 0.0f);
   return numbers;
 }
 

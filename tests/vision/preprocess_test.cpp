@@ -93,6 +93,9 @@ TEST_CASE("Settings and images that make no sense are refused") {
   CHECK(message({0, 0, 8, mean, deviation}) ==
         "preprocessing: crop 0 x 8 must be from 1, resize 0 from 0 to 16384 pixels");
   CHECK(message({8, 8, 1u << 20, mean, deviation}).find("crop 8 x 1048576 must be") != std::string::npos);
+  CHECK(Preprocess{16384, 8, 8, {0}, {1}}(Image{1, 1 << 18, 1, std::vector<std::uint8_t>(1 << 18)})
+            .error()
+            .message() == "preprocessing: a picture of 1 x 262144 is too long for a shorter side of 16384");
   CHECK(message({8, 8, 8, {0, 0}, {1, 1}}) ==
         "preprocessing: expected 1 or 3 means and as many standard deviations, found 2 and 2");
   CHECK(message({8, 8, 8, {0}, {1, 1, 1}}).find("found 1 and 3") != std::string::npos);

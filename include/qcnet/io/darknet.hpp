@@ -24,7 +24,9 @@ struct DarknetConv {
   bool batch_norm;
 
   /// Numbers that the file holds of it.
-  std::size_t floats() const { return filters * ((batch_norm ? 4 : 1) + channels * kernel * kernel); }
+  std::uint64_t floats() const {
+    return filters * ((batch_norm ? 4 : 1) + std::uint64_t{channels} * kernel * kernel);
+  }
 };
 
 /// What a file holds of a convolution, in the file's order; scale, mean and variance are the batch
@@ -77,8 +79,8 @@ class DarknetWeights {
   std::uint64_t seen() const { return seen_; }
 
   /// An Error unless the file holds exactly this many numbers: any other file would be read as nonsense.
-  Result<void> check_size(std::size_t floats) const {
-    const std::size_t expected = header_bytes_ + floats * sizeof(float);
+  Result<void> check_size(std::uint64_t floats) const {
+    const std::uint64_t expected = header_bytes_ + floats * sizeof(float);
     if (bytes() == expected) return {};
     const bool longer = bytes() > expected;
     return Error("the file has " + std::to_string(bytes()) + " bytes, the network's weights take " +
@@ -89,13 +91,14 @@ class DarknetWeights {
 
   /// The convolution behind the first `skip` numbers. Error: it ends behind the file, which was truncated
   /// since `open`, or holds NaN or infinity.
-  Result<DarknetConvWeights> convolution(std::size_t skip, const DarknetConv& conv) const {
+  Result<DarknetConvWeights> convolution(std::uint64_t skip, const DarknetConv& conv) const {
     if (file_) QCNET_CHECK(file_->check_size());
     const std::size_t floats = (bytes() - header_bytes_) / sizeof(float);
     if (skip > floats || conv.floats() > floats - skip)
       return Error("the file ends at number " + std::to_string(floats) + ", the convolution at " +
                    std::to_string(skip + conv.floats()));
-    std::span<const std::byte> rest = bytes_.subspan(header_bytes_ + skip * sizeof(float));
+    std::span<const std::byte> rest =
+        bytes_.subspan(header_bytes_ + static_cast<std::size_t>(skip) * sizeof(float));
     bool finite = true;
     const auto take = [&](const Shape& shape) {
       Tensor tensor(shape);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +25,8 @@ class YoloV3TinyDarknet {
   Result<void> check_size() const {
     auto fits = file_.check_size(floats(convs_));
     if (fits.ok()) return fits;
-    const std::size_t none = floats(convolutions(0, width_)), each = floats(convolutions(1, width_)) - none;
-    const std::size_t smallest = file_.header_bytes() + none * sizeof(float), step = each * sizeof(float);
+    const std::uint64_t none = floats(convolutions(0, width_)), each = floats(convolutions(1, width_)) - none;
+    const std::uint64_t smallest = file_.header_bytes() + none * sizeof(float), step = each * sizeof(float);
     std::string hint;
     if (file_.bytes() > smallest && (file_.bytes() - smallest) % step == 0)
       hint = "; it fits " + std::to_string((file_.bytes() - smallest) / step) + " classes";
@@ -33,7 +34,8 @@ class YoloV3TinyDarknet {
   }
 
   Result<ConvWeights> operator()(std::size_t layer, bool batch_norm) const {
-    std::size_t skip = 0, i = 0;
+    std::uint64_t skip = 0;
+    std::size_t i = 0;
     for (; convs_[i].first != layer; ++i) skip += convs_[i].second.floats();
     const std::string name = YoloV3TinyBuilder::name(layer);
     auto stored = file_.convolution(skip, convs_[i].second);
@@ -77,8 +79,8 @@ class YoloV3TinyDarknet {
     return convs;
   }
 
-  static std::size_t floats(const Convolutions& convs) {
-    std::size_t total = 0;
+  static std::uint64_t floats(const Convolutions& convs) {
+    std::uint64_t total = 0;
     for (const auto& [layer, conv] : convs) total += conv.floats();
     return total;
   }

@@ -30,10 +30,10 @@ inline void append(Mended& to, std::span<const std::byte> bytes) {
   to.insert(to.end(), bytes.begin(), bytes.end());
 }
 
-// Refuses two things in a JPEG. Huffman tables of more than 256 codes: before 2.28 (Debian 12 has 2.27) stb_image
-// writes them past the end of its arrays. Scans without end: each of ten bytes costs it a pass over all pixels;
-// progressive encoders write a dozen. The walk visits every segment that stb_image can reach: it looks for
-// markers in the same way, and stb_image gives up at segments that do not keep to their length.
+// Refuses two things in a JPEG. Huffman tables of more than 256 codes: before 2.28 (Debian 12 has 2.27)
+// stb_image writes them past the end of its arrays. Scans without end: each of ten bytes costs it a pass over
+// all pixels; progressive encoders write a dozen. The walk visits every segment that stb_image can reach: it
+// looks for markers in the same way, and stb_image gives up at segments that do not keep to their length.
 inline Result<void> check_jpeg(std::span<const std::byte> jpeg) {
   constexpr std::size_t most_scans = 64;
   const auto byte = [&](std::size_t i) { return std::to_integer<std::size_t>(jpeg[i]); };

@@ -89,7 +89,8 @@ struct Preprocess {
       source = converted;
     }
 
-    const auto [rows, columns] = letterbox ? boxed(image) : cropped(image);
+    QCNET_TRY(const Axes axes, letterbox ? boxed(image) : cropped(image));
+    const auto [rows, columns] = axes;
     const bool resized = rows.size != image.height || columns.size != image.width;
     if (resized)
       source = scratch.resizer(source, {image.height, rows.size, rows.skip, rows.count},
@@ -126,16 +127,20 @@ struct Preprocess {
     Axis rows, columns;
   };
 
-  Axes cropped(const ImageView& image) const {
+  Result<Axes> cropped(const ImageView& image) const {
     const std::size_t shorter = std::min(image.height, image.width);
-    const std::size_t target = resize == 0 ? shorter : resize;
-    return {center_crop(image.height * target / shorter, height),
-            center_crop(image.width * target / shorter, width)};
+    const std::uint64_t target = resize == 0 ? shorter : resize;
+    if (std::max(image.height, image.width) * target / shorter > INT32_MAX)
+      return Error("preprocessing: a picture of " + std::to_string(image.height) + " x " +
+                   std::to_string(image.width) + " is too long for a shorter side of " +
+                   std::to_string(target));
+    return Axes{center_crop(static_cast<std::size_t>(image.height * target / shorter), height),
+                center_crop(static_cast<std::size_t>(image.width * target / shorter), width)};
   }
 
-  Axes boxed(const ImageView& image) const {
+  Result<Axes> boxed(const ImageView& image) const {
     const Letterbox box = Letterbox::fit(image.height, image.width, height, width);
-    return {{box.height, 0, box.top, box.height}, {box.width, 0, box.left, box.width}};
+    return Axes{{box.height, 0, box.top, box.height}, {box.width, 0, box.left, box.width}};
   }
 
   // torchvision's CenterCrop: skip samples when there are too many, pad when there are too few.
