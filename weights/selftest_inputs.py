@@ -119,7 +119,7 @@ class Files(unittest.TestCase):
     def test_what_is_wrong_with_them_is_said(self):
         path = self.root / "file"
         torch.save({"spec": 1}, self.root / "whole")
-        whole, cut = (self.root / "whole").read_bytes(), "is no file of torch.save, or is damaged"
+        whole, cut = (self.root / "whole").read_bytes(), "is no file of torch.save, or is damaged: "
         tensors, no_json = "is no safetensors file that can be read: ", "is no JSON: Expecting value"
         for read, content, says in (
                 (inputs.checkpoint, b"", cut), (inputs.checkpoint, b"hello", cut), (inputs.checkpoint, whole[:-99], cut),

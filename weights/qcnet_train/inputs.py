@@ -16,11 +16,12 @@ def load(path):
     """What torch.save wrote."""
     import torch  # here: the scripts that need none read files, too
     try:
-        return torch.load(path, map_location="cpu")
+        return torch.load(path, map_location="cpu", weights_only=False)  # results of before hold torch's class of versions
     except OSError:
         raise
-    except Exception:  # whatever these bytes make of an unpickler
-        raise FileError(f"{path}: is no file of torch.save, or is damaged") from None
+    except Exception as error:  # whatever these bytes make of an unpickler
+        cause = str(error).partition("\n")[0] or type(error).__name__
+        raise FileError(f"{path}: is no file of torch.save, or is damaged: {cause}") from None
 
 
 def checkpoint(path, *keys):

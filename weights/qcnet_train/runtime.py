@@ -117,5 +117,5 @@ def versions():
             commit += "+changed"
     except (OSError, subprocess.CalledProcessError):
         commit = None
-    return {"python": platform.python_version(), "torch": torch.__version__,
+    return {"python": platform.python_version(), "torch": str(torch.__version__),
             "torchvision": torchvision.__version__, "commit": commit}
