@@ -19,7 +19,7 @@ from PIL import Image
 import train
 from qcnet_train import base, data, deployment, inputs, loop, models, outputs, safetensors
 from qcnet_train.data import locate, pictures
-from qcnet_train.runtime import Runtime
+from qcnet_train.runtime import Runtime, versions
 from selftest_detection import write_voc
 
 NEEDED = {"train": ("--out", "o.pt"), "compensate": ("--base", "b", "--cut", "layer1", "--out", "o"),
@@ -129,6 +129,16 @@ class Files(unittest.TestCase):
                 (safetensors.load, b"\x02" + bytes(7) + b"[]", tensors), (safetensors.load, b"\x08" + bytes(7) + b'{"a": 1}', tensors)):
             path.write_bytes(content)
             self.assertIn(f"script.py: {path}: {says}", self.says(read, path))
+
+    def test_results_of_before_hold_torchs_class_of_versions(self):
+        torch.save({"versions": {"torch": torch.torch_version.TorchVersion("1.13.1")}}, self.root / "file")
+        self.assertEqual(inputs.load(self.root / "file"), {"versions": {"torch": "1.13.1"}})
+
+    def test_versions_are_of_the_code_that_was_loaded(self):
+        found = versions()
+        self.assertIs(type(found["torch"]), str)
+        with mock.patch("subprocess.run", side_effect=AssertionError("the clone has gone on")):
+            self.assertEqual(versions(), found)
 
     def test_of_another_kind(self):
         path = self.root / "file"

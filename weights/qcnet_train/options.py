@@ -7,7 +7,7 @@ from . import data
 from .data.detection import FLIPS
 from .numbers import count, not_negative, positive, seed, share, whole  # noqa: F401 - for the scripts
 from .outputs import out_file
-from .runtime import Runtime
+from .runtime import Runtime, versions
 
 
 def parser(description):
@@ -51,6 +51,7 @@ def parse_checkpoint(made):
 
 def open_run(arguments):
     """(runtime, dataset) as the options say."""
+    versions()  # of the code that runs, so not later
     runtime = Runtime(arguments.threads, bf16=not getattr(arguments, "fp32", True))
     return runtime, data.load(arguments.dataset, arguments.data, arguments.limit, resize=arguments.resize,
                               size=arguments.size, flips=arguments.flips)

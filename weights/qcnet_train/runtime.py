@@ -1,5 +1,6 @@
 """Where a run happens: device, ranks (torchrun), mixed precision, seeds, versions."""
 
+import functools
 import os
 import platform
 import random
@@ -108,8 +109,12 @@ def seed_everything(seed):
     torch.manual_seed(seed)
 
 
+@functools.cache
 def versions():
-    """Of all that has a part in what is trained; of this code the commit, where it is a clone, and whether it has changed since."""
+    """Of all that has a part in what is trained; of this code the commit, where it is a clone, and whether it has changed since.
+
+    As they were when this was first called: a clone may have another commit by the time that training ends.
+    """
     git = ["git", "-C", Path(__file__).resolve().parents[1]]
     try:
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
