@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import base, deployment, inputs, methods, models, options, tasks
+from qcnet_train import base, data, deployment, inputs, loop, methods, models, options, tasks
 from qcnet_train.compensator import round_to_half
 from qcnet_train.maps import each
 from qcnet_train.outputs import out_folder
@@ -125,16 +125,30 @@ def write_deployment(arguments, runtime, dataset, model, task, whole):
     return written
 
 
+def settings_of(run):
+    """What compensate.py was given; {} where a run of before does not say it."""
+    path = run / "settings.json"
+    return inputs.read_json(path) if path.exists() else {}
+
+
+def check_pictures(a):
+    """Exits if compensate.py was given other pictures, or made something else of them."""
+    def pictures(given):
+        return {**{key: given[key] for key in ("dataset", "limit")}, **data.options(given["dataset"], {**given, "flips": None})}
+    loop.check_settings(a.run, pictures(vars(a)), pictures({**vars(a), **settings_of(a.run)}), "give the same here")
+
+
 def check_base(run, base_path, model):
-    """Exits if compensate.py made the run of another model; runs of before do not say of which."""
-    settings = run / "settings.json"
-    made_of = inputs.read_json(settings).get("base") if settings.exists() else None
+    """Exits if compensate.py made the run of another model."""
+    made_of = settings_of(run).get("base")
     if made_of not in (None, base.fingerprint(model)):
         raise SystemExit(f"{run}: was made of another model than {base_path}; give the --base that compensate.py was given")
 
 
 def main():
     arguments = parse()
+    if arguments.run:
+        check_pictures(arguments)
     runtime, dataset = options.open_run(arguments)
     runtime.device = torch.device("cpu")  # where what is written is compared to the bit
     model = round_to_half(base.read(arguments.base, dataset)).eval()

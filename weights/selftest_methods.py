@@ -270,6 +270,19 @@ class Methods(unittest.TestCase):
                                            ) if refused else contextlib.nullcontext():
                 export.verify(None, None, task, "m", None, 1.0, None)
 
+    def test_a_run_is_exported_with_the_pictures_that_it_was_made_of(self):
+        run = Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+        def check(dataset="folder", **given):
+            export.check_pictures(SimpleNamespace(run=run, dataset=dataset, **{**dict.fromkeys(("limit", "size", "resize", "flips")), **given}))
+        check(limit=9)  # a run of before, which says nothing
+        (run / "settings.json").write_text(json.dumps({"dataset": "folder", "limit": None, "size": 224, "resize": None, "epochs": 5}))
+        for same in ({}, {"size": 224}, {"resize": 256}):
+            check(**same)
+        for other, named in (({"limit": 9}, "--limit"), ({"size": 64, "resize": 64}, "--resize, --size"), ({"dataset": "bccd"}, "--dataset, --size")):
+            with self.assertRaisesRegex(SystemExit, f"was trained with another {named}; give the same here"):
+                check(**other)
+
     def test_a_report_has_each_cut_once_and_figures_of_the_test_split(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         for name, cut in (("a", "layer1"), ("b", "layer2"), ("c", "layer1")):

@@ -19,13 +19,19 @@ DATASETS = {
     "bccd": detection.load_bccd,
     "detection-folder": detection.load_folder,
 }
-OPTIONS = {"folder": ("resize", "size"), "bccd": ("size", "flips"), "detection-folder": ("size", "flips")}
+# Those that a dataset has, as they are if nothing is said; flips: the loader's.
+OPTIONS = {"folder": {"resize": 256, "size": 224}, "bccd": {"size": 416, "flips": None}, "detection-folder": {"size": 416, "flips": None}}
 
 
-def load(name, path=None, limit=None, **options):
+def options(name, given):
+    """{option: value} of a dataset, as `given` or not."""
+    return {key: usual if given.get(key) is None else given[key] for key, usual in OPTIONS.get(name, {}).items()}
+
+
+def load(name, path=None, limit=None, **given):
     """Loads a dataset; `limit` keeps only that many images a split (for trials)."""
     if name not in DATASETS:
         raise SystemExit(f"unknown dataset '{name}' (known: {', '.join(DATASETS)})")
-    if unused := [key for key, value in options.items() if value is not None and key not in OPTIONS.get(name, ())]:
+    if unused := [key for key, value in given.items() if value is not None and key not in OPTIONS.get(name, {})]:
         raise SystemExit(f"--dataset {name} has no {', '.join(f'--{key}' for key in unused)}; leave it out")
-    return DATASETS[name](path, limit=limit, **{key: options.get(key) for key in OPTIONS.get(name, ())})
+    return DATASETS[name](path, limit=limit, **options(name, given))

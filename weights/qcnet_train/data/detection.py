@@ -177,15 +177,15 @@ def opened(path):
         return zipfile.Path(path)
 
 
-def load_bccd(path=None, limit=None, size=None, flips=None):
+def load_bccd(path, limit, size, flips):
     classes, splits = annotations.read(opened(locate.find(path, ("bccd.zip", "BCCD"), BCCD_ADVICE)))
-    return DetectionDataset("BCCD", classes, splits, size or 416, FLIPS if flips is None else flips, limit)
+    return DetectionDataset("BCCD", classes, splits, size, FLIPS if flips is None else flips, limit)
 
 
-def load_folder(path=None, limit=None, size=None, flips=None):
+def load_folder(path, limit, size, flips):
     root = Path(path or "")
     names = ("Annotations", "classes.txt")
     if path is None or not (root.suffix == ".zip" and root.exists() or any((root / n).exists() for n in names)):
         raise SystemExit(f"no pictures with boxes in {path or 'no folder'}\n{OWN_ADVICE}")
     classes, splits = annotations.read(opened(root))
-    return DetectionDataset(root.stem, classes, splits, size or 416, FLIPS[:1] if flips is None else flips, limit)
+    return DetectionDataset(root.stem, classes, splits, size, FLIPS[:1] if flips is None else flips, limit)

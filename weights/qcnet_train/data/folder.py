@@ -78,8 +78,7 @@ class FolderDataset:
             raise FileError(str(error).strip().rpartition("FileError: ")[2]) from None  # before it is the worker's traceback
 
 
-def load(path=None, limit=None, resize=None, size=None):
-    resize, size = resize or 256, size or 224
+def load(path, limit, resize, size):
     if resize < size:
         raise SystemExit(f"--resize {resize} is less than --size {size}: what is cropped would be larger than the picture")
     root = locate.find(path, ("train",), ADVICE).parent
