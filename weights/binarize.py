@@ -86,8 +86,13 @@ class Binarization:
 
     def same_shape(self):
         sample = self.runtime.put(next(self.dataset.batches("train", 1, shuffle=False))[0])
-        with torch.no_grad():
-            wanted, given = (tuple(head(sample).shape[1:]) for head in (self.head, self.latent.eval()))
+        try:
+            with torch.no_grad():
+                wanted, given = (tuple(head(sample).shape[1:]) for head in (self.head, self.latent.eval()))
+        except RuntimeError as error:
+            height, width = self.dataset.size
+            raise SystemExit(f"a binary head of strides {self.latent.sizes['strides']} is none for pictures of {height} x {width} pixels, as a "
+                             f"layer of stride 2 needs a map of even height and width: --set strides otherwise ({error})") from None
         if wanted != given:
             raise SystemExit(f"the map behind {self.arguments.cut} is {wanted}, the binary head's {given}: --set "
                              "channels and strides otherwise")
@@ -144,7 +149,12 @@ class Binarization:
         """What the deployed head is worth, behind it the tail of the base model as it was."""
         model = self.folded.now()
         for images, _, _ in self.dataset.batches("validation", self.task.batch):
-            model.binary.check_exact(self.runtime.put(images))
+            images = self.runtime.put(images)
+            try:
+                model.binary.check_exact(images)
+            except ValueError as error:
+                raise SystemExit(f"{self.arguments.out}: a node would compute something else than this head, as {error}; train another, "
+                                 "with a smaller --lr or other --set") from None
         quantizer = self.calibrate(model.binary)
         return {split: {"base": self.measure(self.model, split, None), "map": self.measure(model, split, None),
                         "lloyd-max": self.measure(model, split, quantizer)} for split in ("validation", "test")}

@@ -1,11 +1,14 @@
 """Checks of binary heads, part of selftest.py."""
 
 import unittest
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+import binarize
 from qcnet_train import latent, models
 from qcnet_train.models.binary_head import BinaryHead, pack, unpack
 
@@ -111,6 +114,23 @@ class BinaryHeads(unittest.TestCase):
             spoil(head)
             with self.assertRaises(ValueError):
                 head.check_exact(images)
+
+    def test_that_a_node_cannot_compute_a_head_is_said(self):
+        model = SimpleNamespace(binary=latent.fold(trained()))
+        model.binary.stem.bias.fill_(2.0 ** -18)
+        dataset = SimpleNamespace(batches=lambda *_: [(pictures(2)[1], None, 0)])
+        of = SimpleNamespace(folded=SimpleNamespace(now=lambda: model), dataset=dataset, task=SimpleNamespace(batch=2),
+                             runtime=SimpleNamespace(put=lambda images: images), arguments=SimpleNamespace(out=Path("o.pt")))
+        with self.assertRaisesRegex(SystemExit, "o.pt: a node would compute something else than this head, as a stem's sum is no multiple of"):
+            binarize.Binarization.figures(of)
+
+    def test_maps_that_cannot_be_halved_are_refused(self):
+        images = pictures(1)[1][..., :28, :28]
+        of = SimpleNamespace(head=torch.nn.Identity(), latent=latent.LatentHead(3, MEAN, STD, channels=(8, 8, 8), strides=(2, 2, 2), kernels=(3, 3, 3)),
+                             runtime=SimpleNamespace(put=lambda images: images),
+                             dataset=SimpleNamespace(size=(28, 28), batches=lambda *_, **__: iter([(images, None, 0)])))
+        with self.assertRaisesRegex(SystemExit, r"strides \(2, 2, 2\) is none for pictures of 28 x 28 pixels, as a layer of stride 2 needs"):
+            binarize.Binarization.same_shape(of)
 
     def test_packing(self):
         generator = np.random.default_rng(0)
