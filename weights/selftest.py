@@ -864,17 +864,27 @@ class EndToEnd(unittest.TestCase):
             data = ("--dataset", "folder", "--data", root, "--resize", 36, "--size", 32)
             spec = {"architecture": "resnet", "name": "small", "width": 8, "depths": (1, 1, 1, 1)}
             torch.manual_seed(0)
-            trained = {classes: models.build(dict(spec), classes, 3).state_dict() for classes in (2, 5)}
-            for classes, state in trained.items():
-                torch.save(state, root / "trained.pth")
-                said = self.run_script("train.py", *data, "--set", "depths=1,1,1,1", "width=8", "--epochs", 0,
-                                       "--pretrained", root / "trained.pth", "--out", root / f"{classes}.pt")
-                kept = torch.load(root / f"{classes}.pt")["model"]
-                same = [name for name, value in state.items()
-                        if value.shape == kept[name].shape and torch.equal(value, kept[name])]
-                anew = [] if classes == 2 else ["fc.weight", "fc.bias"]
-                self.assertEqual([name for name in state if name not in same], anew)
-                self.assertEqual("fc.weight and fc.bias start anew" in said, classes == 5)
+            state = models.build(dict(spec), 2, 3).state_dict()
+            torch.save(state, root / "trained.pth")
+            command = (*data, "--set", "depths=1,1,1,1", "width=8", "--epochs", 0, "--pretrained", root / "trained.pth",
+                       "--out", root / "base.pt")
+            self.train_here(*command)
+            kept = torch.load(root / "base.pt")["model"]
+            self.assertEqual([name for name, value in state.items() if not torch.equal(value, kept[name])], [])
+            torch.save(models.build(dict(spec), 5, 3).state_dict(), root / "trained.pth")
+            with self.assertRaisesRegex(SystemExit, "trained.pth is for other classes: with --epochs 0 fc.weight would stay random"):
+                self.train_here(*command, "--resume")
+
+    def test_what_says_the_classes_starts_anew_for_others(self):
+        resnet = {"architecture": "resnet", "name": "small", "width": 8, "depths": (1, 1, 1, 1)}
+        for spec, names in ((resnet, ["fc.weight", "fc.bias"]),):
+            state, model = models.build(spec, 5, 3).state_dict(), models.build(spec, 2, 3)
+            own = {name: value.clone() for name, value in model.state_dict().items()}
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                self.assertEqual(train.load_pretrained(Path("five.pth"), state, model, Runtime(bf16=False)), names)
+            self.assertIn(f"five.pth is for other classes: {', '.join(names[:-1])} and {names[-1]} start anew", said.getvalue())
+            for name, value in model.state_dict().items():
+                self.assertTrue(torch.equal(value, own[name] if name in names else state[name]), name)
 
 
 if __name__ == "__main__":

@@ -91,17 +91,19 @@ def build(spec, dataset):
 
 
 def load_pretrained(path, state, model, runtime):
-    """Loads a state_dict; a classifier for other classes starts anew."""
+    """Loads a state_dict; a classifier for other classes starts anew: returns the names of its weights."""
     own = model.state_dict()
     counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
     state = {**counters, **state}  # our own files have none of these
     anew = [name for name, value in state.items() if name in own and value.shape[1:] == own[name].shape[1:]
             and value.shape != own[name].shape]
-    if set(anew) <= set(list(own)[-2:]):  # weight and bias of the last layer
-        state.update({name: own[name] for name in anew})
-        if anew:
-            runtime.print(f"{path} is for other classes: {' and '.join(anew)} start anew")
+    if not set(anew) <= set(list(own)[-2:]):  # weight and bias of the last layer
+        anew = []
+    state.update({name: own[name] for name in anew})
     inputs.fill(path, model, state)
+    if anew:
+        runtime.print(f"{path} is for other classes: {' and '.join(anew)} start anew")
+    return anew
 
 
 def main():
@@ -112,8 +114,9 @@ def main():
     state, known, earlier = read_pretrained(arguments.pretrained) if arguments.pretrained else (None, {}, [])
     spec = specification(arguments, dataset, known)
     model = build(spec, dataset)
-    if state:
-        load_pretrained(arguments.pretrained, state, model, runtime)
+    anew = load_pretrained(arguments.pretrained, state, model, runtime) if state else []
+    if anew and not arguments.epochs:
+        raise SystemExit(f"{arguments.pretrained} is for other classes: with --epochs 0 {anew[0]} would stay random, so give some")
     model, task = runtime.place(model), tasks.of(model, dataset)
     steps = arguments.epochs * batch_count(dataset.count("train"), arguments.batch)
     optimizer = optimizers.make(arguments.optimizer, model, arguments.lr, arguments.weight_decay)
