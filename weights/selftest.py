@@ -875,9 +875,10 @@ class EndToEnd(unittest.TestCase):
             with self.assertRaisesRegex(SystemExit, "trained.pth is for other classes: with --epochs 0 fc.weight would stay random"):
                 self.train_here(*command, "--resume")
 
-    def test_what_says_the_classes_starts_anew_for_others(self):
+    def test_last_layers_start_anew_for_other_classes(self):
         resnet = {"architecture": "resnet", "name": "small", "width": 8, "depths": (1, 1, 1, 1)}
-        for spec, names in ((resnet, ["fc.weight", "fc.bias"]),):
+        detector = {"architecture": "yolov3-tiny", "name": "small", "width": 2}
+        for spec, names in ((resnet, ["fc.weight", "fc.bias"]), (detector, [f"layers.{i}.conv.{part}" for i in (15, 22) for part in ("weight", "bias")])):
             state, model = models.build(spec, 5, 3).state_dict(), models.build(spec, 2, 3)
             own = {name: value.clone() for name, value in model.state_dict().items()}
             with contextlib.redirect_stdout(io.StringIO()) as said:

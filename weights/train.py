@@ -91,18 +91,19 @@ def build(spec, dataset):
 
 
 def load_pretrained(path, state, model, runtime):
-    """Loads a state_dict; a classifier for other classes starts anew: returns the names of its weights."""
+    """Loads a state_dict; its last layer, or a detector's two, start anew for other classes: returns the names of their weights."""
     own = model.state_dict()
     counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
     state = {**counters, **state}  # our own files have none of these
     anew = [name for name, value in state.items() if name in own and value.shape[1:] == own[name].shape[1:]
             and value.shape != own[name].shape]
-    if not set(anew) <= set(list(own)[-2:]):  # weight and bias of the last layer
+    outputs = [name for name in own if name.startswith(tuple(f"{output}." for output in models.maps(model)))]  # of a detector
+    if not set(anew) <= set(outputs or list(own)[-2:]):  # weight and bias of the last layer
         anew = []
     state.update({name: own[name] for name in anew})
     inputs.fill(path, model, state)
     if anew:
-        runtime.print(f"{path} is for other classes: {' and '.join(anew)} start anew")
+        runtime.print(f"{path} is for other classes: {', '.join(anew[:-1])} and {anew[-1]} start anew")
     return anew
 
 
