@@ -129,6 +129,10 @@ class Methods(unittest.TestCase):
         again = compensate.Experiment.quantizer_of_before(experiment)
         self.assertTrue(torch.equal(again.thresholds, quantizer.thresholds))
 
+    def test_large_pictures_are_evaluated_fewer_at_a_time(self):
+        sizes = {(28, 28): 500, (32, 32): 500, (64, 64): 500, (224, 224): 41, (2000, 1000): 1, (2000, 3000): 1}
+        self.assertEqual({size: tasks.Classification(None, SimpleNamespace(size=size)).batch for size in sizes}, sizes)
+
     def test_classes_above_255_are_kept(self):
         path = Path(self.enterContext(tempfile.TemporaryDirectory())) / "said.npy"
         for classes in ([0, 255], [0, 255, 256, 999], []):
@@ -263,7 +267,7 @@ class Methods(unittest.TestCase):
         boxes = [np.array([[0.0, 0, 0, 9, 9]] * 3), np.array([[0.0, 0, 0, 9, 9], [2, 0, 0, 9, 9]])]
         self.assertEqual(tasks.Detection.one_answer(None, ([], boxes)), 1 / 2)  # of the one box of a class, of two that there are
         for wrong, refused in ((0, False), (2, False), (3, True)):
-            task, said = tasks.Classification(None, None), labels.clone()
+            task, said = tasks.Classification(None, SimpleNamespace(size=(32, 32))), labels.clone()
             said[:wrong] += 1
             with mock.patch.object(task, "answers", lambda *_: (said, labels)), mock.patch("sys.stdout", io.StringIO()), \
                     self.assertRaisesRegex(SystemExit, "m: compensate.py measured accuracy 1.0000, this file has 0.9940 over the test set; "

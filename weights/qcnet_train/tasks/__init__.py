@@ -2,9 +2,9 @@
 
 A task is a class of
     metric                                 the figure that counts, a share: "accuracy"
-    batch                                  images of an evaluation step
     suggested(dataset) -> {option: value}  what the data says a model should be built with
     Task(model, dataset)
+    .batch                                 images of an evaluation step
     .loss(outputs, targets, smoothing=0)   a scalar; outputs in fp32
     .distillation(outputs, teacher)        a scalar, without labels
     .answers(runtime, dataset, split, forward) -> what the model says of a whole split, and what is right

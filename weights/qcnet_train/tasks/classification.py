@@ -5,15 +5,17 @@ import torch
 import torch.nn.functional as F
 
 TEMPERATURE = 2.0
+PIXELS = 1 << 21  # of an evaluation step, at most, and 500 pictures
 
 
 class Classification:
     """Outputs are logits [N, classes], targets class numbers [N]."""
 
-    metric, batch = "accuracy", 500
+    metric = "accuracy"
 
     def __init__(self, model, dataset):
-        pass
+        height, width = dataset.size
+        self.batch = max(1, min(500, PIXELS // (height * width)))
 
     @staticmethod
     def suggested(dataset):
