@@ -42,7 +42,7 @@ from qcnet_train.erasure import Erasure
 from qcnet_train.models.attention import SelfAttention, attend_fast
 from qcnet_train.models.depthwise import DepthwiseConv2d, train_fast
 from qcnet_train.models.wide import WIDEST, train_right
-from qcnet_train.quantizer import Quantizer, binarize, lloyd_max
+from qcnet_train.quantizer import Quantizer, binarize, features_first, lloyd_max, rows_of
 from qcnet_train.runtime import Runtime
 
 # torchrun of torch 1.13 fails under Python 3.11 unless told what to do with the ranks' output.
@@ -140,6 +140,19 @@ class QuantizerTest(unittest.TestCase):
         # 1 - 2 / pi of the variance is what one bit leaves of a normal distribution, whatever its mean
         error = (Dequantizer(quantizer)(bits) - tokens).square().mean()
         self.assertAlmostEqual(float(error), 1 - 2 / math.pi, delta=0.02)
+
+    def test_values_are_drawn_of_all_maps(self):
+        generator = torch.Generator().manual_seed(6)
+        for shapes in (((5, 3, 4, 4), (2, 3, 4, 4), (1, 3, 4, 4)), ((5, 7, 3), (2, 7, 3))):
+            maps = [torch.randn(shape, generator=generator) for shape in shapes]
+            maps[0] = maps[0].contiguous(memory_format=torch.channels_last) if maps[0].ndim == 4 else maps[0]
+            together = torch.cat([features_first(z) for z in maps], 1)
+            order = torch.randperm(together.shape[1], generator=torch.Generator().manual_seed(0))
+            for most in (1, together.shape[1] - 1, together.shape[1]):
+                expected = together if most == together.shape[1] else together[:, order[:most]]
+                shape, values = rows_of(maps, most)
+                self.assertEqual(tuple(shape), shapes[0][1:2] if maps[0].ndim == 4 else shapes[0][1:])
+                self.assertTrue(torch.equal(values, expected))
 
     def test_dead_channels(self):
         maps = torch.rand(8, 3, 4, 4)

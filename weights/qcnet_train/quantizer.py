@@ -81,12 +81,20 @@ def even_levels(values, bits, iterations=100):
 
 
 def rows_of(maps, most):
-    """(shape of a map's thresholds, its values [F, M] for each), drawn at random where there were more than `most`."""
-    values = torch.cat([features_first(z.float().cpu()) for z in maps], 1)
-    if values.shape[1] > most:
-        chosen = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))
-        values = values[:, chosen[:most]]
-    return maps[0].shape[1:2] if maps[0].ndim == 4 else maps[0].shape[1:], values
+    """(shape of a map's thresholds, its values [F, M] for each), drawn at random where there were more than `most`.
+
+    Map by map: beside the maps there is no more in memory than what is drawn.
+    """
+    shape = maps[0].shape[1:2] if maps[0].ndim == 4 else maps[0].shape[1:]
+    counts = [z.nelement() // shape.numel() for z in maps]
+    total, first = sum(counts), 0
+    chosen = torch.randperm(total, generator=torch.Generator().manual_seed(0))[:most] if total > most else torch.arange(total)
+    values = torch.empty(shape.numel(), len(chosen))
+    for z, count in zip(maps, counts):
+        at = ((chosen >= first) & (chosen < first + count)).nonzero()[:, 0]
+        values[:, at] = features_first(z.float().cpu())[:, chosen[at] - first]
+        first += count
+    return shape, values
 
 
 class Quantizer:

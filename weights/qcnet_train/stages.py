@@ -24,7 +24,7 @@ from .quantizer import fit_each, per_channel
 
 @torch.no_grad()
 def calibration_maps(runtime, dataset, head, count, batch):
-    """The maps of `count` training images, a batch at a time, in fp32 as a node computes them.
+    """The maps of `count` training images, a batch at a time, in fp32 as a node computes them, in the CPU's memory.
 
     Of fewer images, whole batches alone: 200 of 205, say.
     """
@@ -32,7 +32,7 @@ def calibration_maps(runtime, dataset, head, count, batch):
     for images, _, i in dataset.batches("train", batch, augment=False, shuffle=True):
         if i * batch >= count:
             break
-        found.append(each(lambda z: z[:count - i * batch], head(runtime.put(images))))
+        found.append(each(lambda z: z[:count - i * batch].cpu(), head(runtime.put(images))))
     return found
 
 
