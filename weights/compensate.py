@@ -36,6 +36,7 @@ import torch
 from qcnet_train import base, inputs, loop, methods, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, round_to_half
 from qcnet_train.components import MOST_BITS, Components
+from qcnet_train.erasure import Erasure
 from qcnet_train.maps import each, members
 from qcnet_train.methods import METHODS, Cut, Parts
 from qcnet_train.models.binary_head import BinaryHeaded
@@ -79,6 +80,7 @@ def parse():
     own = [name for name in arguments.methods if "send" in METHODS[name].trains]
     if arguments.packet_loss and own:
         parser.error(f"--packet-loss is for methods of bits that are given, not for {', '.join(own)}, which train what is sent")
+    Erasure(arguments.packet_loss)  # exits now if there is no such rate, not after calibration
     if not 1 <= arguments.patch <= 8:  # what the library takes
         parser.error(f"--patch is a number of pixels from 1 to 8, not {arguments.patch}")
     if not 0 < arguments.rate <= MOST_BITS:

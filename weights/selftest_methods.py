@@ -233,8 +233,9 @@ class Methods(unittest.TestCase):
             with mock.patch("sys.argv", words), mock.patch("sys.stderr", io.StringIO()) as stderr:
                 try:
                     compensate.parse()
-                except SystemExit:
-                    return stderr.getvalue()
+                except SystemExit as ended:
+                    return stderr.getvalue() or str(ended)
+        self.assertIn("--packet-loss is a mean share of bits between 0 and 0.5, not 0.6", said("--packet-loss", "0.6", "--methods", "qcnet"))
         for option in ("--rate", "--patch"):
             self.assertIn(f"{option} is for methods of principal components (klt...), not for qcnet, qat",
                           said(option, "2", "--methods", "klt", "qcnet", "qat", "control"))

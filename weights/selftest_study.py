@@ -102,7 +102,8 @@ class Study(unittest.TestCase):
     def test_options_that_a_mode_leaves_out_are_refused(self):
         for options, says in ((["--quick", "--cuts", "layer1"], "--quick has no --cuts"),
                               (["--shipped", "--seeds", "0"], "--shipped has no --seeds"),
-                              (["--data", str(self.folder / "none")], "none is no folder")):
+                              (["--data", str(self.folder / "none")], "none is no folder"),
+                              ([], f"argument --evaluate: {study.path('evaluate')} is no program")):
             said = io.StringIO()
             with mock.patch("sys.argv", ["study.py", "--evaluate", "evaluate", *options]), \
                     contextlib.redirect_stderr(said), self.assertRaises(SystemExit):

@@ -76,6 +76,8 @@ def parse():
                 parser.error(f"--{mode} has no --{name}")
     if arguments.data and not arguments.data.is_dir():
         parser.error(f"argument --data: {arguments.data} is no folder")
+    if not (arguments.evaluate.is_file() and os.access(arguments.evaluate, os.X_OK)):
+        parser.error(f"argument --evaluate: {arguments.evaluate} is no program; study.sh builds it")
     return arguments
 
 
