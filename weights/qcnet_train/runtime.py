@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torchvision
 
+from . import machine
 from .data.deferred import Deferred
 from .models.attention import attend_fast
 from .models.wide import train_right
@@ -24,7 +25,7 @@ class Runtime:
         if threads:
             torch.set_num_threads(threads)
         self.rank = int(os.environ.get("RANK", 0))
-        self.world = int(os.environ.get("WORLD_SIZE", 1))
+        self.world = machine.ranks()
         self.bf16 = bf16
         cuda = torch.cuda.is_available()
         self.device = torch.device("cpu")
@@ -52,10 +53,7 @@ class Runtime:
         """How many bytes there are where this process computes; on CPUs its share of them."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_properties(self.device).total_memory
-        limit = Path("/sys/fs/cgroup/memory.max")  # a container's
-        found = limit.read_text().strip() if limit.exists() else "max"
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return (there if found == "max" else min(there, int(found))) // self.world
+        return machine.memory()
 
     def spare_memory(self):
         """How many of them nothing uses; on CPUs what the machine can still give, to other processes too."""

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .. import machine
 from ..detection.letterbox import GREY, Letterbox
 from . import annotations, locate
 from .deferred import Deferred
 from .order import epoch_batches
 
-KEPT_BYTES = 4 << 30
+KEPT_BYTES = 4 << 30  # of decoded pictures; less where that is more than an eighth of the memory
 FLIPS = ("horizontal", "vertical")
 ZOOM, STRETCH = (0.7, 1.4), 0.1    # of the letterboxed picture's size; of its width over its height
 VISIBLE = 0.25                     # the share of a box that a crop must leave, else it is no longer a truth
@@ -87,7 +88,8 @@ class DetectionDataset:
         if size % 32:
             raise SystemExit(f"--size {size}: a detector's input must be a multiple of 32")
         self.name, self.classes, self.size, self.flips = name, classes, (size, size), flips
-        self.splits, self.kept, self.bytes = {k: v[:limit] for k, v in splits.items()}, {}, 0
+        self.splits = {k: v[:limit] for k, v in splits.items()}
+        self.kept, self.bytes, self.most = {}, 0, min(KEPT_BYTES, machine.memory() // 8)
         self.known = {}  # of augmented batches that were made: truths, and the generator's states before and after
         for split, pictures in self.splits.items():
             if not pictures:
@@ -106,12 +108,12 @@ class DetectionDataset:
         return [Letterbox(*picture.size, self.size) for picture in self.splits[split]]
 
     def picture(self, split, i):
-        """A decoded picture; kept, up to KEPT_BYTES."""
+        """A decoded picture; kept while there is room."""
         if (split, i) in self.kept:
             return self.kept[split, i]
         decoded = self.splits[split][i].read()
         self.bytes += 3 * decoded.width * decoded.height
-        if self.bytes <= KEPT_BYTES:
+        if self.bytes <= self.most:
             self.kept[split, i] = decoded
         return decoded
 
