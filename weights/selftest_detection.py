@@ -173,10 +173,12 @@ class Boxes(unittest.TestCase):
         self.assertEqual([[len(images) for images, _ in rank] for rank in ranks], [[1, 1], [1, 1]])
 
     def test_images_that_were_made_before_are_made_when_needed(self):
-        def epoch(dataset, count=None):
-            batches = dataset.batches("train", 1, augment=True, seed=3, epoch=1)
+        def epoch(dataset, count=None, deferred=True):
+            batches = dataset.batches("train", 1, augment=True, seed=3, epoch=1, deferred=deferred)
             return [(images, truths) for images, truths, _ in itertools.islice(batches, count)]
         expected, dataset = epoch(self.load()), self.load()
+        torch.testing.assert_close(epoch(dataset, deferred=False), expected, rtol=0, atol=0)
+        self.assertEqual(dataset.known, {})  # nothing of what is made once
         for count, deferred in ((2, 0), (5, 2), (None, 5)):
             found = epoch(dataset, count)
             self.assertEqual([isinstance(images, Deferred) for images, _ in found],

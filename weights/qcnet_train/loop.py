@@ -9,7 +9,6 @@ import torch
 from tqdm import tqdm
 
 from . import inputs
-from .data.deferred import made
 from .data.order import batch_count
 from .outputs import written
 
@@ -79,11 +78,11 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
         start, total, seen = time.time(), 0.0, 0
         torch.manual_seed((seed * 1009 + epoch) * 97 + runtime.rank)  # of layers that drop, so that --resume goes on as it would have
         batches = dataset.batches("train", batch, augment=True, seed=seed, epoch=epoch,
-                                  rank=runtime.rank, world=runtime.world)
+                                  rank=runtime.rank, world=runtime.world, deferred=deferred)
         progress = tqdm(itertools.islice(batches, count), desc=f"{label} {epoch + 1}/{epochs:g}",
                         total=count, leave=False, mininterval=5, disable=not runtime.is_main)
         for images, targets, i in progress:
-            images, targets = mix(images if deferred else made(images), targets, epoch, i)
+            images, targets = mix(images, targets, epoch, i)
             value = loss(runtime.put(images), targets.to(runtime.device), epoch, i)
             optimizer.zero_grad(set_to_none=True)
             value.backward()

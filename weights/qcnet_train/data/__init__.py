@@ -2,9 +2,9 @@
 
     dataset.task, .classes, .mean, .std, .size (H, W), .resize, .channels, .name
     dataset.count(split)
-    dataset.batches(split, batch, augment, seed, epoch, rank, world)
+    dataset.batches(split, batch, augment, seed, epoch, rank, world, deferred)
         -> (images [N, C, H, W] normalized float, labels [N], index of the batch)
-           images may be Deferred, where an augmented batch is made again: made(images) is the tensor
+           if asked for, images may be Deferred, where an augmented batch is made again: made(images) is the tensor
 
 The batches of an epoch depend on (seed, epoch) only: order and augmentation can be repeated. Where the task is
 "detection" labels are [N, M, 5], and the dataset has .truths and .letterboxes too: see detection.py.

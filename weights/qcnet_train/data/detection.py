@@ -143,15 +143,15 @@ class DetectionDataset:
         generator.set_state(state)
         return self.made(split, index, generator)[0]
 
-    def batches(self, split, batch, augment=False, seed=0, epoch=0, rank=0, world=1, shuffle=None):
-        """As all datasets'; but augmented images that were made before are Deferred."""
+    def batches(self, split, batch, augment=False, seed=0, epoch=0, rank=0, world=1, shuffle=None, deferred=False):
+        """As all datasets'; `deferred`, augmented images that were made before are."""
         shuffle = augment if shuffle is None else shuffle
         order = epoch_batches(self.count(split), batch, shuffle, seed, epoch, rank, world)
         generator = torch.Generator().manual_seed((seed * 1009 + epoch) * 97 + rank)
         for i, index in enumerate(order):
             key = (split, batch, seed, epoch, rank, world, shuffle, i)
-            if not augment:
-                images, truths = self.made(split, index)
+            if not (augment and deferred):
+                images, truths = self.made(split, index, generator if augment else None)
             elif key in self.known:
                 truths, before, after = self.known[key]
                 images = Deferred(functools.partial(self.made_again, split, index, before))

@@ -64,7 +64,7 @@ class FolderDataset:
     def count(self, split):
         return len(self.parts[split, False])
 
-    def batches(self, split, batch, augment=False, seed=0, epoch=0, rank=0, world=1, shuffle=None):
+    def batches(self, split, batch, augment=False, seed=0, epoch=0, rank=0, world=1, shuffle=None, deferred=False):
         part = self.parts[split, augment]
         shuffle = augment if shuffle is None else shuffle
         order = epoch_batches(len(part), batch, shuffle, seed, epoch, rank, world)

@@ -64,7 +64,7 @@ class MemoryDataset:
         shift = torch.tensor(self.mean).view(shape) * 255
         return (images.float() - shift) * scale
 
-    def batches(self, split, batch, augment=False, seed=0, epoch=0, rank=0, world=1, shuffle=None):
+    def batches(self, split, batch, augment=False, seed=0, epoch=0, rank=0, world=1, shuffle=None, deferred=False):
         images, labels = self.splits[split]
         shuffle = augment if shuffle is None else shuffle
         order = epoch_batches(len(labels), batch, shuffle, seed, epoch, rank, world)
