@@ -176,6 +176,19 @@ class Files(unittest.TestCase):
             safetensors.save(file, {}, {**about, "qcnet.specification": text, "qcnet.input": size})
             self.assertEqual(self.says(base.read, file, dataset), f"script.py: {file}: its metadata {says}")
 
+    def test_of_many_names_the_first_are_said(self):
+        path, part = self.root / "file.pt", torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(5)))
+        self.assertEqual(self.says(inputs.fill, path, part, {}), f'script.py: {path}: is of another model: Error(s) in loading state_dict for '
+                         'Sequential: Missing key(s) in state_dict: "0.weight", "0.bias", "1.weight" and 7 more.')
+        said = self.says(inputs.fill, path, part, {name: torch.zeros(1) for name in part.state_dict()})
+        self.assertRegex(said, r"Sequential: size mismatch for 0.weight: .* and 7 such lines more$")
+
+    def test_a_state_dict_may_have_its_name(self):
+        for name in ("state_dict", "model"):
+            torch.save({name: {"w": torch.ones(2)}, "epoch": 3}, self.root / "file.pth")
+            state, known, history = train.read_pretrained(self.root / "file.pth")
+            self.assertEqual((state["w"].tolist(), known, history), ([1, 1], {}, []))
+
     def test_that_are_not_there_or_folders(self):
         self.assertEqual(self.says(inputs.checkpoint, self.root / "no"), f"script.py: {self.root}/no: No such file or directory")
         self.assertEqual(self.says(inputs.read_json, self.root), f"script.py: {self.root}: Is a directory")

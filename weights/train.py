@@ -56,10 +56,11 @@ def one_cycle(optimizer, steps, warmup):
 
 
 def read_pretrained(path):
-    """(state_dict, what the file says of its specification, history) of a checkpoint, a state_dict or a whole model's file."""
+    """(state_dict, what the file says of its specification, history) of a checkpoint, a state_dict (perhaps
+    under that name) or a whole model's file."""
     if path.suffix != ".safetensors":
         saved = inputs.checkpoint(path)
-        return saved.get("model", saved), saved.get("spec", {}), saved.get("history", [])
+        return saved.get("model", saved.get("state_dict", saved)), saved.get("spec", {}), saved.get("history", [])
     arrays, about = safetensors.load(path)
     known = inputs.specification(path, about)
     if not known and "qcnet.heads" in about:

@@ -1,6 +1,7 @@
 """Files that a script is given. What is wrong with one, `run` says in a sentence."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -67,7 +68,17 @@ def fill(path, part, state):
     try:
         part.load_state_dict(state)
     except (RuntimeError, ValueError) as error:
-        raise FileError(f"{path}: is of another model: {error}") from None
+        raise FileError(f"{path}: is of another model: {brief(str(error))}") from None
+
+
+def brief(text, most=3):
+    """What torch says of a state_dict that does not fit, in a line; of many names, and of many lines, the first and how many."""
+    def first_names(found):
+        names = found[0].split(", ")
+        return ", ".join(names[:most]) + f" and {len(names) - most} more"
+    lines = [re.sub(rf'"[^"]*"(, "[^"]*"){{{most},}}', first_names, line.strip()) for line in text.splitlines()]
+    more = [f"and {len(lines) - 1 - most} such lines more"] if len(lines) > 1 + most else []
+    return " ".join([*lines[:1 + most], *more])
 
 
 def run(main):
