@@ -33,7 +33,7 @@ from pathlib import Path
 
 import torch
 
-from qcnet_train import base, inputs, loop, methods, models, optimizers, options, tasks
+from qcnet_train import base, components, inputs, loop, methods, models, optimizers, options, tasks
 from qcnet_train.compensator import BLOCKS, round_to_half
 from qcnet_train.components import MOST_BITS, Components
 from qcnet_train.erasure import Erasure
@@ -108,10 +108,28 @@ def keep_settings(a, found):
     Without --resume too: what a method goes on from is taken from there, and so is what results.json says.
     """
     settings, path = {**{key: getattr(a, key) for key in SETTINGS}, **found}, a.out / "settings.json"
-    if path.exists() and any(a.out.glob("*-seed*")):
+    if not any(a.out.glob("*-seed*")):
+        for fitted in ("quantizer.pt", "components.pt"):  # for other settings, perhaps
+            (a.out / fitted).unlink(missing_ok=True)
+    elif path.exists():
         before = {**found, **inputs.read_json(path)}  # files of before do not say what was read
         loop.check_settings(a.out, settings, before, "take another --out, or empty it")
     write_json(path, settings)
+
+
+def quantizer_of_before(out):
+    """That of the results in `out`, None if there are none: on another machine a fit would differ in the last digits."""
+    path = out / "quantizer.pt"
+    return read_quantizer(path) if path.exists() else None
+
+
+def components_of_before(out):
+    """The same of principal components; those of results from before they had a file are in these."""
+    path = out / "components.pt"
+    if path.exists():
+        return components.read(path)
+    found = next(iter(sorted(out.glob("klt*-seed*.pt"))), None)
+    return found and components.of_result(inputs.checkpoint(found, "send", "compensator"))
 
 
 class Experiment:
@@ -125,7 +143,8 @@ class Experiment:
             raise SystemExit("qat trains a float head; a binary one is trained by binarize.py")
         self.task = tasks.of(model, dataset)
         self.cut = self.calibrated(model)
-        if any(METHODS[name].send is methods.component_codes for name in arguments.methods):
+        self.of_components = any(METHODS[name].send is methods.component_codes for name in arguments.methods)
+        if self.of_components:
             self.cut.components()  # exits now where there are none, not after hours
         self.frozen = Frozen(runtime, self.cut.head, self.cut.tail,
                              teacher and runtime.place(teacher).eval().requires_grad_(False))
@@ -145,25 +164,20 @@ class Experiment:
             return each(lambda q, *of_one: q.even(of_one, bits), quantizer, *maps())
         found = maps()
         self.calibration = sum(len(members(z)[0]) for z in found)
-        quantizer = self.quantizer_of_before() or fit_each(found)
+        quantizer = self.runtime.share(lambda: quantizer_of_before(a.out)) or fit_each(found)
         shape = each(lambda z: (1, *z.shape[1:]), found[0])
         width = each(lambda q: a.width or max(8, q.thresholds.shape[-1] // 4 // 8 * 8), quantizer)
 
         @functools.cache
-        def components():
+        def fitted():
             if isinstance(quantizer, tuple):
                 raise SystemExit(f"cut '{a.cut}': principal components are for cuts that one map crosses")
             channels = shape[1 if len(shape) == 4 else 2]
             any_basis = torch.eye(channels, device=self.runtime.device)
             models.in_basis(model, a.cut, a.patch, any_basis, channels)
-            return Components.fit(maps(), a.rate)
-        return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even, components,
+            return self.runtime.share(lambda: components_of_before(a.out) or Components.fit(maps(), a.rate))
+        return Cut(head, tail, quantizer, models.cuts(model)[a.cut], shape, width, a.blocks, a.block, even, fitted,
                    a.rate, functools.partial(models.in_basis, model, a.cut, a.patch))
-
-    def quantizer_of_before(self):
-        """That of the results in --out, if there are some: on another machine a fit would differ in the last digits."""
-        path, out = self.arguments.out / "quantizer.pt", self.arguments.out
-        return self.runtime.share(lambda: read_quantizer(path) if path.exists() and any(out.glob("*-seed*.pt")) else None)
 
     def measure(self, parts):
         """The task's metric on each split, inference in fp32."""
@@ -281,6 +295,8 @@ def main():
     runtime.print(json.dumps(baselines))
     if runtime.is_main:
         loop.save(arguments.out / "quantizer.pt", each(vars, experiment.cut.quantizer))
+        if experiment.of_components:
+            loop.save(arguments.out / "components.pt", vars(experiment.cut.components()))
     experiment.write_log(baselines)
     for seed in arguments.seeds:
         for name in experiment.order(seed):

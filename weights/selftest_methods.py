@@ -119,15 +119,33 @@ class Methods(unittest.TestCase):
         self.assertEqual(compensate.Experiment.order(experiment, 0), ["qcnet", "autoencoder-mse", "autoencoder", "klt-qcnet-mse", "klt-qcnet"])
         self.assertEqual(asked, sorted(asked))
 
-    def test_a_quantizer_that_results_were_made_with_stays(self):
-        out = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        experiment = SimpleNamespace(arguments=SimpleNamespace(out=out), runtime=Runtime())
-        quantizer = Quantizer.fit([torch.rand(2, 3, 4, 4)])
-        loop.save(out / "quantizer.pt", vars(quantizer))
-        self.assertIsNone(compensate.Experiment.quantizer_of_before(experiment))
-        (out / "qcnet-mse-seed0.pt").touch()
-        again = compensate.Experiment.quantizer_of_before(experiment)
-        self.assertTrue(torch.equal(again.thresholds, quantizer.thresholds))
+    def test_what_results_were_made_with_stays(self):
+        out, z = Path(self.enterContext(tempfile.TemporaryDirectory())), maps()[0]
+        quantizer, fitted = Quantizer.fit([z]), Components.fit([z], 1)
+
+        def keep():
+            """What there is for a process that goes on in this folder."""
+            loop.save(out / "quantizer.pt", vars(quantizer))
+            loop.save(out / "components.pt", vars(fitted))
+            compensate.keep_settings(SimpleNamespace(**dict.fromkeys(compensate.SETTINGS), out=out), {})
+            return compensate.quantizer_of_before(out), compensate.components_of_before(out)
+        self.assertEqual(keep(), (None, None))
+        (out / "klt-qcnet-mse-seed0.running").touch()  # its first epochs had these
+        for again, first in zip(keep(), (quantizer, fitted)):
+            for name, value in vars(first).items():
+                self.assertTrue(torch.equal(getattr(again, name), value), name)
+
+    def test_components_of_before_are_in_results(self):
+        out, z = Path(self.enterContext(tempfile.TemporaryDirectory())), maps()[0]
+        cut, fitted = cut_of(z), Components.fit([z], 1)
+        cut.components = lambda: fitted
+        for name in ("klt", "klt-finetuned", "klt-qcnet-mse"):
+            method = methods.METHODS[name]
+            loop.save(out / f"{name}-seed0.pt", methods.state(method, methods.assemble(method, cut)))
+            again = compensate.components_of_before(out)
+            (out / f"{name}-seed0.pt").unlink()
+            for field, value in vars(fitted).items():
+                self.assertTrue(torch.equal(getattr(again, field), value), (name, field))
 
     def test_large_pictures_are_evaluated_fewer_at_a_time(self):
         sizes = {(28, 28): 500, (32, 32): 500, (64, 64): 500, (224, 224): 41, (2000, 1000): 1, (2000, 3000): 1}

@@ -8,10 +8,11 @@ something linear the basis is folded into its weights (models.in_basis), and a n
 
 import heapq
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
+from . import inputs
 from .quantizer import code_of, even_levels
 
 MOST_BITS = 8
@@ -67,6 +68,17 @@ class Components:
         weight = least_squares(signs.flatten(0, 1), centred).half().float()  # as files hold it
         bias = mean - (signs.mean(0) if tokens else signs.mean((0, 1))) @ weight.T
         return Components(mix, bits, low, high, weight, bias)
+
+
+def read(path):
+    """Components from a file of their vars."""
+    return Components(**inputs.with_keys(path, inputs.load(path), [field.name for field in fields(Components)]))
+
+
+def of_result(saved):
+    """Those of a trained method (methods.state): what is trained with them never changes them."""
+    restorer = {name.removeprefix("dequantizer."): value for name, value in saved["compensator"].items()}
+    return Components(**saved["send"], weight=restorer["weight"], bias=restorer["bias"])
 
 
 def total(rate, channels):
