@@ -14,6 +14,7 @@ matplotlib.rcParams["svg.hashsalt"] = "qcnet"  # the same figures give the same 
 import matplotlib.pyplot as plt  # noqa: E402: the backend comes first
 
 from qcnet_train import inputs
+from qcnet_train.outputs import write_text, written
 from qcnet_train.study import FAMILIES
 from qcnet_train.study_tables import DOCS, TITLES, filled, gather, mean, pages, timed
 
@@ -61,7 +62,8 @@ def plot(path, found, x, label, whole=None, hidden=("uniform", "control")):
         named.update({name: mark for mark, name in zip(*axes.get_legend_handles_labels())})
     figure.legend(named.values(), named.keys(), loc="lower center", ncol=4, frameon=False, fontsize="small")
     figure.tight_layout(rect=(0, 0.2, 1, 1))
-    figure.savefig(path, metadata={"Date": None})
+    with written(path) as partial:
+        figure.savefig(partial, format="svg", metadata={"Date": None})
     print(f"study_report.py: wrote {path}")
 
 
@@ -71,7 +73,7 @@ def main():
     if not found:
         raise SystemExit(f"{arguments.results}: holds no records; study.sh makes them")
     for path, text in [(path, filled(path, tables)) for path, tables in pages(found, arguments.page).items()]:
-        path.write_text(text)
+        write_text(path, text)
         print(f"study_report.py: wrote {path}")
     plot(arguments.page.with_name("study-bytes.svg"), found, lambda row: row["bytes"], "bytes a picture", lambda row: row["file"])
     plot(arguments.page.with_name("study-latency.svg"), timed(found, DOCS / "study-times.json"),

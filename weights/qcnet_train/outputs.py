@@ -6,6 +6,8 @@ import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 
+import numpy as np
+
 
 def out_folder(text):
     """An argparse type: a folder, there or not yet. That it cannot be is said before there is anything to write."""
@@ -40,6 +42,16 @@ def written(path):
         raise SystemExit(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
-def write_json(path, content):
+def write_text(path, text):
     with written(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.write_text(text)
+
+
+def write_json(path, content):
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_array(path, array):
+    """As .npy."""
+    with written(path) as partial, open(partial, "wb") as file:  # numpy gives a path without .npy another name
+        np.save(file, array)

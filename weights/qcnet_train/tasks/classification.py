@@ -4,6 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..outputs import write_array
+
 TEMPERATURE = 2.0
 PIXELS = 1 << 21  # of an evaluation step, at most, and 500 pictures
 
@@ -52,4 +54,4 @@ class Classification:
     def save(self, answers, path):
         """Predicted classes, [N], of the smallest type that holds them."""
         predicted = answers[0].numpy()
-        np.save(path, predicted.astype(np.min_scalar_type(int(predicted.max(initial=0)))))
+        write_array(path, predicted.astype(np.min_scalar_type(int(predicted.max(initial=0)))))

@@ -7,6 +7,7 @@ from ..detection import anchors
 from ..detection.average_precision import Evaluation, mean
 from ..detection.head import detect, heads
 from ..detection.loss import detection_distillation, detection_loss
+from ..outputs import write_array
 
 
 class Detection:
@@ -58,5 +59,5 @@ class Detection:
 
     def save(self, answers, path):
         """Rows (picture, class, score, x0, y0, x1, y1), pictures counted from 0 in the order of the split."""
-        np.save(path, np.concatenate([np.concatenate([np.full((len(rows), 1), i), rows], 1)
-                                      for i, rows in enumerate(answers[0])]))
+        write_array(path, np.concatenate([np.concatenate([np.full((len(rows), 1), i), rows], 1)
+                                          for i, rows in enumerate(answers[0])]))
