@@ -71,6 +71,7 @@ class Binarization:
 
     def __init__(self, runtime, dataset, arguments):
         self.runtime, self.dataset, self.arguments = runtime, dataset, arguments
+        self.chosen = {key: getattr(arguments, key) for key in SETTINGS}
         model = runtime.share(lambda: base.read(arguments.base, dataset))
         self.model = runtime.place(round_to_half(model)).eval().requires_grad_(False)
         self.head, self.tail = models.partition(self.model, arguments.cut)
@@ -105,8 +106,7 @@ class Binarization:
         optimizer = optimizers.make(a.optimizer, self.latent, a.lr, a.weight_decay)
         schedule = cosine(optimizer, a.epochs * batch_count(self.dataset.count("train"), a.batch))
         spec = self.folded.model.spec
-        settings = {**{key: getattr(a, key) for key in SETTINGS}, "base": base.fingerprint(self.model),
-                    "set": self.latent.sizes}
+        settings = {**self.chosen, "base": base.fingerprint(self.model), "set": self.latent.sizes}
         checkpoint = loop.Checkpoint(
             self.runtime, a.out, a.resume, {"spec": spec, "size": self.dataset.size, "classes": list(self.dataset.classes),
                                             "settings": settings},
@@ -173,11 +173,9 @@ def main():
                     "binary_head": sum(array.nbytes for array in stored.values())}
         print(figures, bytes_of, flush=True)
         write_json(arguments.out.with_suffix(".json"), {
-            "spec": binarization.folded.model.spec, "dataset": dataset.name, "input": list(dataset.size),
-            "base": arguments.base.name, "bytes": bytes_of, "epochs": arguments.epochs, "batch": arguments.batch,
-            "optimizer": arguments.optimizer, "lr": arguments.lr, "weight_decay": arguments.weight_decay,
-            "distillation": DISTILLATION, "labels": LABELS, "cutmix": arguments.cutmix, "seed": arguments.seed,
-            "bf16": runtime.bf16, "ranks": runtime.world, "metric": binarization.task.metric,
+            "spec": binarization.folded.model.spec, **binarization.chosen, "dataset": dataset.name, "input": list(dataset.size),
+            "base": arguments.base.name, "bytes": bytes_of, "distillation": DISTILLATION, "labels": LABELS,
+            "ranks": runtime.world, "metric": binarization.task.metric,
             "test": figures["test"]["map"], "figures": figures, "versions": versions(), "history": history})
     runtime.close()
 

@@ -123,10 +123,10 @@ def main():
     steps = arguments.epochs * batch_count(dataset.count("train"), arguments.batch)
     optimizer = optimizers.make(arguments.optimizer, model, arguments.lr, arguments.weight_decay)
     schedule = one_cycle(optimizer, steps, arguments.warmup)
-    settings = {**{key: getattr(arguments, key) for key in SETTINGS}, "set": spec,
-                "pretrained": arguments.pretrained and arguments.pretrained.name}
+    chosen = {**{key: getattr(arguments, key) for key in SETTINGS}, "pretrained": arguments.pretrained and arguments.pretrained.name}
     checkpoint = loop.Checkpoint(runtime, arguments.out, arguments.resume,
-                                 {"spec": model.spec, "size": dataset.size, "classes": list(dataset.classes), "settings": settings},
+                                 {"spec": model.spec, "size": dataset.size, "classes": list(dataset.classes),
+                                  "settings": {**chosen, "set": spec}},
                                  model=model, optimizer=optimizer, schedule=schedule)
     wrapped = runtime.distribute(model.train())
 
@@ -150,10 +150,8 @@ def main():
         test, details = task.score(answers), task.details(answers)
         print(f"test {task.metric} {test:.4f}")
         write_json(arguments.out.with_suffix(".json"), {
-            "spec": model.spec, "parameters": sum(p.numel() for p in model.parameters()),
-            "dataset": dataset.name, "input": list(dataset.size), "epochs": arguments.epochs, "batch": arguments.batch,
-            "optimizer": arguments.optimizer, "lr": arguments.lr, "weight_decay": arguments.weight_decay, "smoothing": arguments.smoothing,
-            "cutmix": arguments.cutmix, "seed": arguments.seed, "bf16": runtime.bf16, "ranks": runtime.world,
+            "spec": model.spec, "parameters": sum(p.numel() for p in model.parameters()), **chosen,
+            "dataset": dataset.name, "input": list(dataset.size), "ranks": runtime.world,
             "metric": task.metric, "test": test, **({"test_details": details} if details else {}),
             "versions": versions(),
             "history": history, "history_before": earlier})
