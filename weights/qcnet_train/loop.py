@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from . import inputs
-from .data.order import batch_count
+from .data.order import batch_count, random_seed
 from .outputs import written
 
 
@@ -76,7 +76,7 @@ def fit(runtime, dataset, loss, optimizer, schedule, checkpoint, *, epochs, batc
     for epoch in range(len(history), math.ceil(steps / whole)):
         count = min(whole, steps - epoch * whole)
         start, total, seen = time.time(), 0.0, 0
-        torch.manual_seed((seed * 1009 + epoch) * 97 + runtime.rank)  # of layers that drop, so that --resume goes on as it would have
+        torch.manual_seed(random_seed(seed, epoch, runtime.rank))  # of layers that drop, so that --resume goes on as it would have
         batches = dataset.batches("train", batch, augment=True, seed=seed, epoch=epoch,
                                   rank=runtime.rank, world=runtime.world, deferred=deferred)
         progress = tqdm(itertools.islice(batches, count), desc=f"{label} {epoch + 1}/{epochs:g}",

@@ -15,7 +15,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from ..inputs import FileError, read_text
+from ..inputs import read_text
 from .pictures import opened, rgb
 
 SPLITS = {"train": ("train",), "validation": ("val", "valid"), "test": ("test",)}

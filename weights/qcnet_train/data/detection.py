@@ -16,7 +16,7 @@ from .. import machine
 from ..detection.letterbox import GREY, Letterbox
 from . import annotations, locate
 from .deferred import Deferred
-from .order import epoch_batches
+from .order import epoch_batches, random_seed
 
 KEPT_BYTES = 4 << 30  # of decoded pictures; less where that is more than an eighth of the memory
 FLIPS = ("horizontal", "vertical")
@@ -147,7 +147,7 @@ class DetectionDataset:
         """As all datasets'; `deferred`, augmented images that were made before are."""
         shuffle = augment if shuffle is None else shuffle
         order = epoch_batches(self.count(split), batch, shuffle, seed, epoch, rank, world)
-        generator = torch.Generator().manual_seed((seed * 1009 + epoch) * 97 + rank)
+        generator = torch.Generator().manual_seed(random_seed(seed, epoch, rank))
         for i, index in enumerate(order):
             key = (split, batch, seed, epoch, rank, world, shuffle, i)
             if not (augment and deferred):

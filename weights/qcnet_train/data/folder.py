@@ -13,7 +13,7 @@ from torchvision import transforms
 from ..inputs import FileError
 from . import locate
 from .memory import split_off
-from .order import epoch_batches
+from .order import epoch_batches, random_seed
 from .pictures import rgb
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -68,7 +68,7 @@ class FolderDataset:
         part = self.parts[split, augment]
         shuffle = augment if shuffle is None else shuffle
         order = epoch_batches(len(part), batch, shuffle, seed, epoch, rank, world)
-        generator = torch.Generator().manual_seed((seed * 1009 + epoch) * 97 + rank)
+        generator = torch.Generator().manual_seed(random_seed(seed, epoch, rank))
         loader = torch.utils.data.DataLoader(part, batch_sampler=[i.tolist() for i in order],
                                              num_workers=self.workers, generator=generator)
         try:

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from .order import epoch_batches
+from .order import epoch_batches, random_seed
 
 
 def split_off(labels, share, seed=1234):
@@ -68,7 +68,7 @@ class MemoryDataset:
         images, labels = self.splits[split]
         shuffle = augment if shuffle is None else shuffle
         order = epoch_batches(len(labels), batch, shuffle, seed, epoch, rank, world)
-        generator = torch.Generator().manual_seed((seed * 1009 + epoch) * 97 + rank)
+        generator = torch.Generator().manual_seed(random_seed(seed, epoch, rank))
         for i, index in enumerate(order):
             chosen = images[index]
             if augment:
