@@ -1,4 +1,4 @@
-"""Where a dataset lies: the argument, then $QCNET_DATA, then ../shared/data beside the checkout."""
+"""Where a dataset lies: at the argument; without one in $QCNET_DATA, then in ../shared/data beside the checkout."""
 
 import contextlib
 import os
