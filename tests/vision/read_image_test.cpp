@@ -172,6 +172,9 @@ TEST_CASE("Colors that a palette lacks are black") {
              chunk("PLTE", palette) + chunk("IDAT", data) + chunk("IEND", "");
     };
     CHECK(pixels(png(gray + blue)) == Pixels{0x11, 0x11, 0x11, 0, 0, 0xFF, 0, 0, 0});
+    const std::string once = png(gray), palette = chunk("PLTE", gray);
+    CHECK(decode_image(as_bytes(once.substr(0, 33) + palette + once.substr(33))).error().message() ==
+          "the picture is corrupt: it has more than one palette");
     std::string whole = gray + blue + std::string(254 * 3, '\x22');
     CHECK(pixels(png(whole)) == Pixels{0x11, 0x11, 0x11, 0, 0, 0xFF, 0x22, 0x22, 0x22});
   }

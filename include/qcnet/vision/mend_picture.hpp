@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <qcnet/core/endian.hpp>
@@ -69,6 +70,7 @@ inline Result<Mended> mend_png(std::span<const std::byte> png) {
   constexpr std::size_t signature = 8, whole = 256 * 3;
   Mended mended;
   std::size_t copied = 0;
+  bool has_palette = false;
   for (std::size_t at = signature; at + 8 <= png.size();) {
     const auto name = png.subspan(at + 4, 4);
     std::size_t length = 0;
@@ -83,6 +85,8 @@ inline Result<Mended> mend_png(std::span<const std::byte> png) {
                    "\" is of no PNG that is read here; save it again");
     if (length > png.size() - at - 8) return Error(picture_ends_early);
     const std::size_t end = at + 8 + length;
+    if (is("PLTE") && std::exchange(has_palette, true))  // each might become 65 times as long
+      return Error("the picture is corrupt: it has more than one palette");
     if (is("PLTE") && length < whole && length % 3 == 0) {
       append(mended, png.subspan(copied, at - copied));
       for (const unsigned digit : {0u, 0u, unsigned{whole >> 8}, unsigned{whole & 0xFF}})
