@@ -9,7 +9,6 @@ A task is a class of
     .distillation(outputs, teacher)        a scalar, without labels
     .answers(runtime, dataset, split, forward) -> what the model says of a whole split, and what is right
     .score(answers) -> float               the metric
-    .one_answer(answers) -> float          how much of the metric a single answer can be
     .details(answers) -> {name: figure}    what else is worth a record
     .save(answers, path)                   the model's side alone, as .npy
 """

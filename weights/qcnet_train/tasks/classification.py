@@ -45,9 +45,6 @@ class Classification:
         predicted, expected = answers
         return float((predicted == expected).double().mean())
 
-    def one_answer(self, answers):
-        return 1 / len(answers[1])
-
     def details(self, answers):
         return {}
 

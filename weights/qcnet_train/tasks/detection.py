@@ -45,11 +45,6 @@ class Detection:
     def score(self, answers):
         return mean(Evaluation(*answers, self.classes).precisions(overlaps=slice(1)))
 
-    def one_answer(self, answers):
-        """That of a box of the rarest class, as each class counts the same."""
-        counts = np.unique(np.concatenate([rows[:, 0] for rows in answers[1]]), return_counts=True)[1]
-        return 1 / (len(counts) * counts.min())
-
     def details(self, answers):
         evaluation = Evaluation(*answers, self.classes)
         precisions = evaluation.precisions()
