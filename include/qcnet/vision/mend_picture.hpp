@@ -67,7 +67,7 @@ inline Result<void> check_jpeg(std::span<const std::byte> jpeg) {
 // share, and chunks beyond the end, behind some of which it reads on. Gives a palette all of its 256 colors,
 // those that it lacks black as libpng's: pixels may name them, and stb_image then shows bytes of the stack.
 inline Result<Mended> mend_png(std::span<const std::byte> png) {
-  constexpr std::size_t signature = 8, whole = 256 * 3;
+  constexpr std::size_t signature = 8, whole = 768;  // of 256 colors
   Mended mended;
   std::size_t copied = 0;
   bool has_palette = false;
