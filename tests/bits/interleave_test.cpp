@@ -65,7 +65,7 @@ TEST_CASE("interleave: a run lies evenly over the rows and over the channels of 
     const std::vector<std::size_t> from = places(bytes);
     CAPTURE(map.height);
     CAPTURE(map.channels);
-    for (const std::size_t packets : {2u, 5u, 10u, 23u}) {
+    for (std::size_t packets = 2; packets <= 23; ++packets) {
       CAPTURE(packets);
       for (std::size_t p = 0; p < packets; ++p) {
         std::vector<double> of_row(map.height), of_channel(map.channels);
@@ -76,7 +76,7 @@ TEST_CASE("interleave: a run lies evenly over the rows and over the channels of 
         }
         // Next to what there would be if all were equal.
         const double share = static_cast<double>(last - first) / static_cast<double>(8 * bytes);
-        for (const double n : of_row) REQUIRE(std::fabs(n - share * static_cast<double>(row)) < 7);
+        for (const double n : of_row) REQUIRE(std::fabs(n - share * static_cast<double>(row)) < 7.501);
         for (const double n : of_channel)
           REQUIRE(std::fabs(n - share * static_cast<double>(8 * bytes / map.channels)) < 1.001);
       }
