@@ -39,7 +39,7 @@ struct Options {
   std::size_t limit = 20;
   std::optional<std::size_t> picture_bytes, answer_bytes;
   Bounds bounds;
-  std::string goal;  // empty: accuracy if any is known, else latency
+  std::string goal;  // empty: accuracy if a cut's is known, else latency
 
   void add_to(CLI::App& app) {
     std::string group = "Link";
@@ -134,7 +134,9 @@ class Planner {
     for (const Way& way : plan.ways)
       if (!std::isfinite(way.total_ms() + way.millijoules))
         return Error("a time or an energy is beyond all numbers: check the link's options and the scales");
-    const bool known = std::ranges::any_of(plan.ways, [](const Way& w) { return w.accuracy.has_value(); });
+    // A whole model's file may know its own accuracy, but that of no cut, which are then chosen by time.
+    const bool known =
+        std::ranges::any_of(plan.ways, [](const Way& w) { return !w.cut.empty() && w.accuracy.has_value(); });
     plan.goal = !options_.goal.empty() ? options_.goal : known ? "accuracy" : "latency";
     const Goal goal = static_cast<Goal>(std::ranges::find(goals, plan.goal) - std::begin(goals));
     plan.best = best(plan.ways, options_.bounds, goal);
