@@ -56,6 +56,17 @@ TEST_CASE("a weight without elements is an error, whatever its other dimensions 
     CHECK(channels_last(Tensor(shape)).span().empty());
 }
 
+TEST_CASE("a convolution lacks a bias only where a normalization adds one") {
+  WeightsFile file;
+  file.set("c.weight", {2, 1, 1, 1}, {1});
+  for (const char* name : {"n.weight", "n.bias", "n.running_mean", "n.running_var"}) file.set(name, {2}, {1});
+  file.with([](const io::Safetensors& weights) {
+    CHECK(load_conv_weights(weights, "c").error().message() == "c.bias: there is no such tensor");
+    CHECK(load_conv_weights(weights, "c", "n").ok());
+    return 0;
+  });
+}
+
 TEST_CASE("channels_last reorders [N, C, H, W]") {
   const std::size_t n = 2, c = 3, h = 4, w = 5;
   const Tensor from = test::random_tensor({n, c, h, w}, 1), to = channels_last(from);

@@ -121,8 +121,9 @@ TEST_CASE("a YOLOv3-Tiny's output is the same for any number of threads") {
 
 TEST_CASE("what is wrong with a YOLOv3-Tiny's file is said by the tensor's name") {
   const WeightsFile good = WeightsFile::golden("yolov3_tiny");
-  for (const char* name : {"layers.0.conv.weight", "layers.12.bn.running_mean", "layers.13.conv.weight",
-                           "layers.15.conv.weight", "layers.18.bn.weight", "layers.22.conv.weight"})
+  for (const char* name :
+       {"layers.0.conv.weight", "layers.12.bn.running_mean", "layers.13.conv.weight", "layers.15.conv.weight",
+        "layers.15.conv.bias", "layers.18.bn.weight", "layers.22.conv.weight"})
     CHECK(error_of(WeightsFile(good).drop({name})) == std::string(name) + ": there is no such tensor");
   CHECK(error_of(WeightsFile(good).set("layers.2.conv.weight", {2, 1, 1, 1})) ==
         "layers.2.conv.weight: expected shape [2, 1, 3, 3], found [2, 1, 1, 1]");

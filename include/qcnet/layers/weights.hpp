@@ -114,9 +114,9 @@ inline Result<void> fold_scale(std::span<float> weights, std::span<float> bias, 
   return check_finite(weights, bias, name + ": folding it into the layer before it");
 }
 
-/// Reads `<name>.weight` (`[Cout, Cin / groups, Kh, Kw]`) and `<name>.bias` if it is there. A `batch_norm`
-/// that is not empty names the normalization behind the convolution, which is folded in (eps 1e-5, PyTorch's
-/// default).
+/// Reads `<name>.weight` (`[Cout, Cin / groups, Kh, Kw]`) and `<name>.bias`. A `batch_norm` that is not empty
+/// names the normalization behind the convolution, which is folded in (eps 1e-5, PyTorch's default); with it
+/// there may be no bias.
 inline Result<ConvWeights> load_conv_weights(const io::Safetensors& file, const std::string& name,
                                              const std::string& batch_norm = {}, double eps = 1e-5) {
   QCNET_TRY(Tensor weight, load_tensor(file, name + ".weight"));
@@ -125,7 +125,7 @@ inline Result<ConvWeights> load_conv_weights(const io::Safetensors& file, const 
   QCNET_CHECK(detail::check_not_empty(weight, name + ".weight"));
   const std::size_t cout = weight.shape()[0];
   ConvWeights conv{channels_last(weight), std::vector<float>(cout)};
-  if (file.find(name + ".bias") != nullptr) {
+  if (batch_norm.empty() || file.find(name + ".bias") != nullptr) {
     QCNET_TRY(Tensor bias, load_tensor(file, name + ".bias", {cout}));
     std::copy(bias.span().begin(), bias.span().end(), conv.bias.begin());
   }
