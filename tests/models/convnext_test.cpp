@@ -30,11 +30,35 @@ TEST_CASE("the parts of a ConvNeXt's deployment") {
   }
 }
 
+TEST_CASE("a ConvNeXt's server begins with the block behind its cut") {
+  WeightsFile whole = WeightsFile::golden("convnext").set_metadata("qcnet.architecture", "convnext");
+  whole.set_metadata("qcnet.role", "server");
+  const auto said = [&](const std::string& cut, const std::vector<std::string>& kept) {
+    return error_of(WeightsFile(whole).keep(kept).set_metadata("qcnet.cut", cut));
+  };
+  const auto stages = [](std::vector<std::string> first, int next) {
+    for (; next < 8; ++next) first.push_back("features." + std::to_string(next));
+    first.push_back("classifier");
+    return first;
+  };
+  CHECK(said("features.0", stages({}, 1)) == "no error");
+  CHECK(said("features.1", stages({}, 2)) == "no error");
+  CHECK(said("features.1.0", stages({}, 2)) == "no error");
+  CHECK(said("features.3.0", stages({"features.3.1"}, 4)) == "no error");
+  CHECK(said("features.7", stages({}, 8)) == "no error");
+  CHECK(said("features.2", stages({"features.3.1"}, 4)) ==
+        "features.3.1: is not what comes next behind the cut \"features.2\"; a server's file holds all the "
+        "layers behind its cut, and none before");
+  CHECK(contains(said("features.1", stages({}, 3)), "features.3.0: is not what comes next"));
+  CHECK(contains(said("features.3.0", stages({}, 3)), "features.3.0: is not what comes next"));
+  CHECK(contains(said("features.0", {"features", "classifier"}), "features.0: is not what comes next"));
+}
+
 TEST_CASE("what is wrong with a ConvNeXt's file is one sentence") {
   const WeightsFile good = WeightsFile::golden("convnext");
-  for (const char* name :
-       {"features.0.1.weight", "features.1.0.layer_scale", "features.3.1.block.0.weight",
-        "features.2.1.weight", "features.3.0.block.5.bias", "classifier.0.weight", "classifier.2.bias"})
+  for (const char* name : {"features.0.1.weight", "features.0.0.bias", "features.1.0.block.0.bias",
+                           "features.1.0.layer_scale", "features.3.1.block.0.weight", "features.2.1.weight",
+                           "features.3.0.block.5.bias", "classifier.0.weight", "classifier.2.bias"})
     CHECK(error_of(WeightsFile(good).drop({name})) == std::string(name) + ": there is no such tensor");
   CHECK(error_of(WeightsFile(good).drop({"features.3"})) ==
         "features.3.0.block.0.weight: there is no such tensor");

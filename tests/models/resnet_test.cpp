@@ -73,6 +73,34 @@ TEST_CASE("the parts of a resnet are known by the weights a file holds") {
     CHECK(identical(tail({"fc"}, "layer4.0.add")(last).value(), logits));
     CHECK_FALSE(identical(tail({"fc"}, "layer4.0")(last).value(), logits));
   }
+  SUBCASE("a tail begins with the block behind its cut") {
+    const auto said = [&](const std::string& cut, const std::vector<std::string>& kept) {
+      WeightsFile file = whole;
+      return error_of(file.keep(kept).set_metadata("qcnet.role", "server").set_metadata("qcnet.cut", cut));
+    };
+    const std::vector<std::string> behind = {"layer3", "layer4", "fc"};
+    CHECK(said("layer2", behind) == "no error");
+    CHECK(said("layer2.1", behind) == "no error");
+    CHECK(said("layer2.0", {"layer2.1", "layer3", "layer4", "fc"}) == "no error");
+    CHECK(said("layer4", {"fc"}) == "no error");
+    for (const char* cut :
+         {"relu", "maxpool", "layer1", "layer1.0.add", "layer3", "layer3.0", "layer", "layerx"})
+      CHECK(said(cut, behind) ==
+            "layer3.0: is not what comes next behind the cut \"" + std::string(cut) +
+                "\"; a server's file holds all the layers behind its cut, and none before");
+    CHECK(
+        contains(said("layer2", {"layer2.1", "layer3", "layer4", "fc"}), "layer2.1: is not what comes next"));
+    CHECK(contains(said("layer1", {"conv1", "bn1", "layer", "fc"}), "layer1.0: is not what comes next"));
+  }
+  SUBCASE("a tail's stem is one of two") {
+    WeightsFile file = whole;
+    file.keep({"layer", "fc"}).set_metadata("qcnet.role", "server").set_metadata("qcnet.cut", "relu");
+    CHECK(error_of(file) == "no error");
+    CHECK(error_of(file.set_metadata("qcnet.stem", "3x3")) == "no error");
+    CHECK(
+        error_of(file.set_metadata("qcnet.stem", "7X7")) ==
+        "metadata \"qcnet.stem\" must be \"7x7\", with a max pool behind the cut, or \"3x3\", found \"7X7\"");
+  }
   SUBCASE("the classifier alone") {
     const Network tail = part({"fc"});
     CHECK(relative_difference(tail(whole.tensor("golden.layer4")).value(), logits) < tolerance);

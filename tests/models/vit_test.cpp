@@ -51,6 +51,26 @@ TEST_CASE("the parts of a ViT's deployment") {
   }
 }
 
+TEST_CASE("a ViT's server begins with the block behind its cut") {
+  WeightsFile whole = WeightsFile::golden("vit").set_metadata("qcnet.architecture", "vit");
+  whole.set_metadata("qcnet.role", "server");
+  const auto said = [&](const std::string& cut, const std::vector<std::string>& kept) {
+    return error_of(WeightsFile(whole).keep(kept).set_metadata("qcnet.cut", cut));
+  };
+  CHECK(said("conv_proj", {"class_token", "encoder", "heads"}) == "no error");
+  CHECK(said(block + "0", {block + "1", "encoder.ln", "heads"}) == "no error");
+  CHECK(said(block + "1", {"encoder.ln", "heads"}) == "no error");
+  const std::string rule = "\"; a server's file holds all the layers behind its cut, and none before";
+  CHECK(said("conv_proj", {block + "1", "encoder.ln", "heads"}) ==
+        block + "1: is not what comes next behind the cut \"conv_proj" + rule);
+  CHECK(said(block + "0", {block, "encoder.ln", "heads"}) ==
+        block + "0: is not what comes next behind the cut \"" + block + "0" + rule);
+  CHECK(
+      contains(said(block + "1", {block + "1", "encoder.ln", "heads"}), block + "1: is not what comes next"));
+  CHECK(
+      contains(said(block + "x", {block + "1", "encoder.ln", "heads"}), block + "1: is not what comes next"));
+}
+
 TEST_CASE("heads are guessed for the published widths only") {
   const auto file = [](std::size_t channels) {
     WeightsFile made = WeightsFile::golden("vit").keep({"conv_proj.bias"});
@@ -108,9 +128,9 @@ TEST_CASE("what is wrong with a ViT's file is one sentence") {
   const WeightsFile good = WeightsFile::golden("vit");
   const auto without = [&](const std::string& name) { return error_of(WeightsFile(good).drop({name})); };
   for (const std::string& name :
-       {std::string("class_token"), std::string("encoder.pos_embedding"), std::string("encoder.ln.bias"),
-        std::string("heads.head.weight"), block + "1.self_attention.in_proj_weight", block + "1.ln_2.weight",
-        block + "0.mlp.3.bias"})
+       {std::string("class_token"), std::string("conv_proj.bias"), std::string("encoder.pos_embedding"),
+        std::string("encoder.ln.bias"), std::string("heads.head.weight"),
+        block + "1.self_attention.in_proj_weight", block + "1.ln_2.weight", block + "0.mlp.3.bias"})
     CHECK(without(name) == name + ": there is no such tensor");
 
   CHECK(error_of(WeightsFile(good).set_metadata("qcnet.heads", "5")) ==

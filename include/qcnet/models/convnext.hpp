@@ -16,6 +16,7 @@
 #include <qcnet/layers/linear.hpp>
 #include <qcnet/layers/pool.hpp>
 #include <qcnet/models/patches.hpp>
+#include <qcnet/models/tail.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -40,6 +41,7 @@ class ConvNextBuilder {
     if (!features.empty()) {
       // Only a tail may begin behind the stem.
       const std::size_t first = role == "server" ? *features.begin() : 0;
+      QCNET_CHECK(check_begin(first));
       for (std::size_t i = first; i <= *features.rbegin(); ++i) QCNET_CHECK(feature(i));
     }
     if (role != "node") QCNET_CHECK(classifier());
@@ -50,6 +52,15 @@ class ConvNextBuilder {
   static std::string feature_name(std::size_t number) { return "features." + std::to_string(number); }
   static bool is_downsampling(std::size_t number) { return number > 0 && number % 2 == 0; }
   bool is_cut_at(std::string_view name) const { return file_.metadata("qcnet.cut") == name; }
+
+  /// A server's file begins behind its cut, perhaps inside a stage.
+  Result<void> check_begin(std::size_t number) const {
+    std::string name = feature_name(number);
+    const std::set<std::size_t> blocks = module_numbers(file_, name + ".");
+    const bool is_stage = number % 2 == 1 && !blocks.empty();
+    if (is_stage) name += "." + std::to_string(*blocks.begin());
+    return check_begins_behind_cut(file_, name, {number, is_stage ? *blocks.begin() : 0}, "features.", 0);
+  }
 
   Result<void> feature(std::size_t number) {
     const std::string name = feature_name(number);

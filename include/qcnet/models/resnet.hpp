@@ -17,6 +17,7 @@
 #include <qcnet/layers/linear.hpp>
 #include <qcnet/layers/pool.hpp>
 #include <qcnet/models/patches.hpp>
+#include <qcnet/models/tail.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -39,11 +40,13 @@ class ResNetBuilder {
       QCNET_CHECK(stem());
       inside_stage_ = false;
       first = 1;
-    } else if (file_.metadata("qcnet.cut") == "relu" && file_.metadata("qcnet.stem") == "7x7") {
-      max_pool();  // the tail's first step; it has no weights to be known by
-      inside_stage_ = false;
     } else {
-      activation_behind_sum();
+      QCNET_CHECK(begin_of_tail());
+    }
+    if (first <= last) {
+      const std::size_t block = *blocks(first).begin();
+      QCNET_CHECK(check_begins_behind_cut(file_, stage_name(first) + "." + std::to_string(block),
+                                          {first, block}, "layer", 1));
     }
     for (std::size_t stage = first; stage <= last; ++stage) QCNET_CHECK(build_stage(stage));
     const auto role = file_.metadata("qcnet.role");
@@ -90,12 +93,26 @@ class ResNetBuilder {
     return std::string(cut.ends_with(sum) ? cut.substr(0, cut.size() - sum.size()) : "");
   }
 
-  /// Another first step of a tail without weights: it is cut before the ReLU of a block.
-  void activation_behind_sum() {
-    const std::string block = block_of_sum();
-    if (file_.metadata("qcnet.role") != "server" || block.empty()) return;
-    network_.add(block + ".activation", std::make_shared<const Activate>(Activation::relu), {Network::input});
-    network_.name_cut(block, network_.output());
+  /// What a tail may begin with that has no weights to be known by: the max pool behind `relu`, or the ReLU
+  /// of a block that it is cut before.
+  Result<void> begin_of_tail() {
+    if (const std::string block = block_of_sum();
+        file_.metadata("qcnet.role") == "server" && !block.empty()) {
+      network_.add(block + ".activation", std::make_shared<const Activate>(Activation::relu),
+                   {Network::input});
+      network_.name_cut(block, network_.output());
+    }
+    if (file_.metadata("qcnet.cut") != "relu") return {};
+    const std::string_view stem = file_.metadata("qcnet.stem").value_or("3x3");
+    if (stem != "3x3" && stem != "7x7")
+      return Error(
+          "metadata \"qcnet.stem\" must be \"7x7\", with a max pool behind the cut, or \"3x3\", found \"" +
+          io::detail::printable(stem) + "\"");
+    if (stem == "7x7") {
+      max_pool();
+      inside_stage_ = false;
+    }
+    return {};
   }
 
   void max_pool() {

@@ -15,6 +15,7 @@
 #include <qcnet/layers/layer_norm.hpp>
 #include <qcnet/layers/linear.hpp>
 #include <qcnet/models/patches.hpp>
+#include <qcnet/models/tail.hpp>
 
 namespace qcnet::inline QCNET_ABI::models {
 
@@ -58,6 +59,8 @@ class VitBuilder {
     if (!blocks.empty()) {
       // Only a tail may begin inside the encoder.
       const std::size_t first = network_.steps().empty() ? *blocks.begin() : 0;
+      QCNET_CHECK(check_begins_behind_cut(file_, block_prefix() + std::to_string(first), {first, 0},
+                                          block_prefix(), 0));
       for (std::size_t b = first; b <= *blocks.rbegin(); ++b) QCNET_CHECK(block(b));
     }
     if (role != "node") QCNET_CHECK(classifier());
