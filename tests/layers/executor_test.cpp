@@ -72,6 +72,8 @@ TEST_CASE("an executor plans once and runs again and again") {
   CHECK(test::identical(of_copy, first));
   Executor moved = std::move(executor);
   CHECK(test::identical(moved.run(a), first));
+  CHECK_THROWS_WITH(executor.input_shape(), "executor: has no input 0");
+  CHECK_THROWS_WITH(moved.input_shape(1), "executor: has no input 1");
 }
 
 TEST_CASE("an executor computes 3x3 convolutions by Winograd's algorithm, if it may") {
@@ -421,6 +423,19 @@ TEST_CASE("work that keeps all processors busy for minutes is refused") {
         "third: up to here the network takes " + std::to_string(Executor::most_multiply_adds + 1) +
             " multiply-adds, of which " + std::to_string(Executor::most_multiply_adds) +
             " are supported; give it a smaller input");
+}
+
+TEST_CASE("so is that of steps which count no multiply-adds") {
+  const Shape large{std::size_t{1} << 24};
+  const std::uint64_t most = Executor::most_multiply_adds / Executor::multiply_adds_a_value;
+  Network network;
+  // The first reads one value, all others a map, which they write again.
+  while (network.steps().size() < most / 2 / large.elements())
+    network.add("step", std::make_shared<const Wish>(large, 0), {network.output()});
+  CHECK(Executor::make(network, {1}).ok());
+  network.add("last", std::make_shared<const Wish>(large, 0), {network.output()});
+  CHECK(test::contains(Executor::make(network, {1}).error().message(),
+                       "last: up to here the steps of the network read and write "));
 }
 
 TEST_CASE("a graph that was wired wrong is refused, and its step named") {

@@ -254,6 +254,9 @@ TEST_CASE("what is wrong with a node's file or call is said plainly") {
   CHECK(contains(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), frame).error().message(),
                  "it was moved away"));
   frame = taken;
+  const Node gone = std::move(other);
+  CHECK(other.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), foreign).error().message() ==
+        "the node was moved away");
   CHECK(node.encode_into(ConstTensorView(Tensor({1, 16, 14, 3})), frame, {640, 0}).error().message() ==
         "the picture of a frame is given a width or a height of 0 pixels, not both");
   CHECK_FALSE(node.encode(vision::Image{}).ok());

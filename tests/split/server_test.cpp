@@ -102,6 +102,14 @@ TEST_CASE("a frame that was moved away is an error, and a server is no copy of a
   CHECK(Packetizer::make(frame, 60).error().message() == "the frame was moved away, nothing is in it");
   CHECK_THROWS(packetizer.cut(frame, 0));
   CHECK(server.decode(taken).ok());
+
+  PacketAssembler assembler = server.make_assembler().value();
+  const std::span<const std::byte> packet = packetizer.cut(taken, 0);
+  PacketAssembler moved = std::move(assembler);
+  CHECK(assembler.add(packet).error().message() == "the packet assembler was moved away");
+  CHECK(moved.add(packet).ok());
+  const Packetizer other = std::move(packetizer);
+  CHECK_THROWS(packetizer.cut(taken, 0));
 }
 
 TEST_CASE("a server parses the frames of its node alone") {

@@ -44,6 +44,9 @@ class Executor {
   /// Nor for minutes of all processors: multiply-adds of a pass, six times a ResNet50's over 4096 x 4096
   /// pixels.
   static constexpr std::uint64_t most_multiply_adds = std::uint64_t{1} << 43;
+  /// Each value that a step reads or writes takes no longer than so many multiply-adds, also where channels
+  /// are too few for a vector; of layers that count none.
+  static constexpr std::uint64_t multiply_adds_a_value = 64;
   /// Nor for minutes of planning, which looks at all pairs of steps; a ViT-H has some 300.
   static constexpr std::size_t most_steps = std::size_t{1} << 14;
 
@@ -63,6 +66,7 @@ class Executor {
     for (const Shape& input : inputs)
       QCNET_CHECK(check_size(input.elements(), "an input " + input.to_string()));
     Executor executor(std::move(network));
+    std::uint64_t values = 0;
     executor.shapes_.assign(inputs.begin(), inputs.end());
     executor.inputs_.resize(inputs.size());
     for (std::size_t s = 0; s < executor.network_.steps().size(); ++s) {
@@ -77,6 +81,13 @@ class Executor {
       if (executor.multiply_adds_ > most_multiply_adds)
         return Error(step.name + ": up to here the network takes " + std::to_string(executor.multiply_adds_) +
                      " multiply-adds, of which " + std::to_string(most_multiply_adds) +
+                     " are supported; give it a smaller input");
+      values += output->elements();
+      for (const Shape& argument : arguments) values += argument.elements();
+      if (values > most_multiply_adds / multiply_adds_a_value)
+        return Error(step.name + ": up to here the steps of the network read and write " +
+                     std::to_string(values) + " values, of which " +
+                     std::to_string(most_multiply_adds / multiply_adds_a_value) +
                      " are supported; give it a smaller input");
       if (auto faster = step.layer->faster_for(arguments, arithmetic))
         executor.network_.replace(s, std::move(faster));
@@ -93,7 +104,11 @@ class Executor {
     return make(std::move(network), std::span(&input, 1), arithmetic);
   }
 
-  const Shape& input_shape(std::size_t input = 0) const { return shapes_[input]; }
+  /// Raises if there is no such input, as after it was moved away.
+  const Shape& input_shape(std::size_t input = 0) const {
+    if (input >= inputs_.size()) raise(Error("executor: has no input " + std::to_string(input)));
+    return shapes_[input];
+  }
   /// Number of outputs.
   std::size_t outputs() const { return outputs_.size(); }
   const Shape& output_shape(std::size_t output = 0) const { return shapes_[outputs_[output]]; }

@@ -99,6 +99,7 @@ class Node {
   /// The same from a preprocessed input `[1, H, W, C]`. A detector's server needs to be told the `picture`'s
   /// size from before.
   Result<void> encode_into(ConstTensorView input, Frame& frame, PictureSize picture = {}) {
+    if (head_.outputs() == 0) return Error("the node was moved away");
     if (!(input.shape == head_.input_shape()))
       return Error("expected an input " + head_.input_shape().to_string() + ", found " +
                    input.shape.to_string());

@@ -106,6 +106,7 @@ class PacketAssembler {
     if (bytes.size() <= packets::overhead)
       return Error("a packet cannot have " + std::to_string(bytes.size()) + " bytes");
     if (!is_packet(bytes)) return Error("this is not a packet: it does not begin with QCNP");
+    if (partial_.frame.map_count() == 0) return Error("the packet assembler was moved away");
     const std::byte* from = bytes.data();
     const auto u16 = [from](std::size_t at) { return load_le<std::uint16_t>(from + at); };
     if (u16(packets::version_at) != packets::version)

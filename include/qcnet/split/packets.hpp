@@ -72,8 +72,8 @@ class Packetizer {
   /// Packet `index` below `count()` of a sealed frame, coded or not; valid until the next call. Allocates
   /// nothing. Raises if the frame is of other maps than `make` was given.
   std::span<const std::byte> cut(const Frame& frame, std::size_t index) & {
-    if (index >= count_ || frame.map_count() == 0 || frame.all_bits().size() != order_.bytes() ||
-        crc32c(frame.description()) != description_crc_)
+    if (index >= count_ || packet_.empty() || frame.map_count() == 0 ||
+        frame.all_bits().size() != order_.bytes() || crc32c(frame.description()) != description_crc_)
       raise(Error("packets are cut by a packetizer that was made for such a frame, by their index"));
     const auto bits = frame.all_bits();
     store_le(packet_.data() + packets::hash_at, frame.model_hash());
