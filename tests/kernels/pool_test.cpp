@@ -86,6 +86,13 @@ TEST_CASE("padding never wins a max pool") {
   for (const float x : output.span()) CHECK(x == -7.0f);
 }
 
+TEST_CASE("the mean of a large map loses no digits") {
+  Tensor input({1, 512, 512, 3}), mean({1, 3});
+  for (float& x : input.span()) x = 0.1f;
+  kernels::global_average_pool(input, mean);
+  for (const float x : mean.span()) CHECK(x == doctest::Approx(0.1).epsilon(2e-5));
+}
+
 TEST_CASE("global average pooling equals its plain twin") {
   for (const std::size_t channels : Sizes{1, 7, 16, 31, 100})
     for (const std::size_t batch : Sizes{0, 1, 3}) {

@@ -15,8 +15,9 @@ namespace qcnet::inline QCNET_ABI::kernels {
 namespace detail {
 
 /// Folds the pixels of each output pixel's window (padding left out) with `fold`, from `start`, and finishes
-/// with `finish(value, pixels in the window that lie in the image)`.
-template <class Fold, class Finish>
+/// with `finish(value, pixels in the window that lie in the image)`. `rows_apart`: each row of the window is
+/// folded by itself first, as a sum of many thousand values loses digits.
+template <bool rows_apart, class Fold, class Finish>
 void pool(const ConvGeometry& g, ConstTensorView input, TensorView output, float start, const Fold& fold,
           const Finish& finish) {
   const std::size_t height = input.shape[1], width = input.shape[2], channels = input.shape[3];
@@ -31,8 +32,11 @@ void pool(const ConvGeometry& g, ConstTensorView input, TensorView output, float
       const auto window = [&](std::size_t c, const auto& load) {
         vec value = vec::broadcast(start);
         const float* row = input.data + (top * width + left) * channels + c;
-        for (std::size_t kh = 0; kh < rows.size(); ++kh, row += down)
-          for (std::size_t kw = 0; kw < columns.size(); ++kw) value = fold(value, load(row + kw * right));
+        for (std::size_t kh = 0; kh < rows.size(); ++kh, row += down) {
+          vec part = rows_apart ? vec::broadcast(start) : value;
+          for (std::size_t kw = 0; kw < columns.size(); ++kw) part = fold(part, load(row + kw * right));
+          value = rows_apart ? fold(value, part) : part;
+        }
         return finish(value, rows.size() * columns.size());
       };
       float* const to = output.pixel(index * output.shape[2] + x);
@@ -53,7 +57,7 @@ void pool(const ConvGeometry& g, ConstTensorView input, TensorView output, float
 
 /// Largest value of each window of `[N, H, W, C]`; padding and NaN never win.
 inline void max_pool(const ConvGeometry& geometry, ConstTensorView input, TensorView output) {
-  detail::pool(
+  detail::pool<false>(
       geometry, input, output, -std::numeric_limits<float>::infinity(),
       [](vec largest, vec x) { return max(x, largest); }, [](vec value, std::size_t) { return value; });
 }
@@ -62,7 +66,7 @@ inline void max_pool(const ConvGeometry& geometry, ConstTensorView input, Tensor
 /// else it is left out of the mean.
 inline void average_pool(const ConvGeometry& geometry, ConstTensorView input, TensorView output,
                          bool count_padding = true) {
-  detail::pool(
+  detail::pool<true>(
       geometry, input, output, 0.0f, [](vec a, vec b) { return a + b; },
       [&](vec value, std::size_t seen) {
         return value / vec::broadcast(static_cast<float>(count_padding ? geometry.taps() : seen));
