@@ -42,11 +42,13 @@ if "$work/bare" "${deployment[1]}" "${deployment[0]}" 2>"$work/log" || ! grep -q
 fi
 echo "ok      an error without exceptions"
 
-if "${plain[@]}" -ffast-math -fsyntax-only "$here/plain/one.cpp" 2>"$work/log" || ! grep -q "without -ffast-math" "$work/log"; then
-  echo "FAILED  -ffast-math is not refused"
-  exit 1
-fi
-echo "ok      -ffast-math is refused"
+for flag in -ffast-math -funsafe-math-optimizations; do
+  if "${plain[@]}" "$flag" -fsyntax-only "$here/plain/one.cpp" 2>"$work/log" || ! grep -q "without -ffast-math" "$work/log"; then
+    echo "FAILED  $flag is not refused"
+    exit 1
+  fi
+  echo "ok      $flag is refused"
+done
 
 od -An -v -tu1 "$golden/tiny-relu.node.safetensors" | sed 's/[0-9][0-9]*/&,/g' >"$work/weights.inc"
 "${plain[@]}" "${warnings[@]}" -fno-exceptions -fno-rtti -I "$work" "$here/plain/embedded.cpp" -o "$work/embedded"

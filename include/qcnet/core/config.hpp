@@ -3,8 +3,10 @@
 
 #include <qcnet/simd/isa.hpp>
 
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "qcnet: build without -ffast-math and -Ofast: they round bits otherwise, and let NaN pass every check"
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || \
+    defined(__ASSOCIATIVE_MATH__)
+#error \
+    "qcnet: build without -ffast-math, -Ofast and -fassociative-math: they round bits otherwise, and let NaN pass"
 #endif
 
 #define QCNET_VERSION_MAJOR 0
