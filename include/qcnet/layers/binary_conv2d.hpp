@@ -24,9 +24,8 @@ namespace qcnet::inline QCNET_ABI {
 class BinaryConv2d final : public Layer {
  public:
   /// Reads `<name>.threshold` [Cin]; `<name>.weight`, U8 [Cout, K, K, ceil(Cin / 8)] with bit c % 8 (least
-  /// significant first) of byte c / 8 set for +1, or floats [Cout, Cin, K, K] of +1 and -1, with an odd K;
-  /// and
-  /// `<name>.scale` and `<name>.bias`, [Cout]. Padded by K / 2. Errors name the tensor.
+  /// significant first) of byte c / 8 set for +1, or floats [Cout, Cin, K, K] of +1 and -1, with an odd K of
+  /// at most 15; and `<name>.scale` and `<name>.bias`, [Cout]. Padded by K / 2. Errors name the tensor.
   static Result<std::shared_ptr<const BinaryConv2d>> load(const io::Safetensors& file,
                                                           const std::string& name, std::size_t stride,
                                                           std::size_t input_channels) {
@@ -106,12 +105,15 @@ class BinaryConv2d final : public Layer {
     const Shape& s = info->shape;
     const std::size_t channels = packed ? packed_bytes(input_channels) : input_channels;
     const std::size_t kernel = s.rank() == 4 ? s[2] : 0;
-    const bool fits = kernel % 2 == 1 && s[packed ? 1 : 3] == kernel && s[packed ? 3 : 1] == channels;
+    // Packed for vectors, one channel of a large kernel would be a hundred times its file's bytes.
+    constexpr std::size_t most = 15;
+    const bool fits =
+        kernel % 2 == 1 && kernel <= most && s[packed ? 1 : 3] == kernel && s[packed ? 3 : 1] == channels;
     if (!fits) {
       const std::string depth = std::to_string(channels);
       return Error(name + ": expected " +
                    (packed ? "bytes [Cout, K, K, " + depth : "shape [Cout, " + depth + ", K, K") +
-                   "] with an odd K, found " + s.to_string());
+                   "] with an odd K of at most " + std::to_string(most) + ", found " + s.to_string());
     }
     const ConvGeometry geometry = ConvGeometry::square(kernel, stride, kernel / 2);
     constexpr auto padding = bits::BinaryPadding::zero;
