@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
   app.add_option("-o,--output", output, "File for the frames instead of stdout")->check(named());
   app.add_option("--number-from", first,
                  "The first frame's number: above the last one's, if the server's connection saw others")
-      ->check(above_zero())
+      ->check(number_that([](double n) { return n >= 1 && n <= 0x1p63; }, "from 1 to 2^63"))
       ->capture_default_str();
   app.add_option("--limit", limit, "Stop after this many pictures")->check(above_zero());
   auto* compressed = app.add_flag("--compress", compress,

@@ -18,8 +18,10 @@ namespace examples {
 inline CLI::Validator number_that(bool (*holds)(double), const std::string& wanted) {
   return {[=](const std::string& text) {
             double number = 0;
+            const bool octal =
+                text.size() > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9';  // to CLI11
             const bool good =
-                CLI::detail::lexical_cast(text, number) && std::isfinite(number) && holds(number);
+                !octal && CLI::detail::lexical_cast(text, number) && std::isfinite(number) && holds(number);
             return good ? std::string() : text + " is not a number " + wanted;
           },
           wanted};

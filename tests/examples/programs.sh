@@ -196,6 +196,9 @@ good "unpartitioned" evaluate pictures "$node" "$server" --mtu 34  # no packets 
 rm -f table.json predictions.tsv
 bad 2 "--packet-loss: nan is not a number from 0 to 1" evaluate pictures "$node" "$server" --packet-loss nan
 bad 2 "--limit: -1 is not a number above 0" "$bin/node" "$node" pictures --limit -1 -o new-frames
+bad 2 "--limit: 010 is not a number above 0" "$bin/node" "$node" pictures --limit 010 -o new-frames
+bad 2 "--number-from: 18446744073709551616 is not a number from 1 to 2^63" "$bin/node" "$node" pictures \
+  --number-from 18446744073709551616 -o new-frames
 bad 2 "--compress" "$bin/node" "$node" pictures --mtu 100 --compress -o new-frames
 
 # Pictures and datasets.
