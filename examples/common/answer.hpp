@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <qcnet/kernels/activation.hpp>
@@ -25,8 +26,11 @@ inline qcnet::Result<std::vector<Answer>> best(qcnet::ConstTensorView logits, st
   std::vector<Answer> answers;
   for (std::size_t i = 0; i < probabilities.span().size(); ++i) answers.push_back({i, probabilities[i]});
   count = std::min(count, answers.size());
-  std::partial_sort(answers.begin(), answers.begin() + static_cast<std::ptrdiff_t>(count), answers.end(),
-                    [](const Answer& a, const Answer& b) { return a.probability > b.probability; });
+  // By logits: probabilities of different ones may be rounded to the same, to 0 say.
+  const auto rank = [&logits](const Answer& answer) {
+    return std::pair(-logits.span()[answer.index], answer.index);
+  };
+  std::ranges::partial_sort(answers, answers.begin() + static_cast<std::ptrdiff_t>(count), {}, rank);
   answers.resize(count);
   return answers;
 }
