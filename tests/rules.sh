@@ -60,9 +60,10 @@ said=$(find include -name '*.hpp' -not -path '*/arch/*' -print0 | sort -z |
 [ -z "$said" ] || complain "every header compiles alone" "$said"
 
 # Objects of different instruction sets, and of none with exceptions, keep different symbols.
-sets=(-mssse3 -msse4.2 -mavx '-mavx -mfma' -mavx2 '-mavx2 -mfma' '-mavx512f -mfma' -march=x86-64-v4
+sets=(-mssse3 -msse4.1 -msse4.2 -mavx '-mavx -mfma' -mavx2 '-mavx2 -mfma' '-mavx512f -mfma' -march=x86-64-v4
   -march=sapphirerapids -DQCNET_SCALAR '-DQCNET_SCALAR -mavx' '-DQCNET_SCALAR -mavx2 -mfma' -fno-exceptions)
 [ "$(uname -m)" = x86_64 ] || sets=(-DQCNET_SCALAR -fno-exceptions)
+[ "$(uname -m)" != aarch64 ] || sets+=(-march=armv8.2-a+sve -march=armv9-a)
 names=$(for set in -O2 "${sets[@]}"; do  # -O2: the compiler's own
   read -ra set <<<"$set"
   "${CXX:-c++}" -std=c++20 -I include "${set[@]}" -E -P -x c++ - <<<$'#include <qcnet/simd/isa.hpp>\nQCNET_ABI' | tail -n 1

@@ -42,13 +42,15 @@ if "$work/bare" "${deployment[1]}" "${deployment[0]}" 2>"$work/log" || ! grep -q
 fi
 echo "ok      an error without exceptions"
 
-for flag in -ffast-math -funsafe-math-optimizations; do
-  if "${plain[@]}" "$flag" -fsyntax-only "$here/plain/one.cpp" 2>"$work/log" || ! grep -q "without -ffast-math" "$work/log"; then
-    echo "FAILED  $flag is not refused"
+refused() {  # FLAG WORDS
+  if "${plain[@]}" "$1" -fsyntax-only "$here/plain/one.cpp" 2>"$work/log" || ! grep -q -- "$2" "$work/log"; then
+    echo "FAILED  $1 is not refused"
     exit 1
   fi
-  echo "ok      $flag is refused"
-done
+  echo "ok      $1 is refused"
+}
+for flag in -ffast-math -funsafe-math-optimizations -freciprocal-math; do refused $flag "without -ffast-math"; done
+[ "$(uname -m)" != x86_64 ] || refused -mfpmath=387 "with -msse2"
 
 od -An -v -tu1 "$golden/tiny-relu.node.safetensors" | sed 's/[0-9][0-9]*/&,/g' >"$work/weights.inc"
 "${plain[@]}" "${warnings[@]}" -fno-exceptions -fno-rtti -I "$work" "$here/plain/embedded.cpp" -o "$work/embedded"

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cfloat>
-#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -51,18 +49,12 @@ class Pixels final : public Layer {
     for (std::size_t p = 0; p < output.shape.pixels(); ++p)
       for (std::size_t c = 0; c < count; ++c) {
         const float x = std::clamp(inputs[0].pixel(p)[c] * scale_[c] + shift_[c], -most, most);
-        if constexpr (sums_are_floats)
-          output.pixel(p)[c] = (x + to_whole) - to_whole;
-        else
-          output.pixel(p)[c] = std::nearbyint(x);
+        output.pixel(p)[c] = (x + to_whole) - to_whole;
       }
   }
   std::size_t weight_bytes() const override { return 2 * channels() * sizeof(float); }
 
  private:
-  // Not by x87. 16 is a machine's with arithmetic of half floats beside.
-  static constexpr bool sums_are_floats = FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16;
-
   Tensor scale_, shift_;
 };
 

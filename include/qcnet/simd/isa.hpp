@@ -87,8 +87,14 @@
 #define QCNET_WITH_LEVEL _up_to_avx
 #elif defined(__SSE4_2__)
 #define QCNET_WITH_LEVEL _up_to_sse4
+#elif defined(__SSE4_1__)
+#define QCNET_WITH_LEVEL _up_to_sse4_1
 #elif defined(__SSSE3__)
 #define QCNET_WITH_LEVEL _up_to_ssse3
+#elif defined(__ARM_FEATURE_SVE2)
+#define QCNET_WITH_LEVEL _up_to_sve2
+#elif defined(__ARM_FEATURE_SVE)
+#define QCNET_WITH_LEVEL _up_to_sve
 #else
 #define QCNET_WITH_LEVEL
 #endif
