@@ -105,7 +105,8 @@ class JsonReader {
     return value;
   }
 
-  /// Any finite number; spellings pass that JSON does not know, "01" and "1.".
+  /// Any finite number within a double's range, not 1e-400; spellings pass that JSON does not know, "01" and
+  /// "1.".
   Result<double> number() {
     skip_space();
     const char *const first = text_.data() + at_, *const last = text_.data() + text_.size();
