@@ -174,7 +174,8 @@ TEST_CASE("what is wrong with a resnet's file is said by the tensor's name") {
   CHECK(without("fc.bias") == "fc.bias: there is no such tensor");
   CHECK(error_of(WeightsFile(good).drop({"fc"}).set_metadata("qcnet.role", "server")) ==
         "fc.weight: there is no such tensor");  // without a role it could be a head
-  CHECK(without("layer2") == "layer2.0.conv1.weight: there is no such tensor");    // a stage missing
+  CHECK(without("layer1") == "layer1.0.conv1.weight: there is no such tensor");    // a stage missing
+  CHECK(without("layer2") == "layer2.0.conv1.weight: there is no such tensor");    // a later one
   CHECK(without("layer3.0") == "layer3.0.conv1.weight: there is no such tensor");  // a block missing
   // A stage that shrinks without its shortcut: said when it is planned, by the step that adds.
   const Network bad = build(WeightsFile(good).drop({"layer2.0.downsample"})).value();

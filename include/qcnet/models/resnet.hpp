@@ -43,8 +43,8 @@ class ResNetBuilder {
     } else {
       QCNET_CHECK(begin_of_tail());
     }
-    if (first <= last) {
-      const std::size_t block = *blocks(first).begin();
+    if (const std::set<std::size_t> numbers = blocks(first); !numbers.empty()) {
+      const std::size_t block = *numbers.begin();
       QCNET_CHECK(check_begins_behind_cut(file_, stage_name(first) + "." + std::to_string(block),
                                           {first, block}, "layer", 1));
     }
